@@ -1,0 +1,1 @@
+//! Parity by smoothed loss.

@@ -1,0 +1,92 @@
+//! The one table: class of an outcome → exit code → transient or not.
+//!
+//! Every error of the library has a [`Class`]; the exit code, the retry decision, the code in `file_failed` events and the code
+//! that crosses the wire are functions of it and of nothing else. Codes are rsync's where rsync has one, ≥ 40 where it has none
+//! (`man resilient`, EXIT STATUS).
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! classes {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $transient:literal, $word:literal;)*) => {
+        /// What kind of outcome a run, or one file of it, had.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum Class { $($(#[doc = $doc])* $name,)* }
+
+        impl Class {
+            /// Every class, in the order of the exit codes.
+            pub const ALL: &'static [Class] = &[$(Class::$name,)*];
+
+            /// The exit status of a run that ends with this class.
+            pub const fn code(self) -> u8 {
+                match self { $(Class::$name => $code,)* }
+            }
+
+            /// Whether running the same command again may succeed.
+            pub const fn is_transient(self) -> bool {
+                match self { $(Class::$name => $transient,)* }
+            }
+
+            /// The word for it in events and logs.
+            pub const fn word(self) -> &'static str {
+                match self { $(Class::$name => $word,)* }
+            }
+
+            /// The class that has this exit code, if one has.
+            pub const fn from_code(code: u8) -> Option<Class> {
+                match code { $($code => Some(Class::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+classes! {
+    /// Done, or nothing to do.
+    Done = 0, false, "done";
+    /// Usage or configuration error; nothing was touched.
+    Usage = 1, false, "usage";
+    /// The peers share no protocol version.
+    Version = 2, false, "version";
+    /// Cannot select: source missing, destination unusable, would overwrite.
+    Select = 3, false, "select";
+    /// Option or feature that this build or the peer does not have.
+    Unsupported = 4, false, "unsupported";
+    /// The network failed and the time to retry is used up.
+    Network = 10, true, "network";
+    /// Local or remote file I/O: no space, read error, write error.
+    FileIo = 11, false, "file_io";
+    /// Malformed data: a frame, a chunk, a message.
+    Malformed = 12, false, "malformed";
+    /// Partial: some files failed, the others are complete.
+    Partial = 23, false, "partial";
+    /// Partial: some source files vanished or changed while being read.
+    Vanished = 24, true, "vanished";
+    /// Timeout in transfer.
+    Timeout = 30, true, "timeout";
+    /// Timeout connecting, or nobody came.
+    NoContact = 35, true, "no_contact";
+    /// Integrity: a digest does not match.
+    Integrity = 40, false, "integrity";
+    /// Authentication: key not the pinned one, ticket expired or used.
+    Authentication = 41, false, "authentication";
+    /// Another run holds this destination.
+    Busy = 42, true, "busy";
+    /// Refused by the peer's policy.
+    Refused = 45, false, "refused";
+    /// A bug.
+    Internal = 70, false, "internal";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_found_again() {
+        for class in Class::ALL {
+            assert_eq!(Class::from_code(class.code()), Some(*class));
+        }
+        assert!(Class::ALL.windows(2).all(|w| w[0].code() < w[1].code()));
+    }
+}

@@ -1,0 +1,95 @@
+//! The disk seam: every operation that a receiver does to its destination tree, and nothing else.
+//!
+//! Invariant: a [`Disk`] is one destination root; no value that reaches it can name anything outside (see
+//! [`TreePath`]), no operation follows a symbolic link below the root, and nothing gets its final name but by
+//! [`Disk::publish`]. Real disks are in [`super::real`]; tests put a disk here that forgets what was not synced. Policy (when to
+//! write, sync and publish) is the pipeline's.
+
+use crate::manifest::{Meta, TreePath};
+use std::io;
+
+/// The directory below a destination root where unfinished files live, mode 0700.
+pub const PARTIAL_DIR: &str = ".resilient-partial";
+
+/// What stands at a path, looked at without following links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A regular file.
+    File {
+        /// Its size in bytes.
+        size: u64,
+        /// Its mode and time.
+        meta: Meta,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A device, socket or FIFO.
+    Special,
+}
+
+/// Why an operation failed. `Display` gives the cause alone: whoever reports it names the object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// Something else stands at the final name.
+    #[error("already exists")]
+    Exists,
+    /// The path leads through something that is not a directory, or through a link.
+    #[error("a component of the path is not a directory of the destination")]
+    NotDirectory,
+    /// The disk is full or a quota is reached.
+    #[error("no space left on device")]
+    NoSpace,
+    /// Anything else the system says.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// One destination tree. Paths are relative to its root.
+pub trait Disk: Send + Sync {
+    /// What stands at `path`; `None` if nothing does.
+    fn look(&self, path: &TreePath) -> Result<Option<Found>, DiskError>;
+    /// Target of the symbolic link at `path`.
+    fn read_link(&self, path: &TreePath) -> Result<Vec<u8>, DiskError>;
+    /// Opens the regular file at `path` for reading.
+    fn open(&self, path: &TreePath) -> Result<Box<dyn ReadAt>, DiskError>;
+    /// Makes the directory `path`; it is no error if that directory is there already. Owner can always write until
+    /// [`Disk::set_meta`]. Its parent must exist.
+    fn make_dir(&self, path: &TreePath) -> Result<(), DiskError>;
+    /// Makes a symbolic link at `path`, where nothing may stand.
+    fn make_symlink(&self, path: &TreePath, target: &[u8]) -> Result<(), DiskError>;
+    /// Makes the partial file `name` (a plain file name) of `size` bytes, mode 0600, empty of earlier content; makes
+    /// [`PARTIAL_DIR`] on first use. Fails early with [`DiskError::NoSpace`] where the file system can tell.
+    fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError>;
+    /// Gives the partial file `name` its final name `to` in one step. Refuses with [`DiskError::Exists`] if anything stands there,
+    /// unless `replace` is said and it is a regular file. Durable only after [`Disk::sync_dir`].
+    fn publish(&self, name: &str, to: &TreePath, replace: bool) -> Result<(), DiskError>;
+    /// Takes the partial file `name` away; no error if it is not there.
+    fn remove_partial(&self, name: &str) -> Result<(), DiskError>;
+    /// Takes [`PARTIAL_DIR`] away if it is empty; no error otherwise.
+    fn remove_partial_dir(&self) -> Result<(), DiskError>;
+    /// Sets mode (not for links) and mtime of what stands at `path`, which is not followed if it is a link.
+    fn set_meta(&self, path: &TreePath, meta: Meta) -> Result<(), DiskError>;
+    /// Makes the names in the directory `path` durable.
+    fn sync_dir(&self, path: &TreePath) -> Result<(), DiskError>;
+}
+
+/// A file under construction.
+pub trait Partial: Send {
+    /// Writes all of `bytes` at `offset`, which lies within the size that was declared.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
+    /// Reads exactly `buffer.len()` bytes at `offset`.
+    fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError>;
+    /// Sets mode and mtime on the open file.
+    fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError>;
+    /// Makes everything written so far durable.
+    fn sync(&mut self) -> Result<(), DiskError>;
+}
+
+/// A file that can be read at any offset.
+pub trait ReadAt: Send {
+    /// Reads up to `buffer.len()` bytes at `offset`; 0 at the end.
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError>;
+}

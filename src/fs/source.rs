@@ -1,0 +1,1 @@
+//! Sources: walking trees and reading files that may change underneath.

@@ -1,0 +1,1 @@
+//! Digests, tree hashing and `Verified`.

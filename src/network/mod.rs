@@ -1,0 +1,8 @@
+//! The network: identity and pinning, the QUIC endpoint, the congestion controller, and the seam under socket and clock.
+
+pub mod congestion;
+pub mod copies;
+pub mod endpoint;
+pub mod identity;
+pub mod pin;
+pub mod seam;

@@ -1,0 +1,1 @@
+//! Pinning peers by public key.
