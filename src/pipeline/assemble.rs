@@ -9,9 +9,8 @@ use crate::chunk::compression::{self, Codec};
 use crate::class::Class;
 use crate::event::{Action, Event, EventPath};
 use crate::fs::disk::{Disk, DiskError, Found};
-use crate::integrity::{Digest, Hasher, Verified};
+use crate::integrity::{self, Digest, Verified};
 use crate::manifest::{Entry, EntryId, Kind, TreePath, link_stays_below};
-use crate::range_set::RangeSet;
 use crate::transfer::Delivered;
 use crate::wire::WireError;
 use crate::wire::chunk::{self, CHUNK_BYTES, Chunk, Data};
@@ -25,8 +24,8 @@ use std::sync::Arc;
 const GROUP: usize = 128;
 /// Control chunks held because an earlier one is missing.
 const EARLY_CONTROL: usize = 512;
-/// Bytes read at once when a file that stands at the destination is compared.
-const READ: usize = 256 * 1024;
+/// Ranges of a have-set that are told to the sender; what lies beyond is sent again.
+const MAX_HAVE: usize = 4096;
 
 /// Why assembly cannot go on at all. Failures of single files are replies.
 #[derive(Debug, thiserror::Error)]
@@ -327,7 +326,7 @@ impl Assembler {
         if size > 0 && landing.have.len() == 0 {
             self.status(id, Status::Want);
         } else if size > 0 {
-            self.status(id, Status::Have(landing.have.iter().take(4096).collect()));
+            self.status(id, Status::Have(landing.have.iter().take(MAX_HAVE).map(|range| (range.start, range.end)).collect()));
         }
         self.begun += usize::from(landing.is_large() && landing.have.len() > 0);
         self.pending.insert(id, Pending::Landing(landing));
@@ -336,23 +335,17 @@ impl Assembler {
 
     fn digest_standing(&self, path: &TreePath) -> Result<Digest, DiskError> {
         let mut file = self.disk.open(path)?;
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; READ];
         let mut offset = 0;
-        loop {
-            match file.read_at(offset, &mut buffer)? {
-                0 => return Ok(hasher.finish()),
-                read => {
-                    hasher.update(&buffer[..read]);
-                    offset += read as u64;
-                }
-            }
-        }
+        integrity::digest_of(|buffer| {
+            let read = file.read_at(offset, buffer)?;
+            offset += read as u64;
+            Ok(read)
+        })
     }
 
     fn data(&mut self, data: &Data) -> Result<(), AssembleError> {
-        let codec = Codec::from_number(data.codec).ok_or(WireError::Unknown("codec"))?;
-        let raw = compression::decompress(codec, &data.body, data.raw_length(), CHUNK_BYTES).map_err(|_| WireError::Range("body"))?;
+        let codec = Codec::try_from(data.codec).map_err(|_| WireError::Unknown("codec"))?;
+        let raw = compression::decompress(codec, data.body.clone(), data.raw_length(), CHUNK_BYTES).map_err(|_| WireError::Range("body"))?;
         let mut rest = &raw[..];
         for extent in &data.extents {
             let Some(bytes) = rest.split_off(..extent.length as usize) else { return Err(WireError::Short("body").into()) };
@@ -365,7 +358,7 @@ impl Assembler {
                     }
                     let verified = Verified::check(extent.offset, size, &extent.value, bytes).map_err(|_| AssembleError::Integrity)?;
                     let number = extent.offset / self.chunk_bytes;
-                    match landing.write(&*self.disk, number, &verified, &extent.value) {
+                    match landing.write(&*self.disk, number, &verified) {
                         Ok(Arrived::New) => {
                             self.begun += usize::from(landing.is_large() && landing.have.len() == 1);
                             self.tally.bytes_literal += u64::from(extent.length);

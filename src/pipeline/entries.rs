@@ -4,7 +4,7 @@
 //! after the disk has taken it.
 
 use crate::fs::disk::{Disk, DiskError, Partial};
-use crate::integrity::{ChunkValue, Digest, TreeHasher, Verified};
+use crate::integrity::{Digest, TreeHasher, Verified};
 use crate::manifest::{Meta, TreePath};
 use crate::range_set::RangeSet;
 
@@ -78,7 +78,7 @@ impl Landing {
     pub(super) fn new(target: Target, chunk_bytes: u64, partial_name: String) -> Self {
         Self {
             chunks: target.size.div_ceil(chunk_bytes),
-            tree: TreeHasher::new(chunk_bytes, target.size),
+            tree: TreeHasher::new(chunk_bytes, target.size).expect("the hello was refused unless this is a power of two of KiB"),
             target,
             partial_name,
             partial: None,
@@ -100,13 +100,12 @@ impl Landing {
         disk: &dyn Disk,
         number: u64,
         bytes: &Verified<&[u8]>,
-        value: &ChunkValue,
     ) -> Result<Arrived, DiskError> {
         if self.have.contains(number) {
             return Ok(Arrived::Known);
         }
         self.partial(disk)?.write_at(bytes.offset(), bytes.bytes())?;
-        self.tree.insert(number, *value);
+        self.tree.insert(bytes.offset(), bytes.value()).expect("a verified chunk has its place in the tree");
         self.have.insert(number..number + 1);
         Ok(Arrived::New)
     }

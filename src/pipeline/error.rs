@@ -5,7 +5,7 @@
 use super::assemble::AssembleError;
 use crate::class::Class;
 use crate::fs::disk::DiskError;
-use crate::fs::source::SourceError;
+use crate::fs::source::SelectError;
 use crate::network::endpoint::{ConnectError, EndpointError};
 use crate::unit::Span;
 use crate::wire::WireError;
@@ -17,13 +17,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Error {
     /// A source cannot be selected.
-    #[error("{}: {error}", path.display())]
-    Source {
-        /// As typed.
-        path: PathBuf,
-        /// Why.
-        error: SourceError,
-    },
+    #[error(transparent)]
+    Source(#[from] SelectError),
     /// The destination cannot be used.
     #[error("{}: {error}", path.display())]
     Destination {
@@ -73,10 +68,7 @@ impl Error {
     /// The one thing that exit code and retry depend on.
     pub fn class(&self) -> Class {
         match self {
-            Error::Source { error, .. } => match error.class() {
-                Class::Partial => Class::Select,
-                class => class,
-            },
+            Error::Source(error) => error.class(),
             Error::Destination { error, .. } => match error {
                 DiskError::NoSpace => Class::FileIo,
                 _ => Class::Select,

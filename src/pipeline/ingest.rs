@@ -24,6 +24,8 @@ use tokio::sync::mpsc;
 const SPECULATION: u64 = 48 * 1024;
 /// Entries announced that have no end yet: enough for a round trip of 600 ms at thousands of files a second.
 const WAITING: usize = 16 * 1024;
+/// Most ranges of a have-set that are believed.
+const MAX_HAVE: usize = 4096;
 /// Bytes of entries in one control chunk; the first one is small, because everything waits for it.
 const BATCH: usize = 24 * 1024;
 const FIRST_BATCH: usize = 1024;
@@ -231,7 +233,7 @@ impl Ingest {
         }
         match self.status.get(&id) {
             Some(Status::Want) => Turn::Send(RangeSet::default()),
-            Some(Status::Have(ranges)) => RangeSet::from_untrusted(ranges.iter().copied()).map_or(Turn::Send(RangeSet::default()), Turn::Send),
+            Some(Status::Have(ranges)) => RangeSet::from_pairs(ranges.iter().copied(), MAX_HAVE).map_or(Turn::Send(RangeSet::default()), Turn::Send),
             Some(Status::Held(digest)) => Turn::Compare(*digest),
             None if !self.answered && self.speculated < SPECULATION => Turn::Send(RangeSet::default()),
             None => Turn::Wait,

@@ -5,15 +5,12 @@
 
 use crate::chunk::compression::{self, Choice};
 use crate::fs::source::{SourceError, SourceFile};
-use crate::integrity::{ChunkValue, Digest, Hasher, TreeHasher, chunk_value};
+use crate::integrity::{self, Digest, TreeHasher, chunk_value};
 use crate::manifest::{EntryId, FileTime, TreePath};
 use crate::range_set::RangeSet;
 use crate::wire::chunk::{CHUNK_BYTES, Extent, MAX_EXTENTS, encode_data};
 use bytes::Bytes;
 use std::path::PathBuf;
-
-/// Bytes read at once when only the digest of a file is wanted.
-const READ: usize = 256 * 1024;
 
 /// A file of the manifest that is to be sent.
 #[derive(Clone, Debug)]
@@ -97,7 +94,10 @@ pub(super) enum Step {
 impl Large {
     pub(super) fn open(file: Planned) -> Result<Self, (Planned, SourceError)> {
         match SourceFile::open(&file.source, file.size, file.mtime) {
-            Ok(source) => Ok(Self { tree: TreeHasher::new(CHUNK_BYTES as u64, file.size), source, next: 0, file }),
+            Ok(source) => {
+                let tree = TreeHasher::new(CHUNK_BYTES as u64, file.size).expect("the chunk size is a power of two of KiB");
+                Ok(Self { tree, source, next: 0, file })
+            }
             Err(error) => Err((file, error)),
         }
     }
@@ -113,8 +113,8 @@ impl Large {
         let length = (self.file.size - offset).min(CHUNK_BYTES as u64) as usize;
         let mut body = vec![0; length];
         self.source.read_exact_at(offset, &mut body)?;
-        let value: ChunkValue = chunk_value(offset, self.file.size, &body);
-        self.tree.insert(self.next, value);
+        let value = chunk_value(offset, self.file.size, &body);
+        self.tree.insert(offset, &value).expect("chunks are read in order, each once");
         let known = have.contains(self.next);
         self.next += 1;
         if known {
@@ -128,15 +128,13 @@ impl Large {
 /// The digest of a file, to be compared with what stands at the receiver.
 pub(super) fn digest_of(file: &Planned) -> Result<Digest, SourceError> {
     let source = SourceFile::open(&file.source, file.size, file.mtime)?;
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; READ];
     let mut offset = 0;
-    while offset < file.size {
-        let length = (file.size - offset).min(READ as u64) as usize;
+    let digest = integrity::digest_of(|buffer| {
+        let length = (file.size - offset).min(buffer.len() as u64) as usize;
         source.read_exact_at(offset, &mut buffer[..length])?;
-        hasher.update(&buffer[..length]);
         offset += length as u64;
-    }
+        Ok::<_, SourceError>(length)
+    })?;
     source.check_unchanged()?;
-    Ok(hasher.finish())
+    Ok(digest)
 }

@@ -44,7 +44,7 @@ pub struct SendOptions {
 
 /// Sends `options.sources`; see the module.
 pub async fn send(env: &Env, options: SendOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Error> {
-    let sources = Sources::new(&options.sources).map_err(|(path, error)| Error::Source { path, error })?;
+    let sources = Sources::new(&options.sources)?;
     let session = session_id(env, &options);
     let (sources, totals) = env
         .blocking
