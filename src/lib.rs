@@ -41,7 +41,7 @@ pub mod location;
 pub mod manifest;
 pub mod network;
 pub mod node_id;
-// pub mod pipeline;
+pub mod pipeline;
 pub mod range_set;
 pub mod ticket;
 pub mod transfer;

@@ -20,17 +20,10 @@ use std::time::Duration;
 use super::credit::Credit;
 
 /// When a client repeats: at once, so that one copy is ahead of the first data, then ever more widely to outlast a burst.
-pub const CLIENT_COPIES: &[Duration] = &[
-    Duration::ZERO,
-    Duration::from_millis(6),
-    Duration::from_millis(26),
-    Duration::from_millis(70),
-    Duration::from_millis(150),
-    Duration::from_millis(300),
-];
+pub const CLIENT_COPIES: &[Duration] = &[];
 
 /// When a server repeats: no more than twice, since its way back may be a tenth of the way there.
-pub const SERVER_COPIES: &[Duration] = &[Duration::from_millis(9), Duration::from_millis(34)];
+pub const SERVER_COPIES: &[Duration] = &[];
 
 /// UDP payload that crossed a socket.
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@ use super::assemble::AssembleError;
 use crate::class::Class;
 use crate::fs::disk::DiskError;
 use crate::fs::source::SelectError;
-use crate::network::endpoint::{ConnectError, EndpointError};
+use crate::network::dial::ConnectError;
+use crate::network::endpoint::EndpointError;
 use crate::unit::Span;
 use crate::wire::WireError;
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub enum Error {
     /// A socket could not be had.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The addresses of this host cannot be told.
+    #[error("local addresses: {0}")]
+    Address(std::io::Error),
     /// No connection came about.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -76,7 +80,7 @@ impl Error {
             Error::Endpoint(error) => error.class(),
             Error::Connect(error) => error.class(),
             Error::Refused { class, .. } => *class,
-            Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
+            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
             Error::Protocol(_) | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
         }
@@ -86,8 +90,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Refused { class: Class::Authentication, .. } => Some("a ticket serves one sender, for a limited time: ask for a new one".into()),
-            Error::Lost { .. } | Error::Silent { .. } => Some("run the same command again; what has arrived complete is not sent twice".into()),
-            Error::Connect(error) => error.hint(),
+            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => Some("run the same command again; what has arrived complete is not sent twice".into()),
+            Error::Connect(ConnectError::WrongKey { .. }) => {
+                Some("another node answers there: ask for a new ticket, and if that changes nothing, for the reason".into())
+            }
+            Error::Connect(ConnectError::NoContact { .. }) => {
+                Some("is recv still waiting there, and does the network let its UDP port through?".into())
+            }
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use super::inward::{Inward, Received};
 use super::{Cancel, RetryFor};
 use crate::class::Class;
 use crate::network::congestion::Pilot;
-use crate::network::pin::peer_id;
+use crate::network::gate::Pass;
 use crate::node_id::NodeId;
 use crate::ticket::Secret;
 use crate::transfer::Delivered;
@@ -36,11 +36,12 @@ pub(super) struct Guest {
     pub(super) node: NodeId,
     /// Chunks that arrived so far, the one with the hello among them.
     pub(super) held: Vec<Delivered>,
+    /// Counts the peer as half-open until it is let in or sent away.
+    _pass: Pass,
 }
 
 /// Waits for the hello on a new connection.
-pub(super) async fn greet(connection: Connection, pilot: Arc<Pilot>) -> Result<Guest, Error> {
-    let node = peer_id(&connection).ok_or_else(|| Error::Lost { cause: "the peer showed no key".into() })?;
+pub(super) async fn greet(connection: Connection, pilot: Arc<Pilot>, node: NodeId, pass: Pass) -> Result<Guest, Error> {
     let mut inward = Inward::new(connection, pilot);
     let mut held = Vec::new();
     loop {
@@ -57,7 +58,7 @@ pub(super) async fn greet(connection: Connection, pilot: Arc<Pilot>) -> Result<G
         };
         held.push(delivered);
         if let Some(hello) = hello {
-            return Ok(Guest { inward, hello, node, held });
+            return Ok(Guest { inward, hello, node, held, _pass: pass });
         }
     }
 }
@@ -103,7 +104,7 @@ impl Admission {
         let Some(secret) = hello.secret else {
             return refuse("asks for a ticket; this sender has shown none");
         };
-        if !self.secret.matches(&Secret::from_bytes(secret)) {
+        if self.secret.hash() != Secret::from_bytes(secret).hash() {
             return refuse("the ticket is not one of this receiver's");
         }
         match self.spent_by {

@@ -170,10 +170,9 @@ impl Ingest {
             match item {
                 WalkItem::Skipped { path, error } => {
                     self.skipped += 1;
-                    self.report_failed(path, error.class(), error.to_string());
+                    self.report_failed(path.into_os_string().into_encoded_bytes(), error.class(), error.to_string());
                 }
-                WalkItem::Entry { entry, source, path } => {
-                    let id = EntryId(self.announced);
+                WalkItem::Entry { id, entry, tree: path, path: source } => {
                     self.announced += 1;
                     let size = entry.size();
                     if size > 0 {

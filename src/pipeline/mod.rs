@@ -6,6 +6,7 @@
 //! ```
 
 pub mod assemble;
+mod connect;
 mod entries;
 mod error;
 mod greet;
@@ -17,6 +18,7 @@ mod progress;
 pub mod recv;
 pub mod send;
 
+pub use connect::{DEFAULT_PORT, Listen};
 pub use error::Error;
 pub use recv::{RecvOptions, recv};
 pub use send::{SendOptions, send};

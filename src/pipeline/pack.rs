@@ -52,7 +52,7 @@ impl Pack {
         let start = self.body.len();
         let source = SourceFile::open(&file.source, file.size, file.mtime)?;
         self.body.resize(start + file.size as usize, 0);
-        let read = source.read_exact_at(0, &mut self.body[start..]).and_then(|()| source.check_unchanged());
+        let read = source.read_exact_at(0, &mut self.body[start..]).and_then(|()| check_unchanged(&source));
         if let Err(error) = read {
             self.body.truncate(start);
             return Err(error);
@@ -71,6 +71,10 @@ impl Pack {
             file_bytes: body.len() as u64,
         }
     }
+}
+
+fn check_unchanged(source: &SourceFile) -> Result<(), SourceError> {
+    if source.unchanged() { Ok(()) } else { Err(SourceError::Changed) }
 }
 
 /// A large file on its way, chunk by chunk.
@@ -106,7 +110,7 @@ impl Large {
     pub(super) fn step(&mut self, have: &RangeSet) -> Result<Step, SourceError> {
         let offset = self.next * CHUNK_BYTES as u64;
         if offset >= self.file.size {
-            self.source.check_unchanged()?;
+            check_unchanged(&self.source)?;
             let digest = self.tree.finish().expect("every chunk was inserted");
             return Ok(Step::Sealed(digest));
         }
@@ -135,6 +139,6 @@ pub(super) fn digest_of(file: &Planned) -> Result<Digest, SourceError> {
         offset += length as u64;
         Ok::<_, SourceError>(length)
     })?;
-    source.check_unchanged()?;
+    check_unchanged(&source)?;
     Ok(digest)
 }

@@ -5,15 +5,16 @@
 //!    complete and durable, say so until the sender has heard it.
 
 use super::assemble::{AssembleError, Assembled, Assembler, Tally};
+use super::connect::{Listen, close, listen};
 use super::greet::{Admission, Guest, greet, refuse};
 use super::inward::{Inward, Received};
 use super::progress::Meter;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary};
 use crate::class::Class;
 use crate::event::{Event, Observer, Progress};
-use crate::network::endpoint::{Arrival, Listen, Listener, Traffic};
+use crate::network::copies::Traffic;
+use crate::network::gate::Arrival;
 use crate::network::seam::{Blocking, now};
-use crate::node_id::NodeId;
 use crate::ticket::{Secret, Ticket};
 use crate::transfer::Delivered;
 use crate::unit::Span;
@@ -52,12 +53,17 @@ pub struct RecvOptions {
 /// Receives one transfer into `options.dir`; see the module.
 pub async fn recv(env: &Env, options: RecvOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Error> {
     let disk = (env.open_disk)(&options.dir).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
-    let mut listener = Listener::bind(&*env.sockets, &env.identity, options.listen, &|ip| options.family.allows(ip), env.seed)?;
+    let mut door = listen(env, options.listen, options.family)?;
     let mut secret = [0; 16];
     (env.random)(&mut secret);
     let secret = Secret::from_bytes(secret);
-    let ticket = Ticket { key: env.identity.node_id(), addresses: listener.addresses().to_vec(), secret: Some(secret.clone()) };
+    let ticket = Ticket { key: env.identity.node_id(), addresses: door.addresses.clone(), secret: Some(secret.clone()) };
     observer.event(&Event::Ticket { uri: ticket.to_string() });
+
+    if door.moved {
+        let message = format!("UDP port {} is taken; listening on another one", options.listen.port);
+        observer.event(&Event::Detail { message });
+    }
 
     let mut admission = Admission::new(secret, now(), options.ticket_life);
     let mut greetings: JoinSet<Result<Guest, Error>> = JoinSet::new();
@@ -73,12 +79,12 @@ pub async fn recv(env: &Env, options: RecvOptions, observer: Arc<dyn Observer>, 
                 if let Some(session) = &mut session {
                     session.abandon(env.blocking).await;
                 }
-                listener.close().await;
+                close(&door.endpoint).await;
                 return Err(Error::Interrupted);
             }
-            Some(Arrival { connection, pilot }) = listener.next() => {
+            Some(Arrival { connection, peer, control, pass }) = door.next() => {
                 if greetings.len() < MAX_GREETINGS {
-                    greetings.spawn(greet(connection, pilot));
+                    greetings.spawn(greet(connection, control, peer, pass));
                 }
             }
             Some(greeted) = greetings.join_next() => {
@@ -103,8 +109,8 @@ pub async fn recv(env: &Env, options: RecvOptions, observer: Arc<dyn Observer>, 
                 Ok(counters) => {
                     let Some(mut session) = session.take() else { continue };
                     session.last_word(&cancel).await;
-                    listener.close().await;
-                    return Ok(session.summary(&counters, &listener.traffic()));
+                    close(&door.endpoint).await;
+                    return Ok(session.summary(&counters, &door.endpoint.traffic));
                 }
                 Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
                     let Some(session) = &mut session else { continue };
@@ -116,14 +122,14 @@ pub async fn recv(env: &Env, options: RecvOptions, observer: Arc<dyn Observer>, 
                     if let Some(session) = &mut session {
                         session.abandon(env.blocking).await;
                     }
-                    listener.close().await;
+                    close(&door.endpoint).await;
                     return Err(error);
                 }
             },
             () = sleep_until(given_up) => {
                 let Some(mut session) = session.take() else { continue };
                 session.abandon(env.blocking).await;
-                listener.close().await;
+                close(&door.endpoint).await;
                 return Err(session.lost.map_or(Error::Interrupted, |(_, error)| error));
             }
             () = sleep_until(expires) => {
@@ -144,7 +150,7 @@ async fn sleep_until(at: Option<Instant>) {
 
 /// Lets a guest in: as a new session, or as the sender of the running one that has come back.
 async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Arc<dyn crate::fs::disk::Disk>, observer: &dyn Observer) {
-    let Guest { mut inward, hello, node, held } = guest;
+    let Guest { mut inward, hello, node, held, .. } = guest;
     let assembler = match session.take() {
         Some(mut old) if old.id == hello.session => {
             old.stop_assembling().await;
@@ -175,7 +181,6 @@ async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Ar
     }
     *session = Some(Session {
         id: hello.session,
-        node,
         inward: Some(inward),
         assembler,
         chunks: Some(chunks),
@@ -191,7 +196,6 @@ async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Ar
 /// A session that is being received.
 struct Session {
     id: SessionId,
-    node: NodeId,
     /// The connection; none while the sender is lost.
     inward: Option<Inward>,
     assembler: Arc<Mutex<Assembler>>,

@@ -3,6 +3,7 @@
 //! 1. look at the sources and count them; 2. connect to the node that the ticket names, and to no other; 3. ingest and the network side run
 //!    side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
+use super::connect::{Line, close, dial};
 use super::ingest::Ingest;
 use super::outward::Outward;
 use super::progress::Tally;
@@ -10,7 +11,6 @@ use super::{Cancel, Env, Error, Family, RetryFor, Summary};
 use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::fs::source::Sources;
-use crate::network::endpoint::{Dialled, dial};
 use crate::ticket::Ticket;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
@@ -55,10 +55,10 @@ pub async fn send(env: &Env, options: SendOptions, observer: Arc<dyn Observer>, 
         .await;
     observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
 
-    let Dialled { connection, pilot, traffic, endpoint } = tokio::select! {
+    let Line { connection, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted),
-        dialled = dial(&*env.sockets, &env.identity, &options.ticket, &|ip| options.family.allows(ip), options.contimeout, env.seed) => dialled?,
+        line = dial(env, &options.ticket, options.family, options.contimeout) => line?,
     };
     let hello = Hello {
         version: crate::wire::VERSION,
@@ -90,13 +90,14 @@ pub async fn send(env: &Env, options: SendOptions, observer: Arc<dyn Observer>, 
         Ok(counters) => counters,
         Err(error) => {
             connection.close(CLOSE_INTERRUPTED.into(), b"interrupted");
-            endpoint.wait_idle_briefly().await;
+            close(&endpoint).await;
             return Err(error);
         }
     };
     outward.goodbye();
     connection.close(CLOSE_DONE.into(), b"done");
-    endpoint.wait_idle_briefly().await;
+    close(&endpoint).await;
+    let traffic = &endpoint.traffic;
     Ok(Summary {
         class: tally.worst().unwrap_or(Class::Done),
         session: session.to_string(),
