@@ -9,16 +9,18 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
-Both ends need `resilient`. The receiver prints a ticket; whoever has it may send once.
+Both ends need `resilient`. The receiver prints a ticket, good for one sender.
 
 Examples:
-  resilient recv inbox                     on the receiving host: prints a ticket, waits
-  resilient send photos/ report.pdf rsl1…  on the sending host, with that ticket
+  resilient recv inbox                    prints a ticket and waits
+  resilient send photos/ notes.pdf rsl1…  sends to whoever printed that ticket
   echo rsl1… | resilient send data --ticket-file -
-  resilient key show                       the node id of this host
+  resilient key show                      the node id of this host
 
-Exit status: 0 done, 1 usage, 3 cannot select, 10 network, 11 file I/O, 23 partial, 35 nobody there,
-40 integrity, 41 authentication; 128+N ended by signal N. 10, 24, 30, 35 and 42 may pass: run it again.";
+Exit status: 0 done, 1 usage, 3 cannot select, 4 not supported, 11 file I/O,
+23 partial, 40 integrity, 41 authentication, 45 refused by the peer.
+These may pass, run it again: 10 network, 24 files changed, 30 timeout,
+35 nobody there, 42 busy, 128+N ended by signal N.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -42,8 +44,10 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Send files and directories to a waiting `recv`
+    #[command(long_about = send::LONG)]
     Send(send::Words),
     /// Print a ticket and wait for one send
+    #[command(long_about = recv::LONG)]
     Recv(recv::Words),
     /// Show the identity of this node
     Key(key::Words),
@@ -56,6 +60,9 @@ pub(super) enum Command {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub(super) struct Global {
+    /// This node's key [default: identity.key in the configuration folder, made on first use]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connect")]
+    pub(super) identity: Option<PathBuf>,
     /// Show files, summary and rates; -vv: decisions, too
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) verbose: u8,
@@ -85,9 +92,6 @@ pub(super) struct Global {
         default_value = "auto"
     )]
     pub(super) color: When,
-    /// This node's key [default: identity.key in the configuration folder, made on first use]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Connect")]
-    pub(super) identity: Option<PathBuf>,
 }
 
 /// Whether to do something that a terminal may or may not want.

@@ -65,7 +65,7 @@ async fn until_cancelled(
 
 /// A panic is a bug and says so in one line, without a backtrace unless one is asked for.
 pub(super) fn report_panics_in_one_line() {
-    if std::env::var_os("RUST_BACKTRACE").is_some() {
+    if std::env::var_os("RUST_BACKTRACE").is_some_and(|wish| wish != "0") {
         return;
     }
     std::panic::set_hook(Box::new(|panic| {

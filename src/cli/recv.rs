@@ -11,6 +11,7 @@ use super::home;
 use super::place::{self, Place};
 use super::run;
 use super::span;
+use crate::class::Class;
 use clap::Args;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -20,19 +21,22 @@ use std::time::Duration;
 /// The UDP port that a receiver has unless it is told another.
 const DEFAULT_PORT: u16 = 27183;
 
-/// The arguments as typed.
-#[derive(Args, Debug)]
-#[command(
-    override_usage = "resilient recv [OPTIONS] [DIR]",
-    long_about = "Print a ticket and wait for one send.\n\n\
+/// What `--help` says first.
+pub(super) const LONG: &str = "Print a ticket and wait for one send.\n\n\
         The ticket stands alone on the first line of stdout; on the other host `resilient send PATH... TICKET` uses it, once. A file \
         that exists already and differs is never overwritten; an identical one is a success. Nothing gets its final name \
-        before its digest was verified."
-)]
+        before its digest was verified.";
+
+/// The arguments as typed.
+#[derive(Args, Debug)]
+#[command(override_usage = "resilient recv [OPTIONS] [DIR]")]
 pub(super) struct Words {
     /// Where to put what arrives [default: .]
     #[arg(value_name = "DIR")]
-    typed: Vec<OsString>,
+    directory: Option<OsString>,
+    /// Words that no `recv` of this version has a use for: refused by what they are.
+    #[arg(hide = true)]
+    more: Vec<OsString>,
     /// Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = listen, help_heading = "Connect")]
     listen: Option<Listen>,
@@ -75,25 +79,22 @@ impl Order {
 
 impl Words {
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        if let Some((word, place)) = self
-            .typed
-            .iter()
-            .map(|word| (word, place::place(word)))
-            .find(|(_, p)| *p != Place::Local)
-        {
+        let words = self.directory.iter().chain(&self.more);
+        let mut places = words.map(|word| (word, place::place(word)));
+        if let Some((word, place)) = places.find(|(_, place)| *place != Place::Local) {
             return Err(match place {
                 Place::Ticket(_) | Place::Direct => Failure::new(
-                    crate::class::Class::Unsupported,
+                    Class::Unsupported,
                     "receiving from a ticket or an address: not in this version",
                 )
                 .hint("run `resilient recv` here and use its ticket on the other host"),
                 place => place::refusal(word, &place),
             });
         }
-        if self.typed.len() > 1 {
+        if !self.more.is_empty() {
             return Err(Failure::usage("more than one directory was given"));
         }
-        let directory = self.typed.into_iter().next().unwrap_or_else(|| ".".into());
+        let directory = self.directory.unwrap_or_else(|| ".".into());
         if directory.is_empty() {
             return Err(Failure::usage("an empty path was given"));
         }

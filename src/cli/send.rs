@@ -22,13 +22,15 @@ use std::time::Duration;
 /// More than any ticket has: a file that is longer holds something else.
 const TICKET_FILE_LIMIT: u64 = 64 * 1024;
 
+/// What `--help` says first.
+pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n\n\
+        Directories are sent whole; a trailing slash sends their contents. A link is sent as a link. Whatever the receiver has \
+        already is not sent again, so the same command may be repeated.";
+
 /// The arguments as typed.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "resilient send [OPTIONS] PATH... TICKET\n       resilient send [OPTIONS] PATH... --ticket-file FILE",
-    long_about = "Send files and directories to a waiting `recv`.\n\n\
-        Directories are sent whole; a trailing slash sends their contents. A link is sent as a link. Whatever the receiver has \
-        already is not sent again, so the same command may be repeated."
+    override_usage = "resilient send [OPTIONS] PATH... TICKET\n       resilient send [OPTIONS] PATH... --ticket-file FILE"
 )]
 pub(super) struct Words {
     /// Files and directories, then the ticket that `resilient recv` has printed

@@ -61,6 +61,11 @@ impl JsonLines {
         self.file.is_none()
     }
 
+    /// Whether nothing is written any more.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
     /// Writes one line; `failure` says why an `end` is no success. An error is given once; from then on nothing is written.
     pub(super) fn write(
         &self,

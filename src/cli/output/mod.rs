@@ -214,10 +214,14 @@ impl Output {
 
     /// The ticket is why `recv` was started: if nobody can read it, nobody will come.
     fn show_ticket(&self, uri: &str) {
-        if self.json.as_ref().is_some_and(JsonLines::on_stdout) {
-            return;
-        }
-        if let Err(error) = self.terminal.out(uri) {
+        let shown = match &self.json {
+            Some(json) if json.on_stdout() && json.is_closed() => {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            Some(json) if json.on_stdout() => Ok(()),
+            _ => self.terminal.out(uri),
+        };
+        if let Err(error) = shown {
             let failure = Failure::new(Class::FileIo, format!("stdout: {}", escape::cause(&error)));
             if self
                 .broken
@@ -249,10 +253,7 @@ impl Observer for Output {
                 let due = lock(&self.meter).take(progress, self.clock.now());
                 match due {
                     Due::Nothing => {}
-                    Due::Draw(line) => {
-                        self.terminal
-                            .draw(progress.bytes_done, progress.bytes_total, line);
-                    }
+                    Due::Draw(line) => self.terminal.draw(line),
                     Due::Line(line) => self.terminal.err(&line),
                 }
             }

@@ -48,7 +48,7 @@ impl Meter {
     pub(super) fn take(&mut self, progress: &Progress, now: Instant) -> Due {
         self.last = Some(progress.clone());
         match self.mode {
-            Mode::Bar => Due::Draw(describe(progress)),
+            Mode::Bar => Due::Draw(format!("{} {}", bar(progress), describe(progress))),
             Mode::Lines(interval) if now.saturating_duration_since(self.told) >= interval => {
                 self.told = now;
                 Due::Line(describe(progress))
@@ -65,32 +65,36 @@ impl Meter {
     }
 }
 
+/// Width of the drawn bar; with the line after it this fits a terminal of 80 columns.
+const BAR: usize = 14;
+
+/// `[=====>        ]`.
+fn bar(progress: &Progress) -> String {
+    let full = (share(progress) * BAR as f64) as usize;
+    let head = if full < BAR { ">" } else { "" };
+    format!("[{:BAR$}]", format!("{}{head}", "=".repeat(full)))
+}
+
 /// The most important first: a narrow terminal cuts the end off.
 fn describe(progress: &Progress) -> String {
-    let Progress {
-        bytes_done,
-        bytes_total,
-        rate,
-        loss,
-        parity,
-        eta_ms,
-        ..
-    } = progress;
-    let share = if *bytes_total == 0 {
-        1.0
-    } else {
-        *bytes_done as f64 / *bytes_total as f64
-    };
-    let eta = eta_ms.map_or_else(|| "-:--".to_owned(), figures::clock);
+    let eta = progress
+        .eta_ms
+        .map_or_else(|| "-:--".to_owned(), figures::clock);
     format!(
-        "{:>4}  {}/s  loss {}  parity {}  ETA {eta}  {} of {}",
-        figures::percent(share),
-        figures::size(*rate),
-        figures::percent(*loss),
-        figures::percent(*parity),
-        figures::size(*bytes_done),
-        figures::size(*bytes_total),
+        "{:>4} of {}  {}/s  loss {}  parity {}  ETA {eta}",
+        figures::percent(share(progress)),
+        figures::size(progress.bytes_total),
+        figures::size(progress.rate),
+        figures::percent(progress.loss),
+        figures::percent(progress.parity),
     )
+}
+
+fn share(progress: &Progress) -> f64 {
+    match progress.bytes_total {
+        0 => 1.0,
+        total => (progress.bytes_done as f64 / total as f64).min(1.0),
+    }
 }
 
 #[cfg(test)]
@@ -114,9 +118,16 @@ mod tests {
         let line = describe(&snapshot(1_000_000));
         assert_eq!(
             line,
-            " 25%  1.2 MB/s  loss 21%  parity 8%  ETA 0:45  1.0 MB of 4.0 MB"
+            " 25% of 4.0 MB  1.2 MB/s  loss 21%  parity 8%  ETA 0:45"
         );
-        assert!(describe(&Progress::default()).starts_with("100%  0 B/s"));
+        assert!(describe(&Progress::default()).starts_with("100% of 0 B"));
+    }
+
+    #[test]
+    fn the_bar_is_full_at_the_end_only() {
+        assert_eq!(bar(&snapshot(0)), "[>             ]");
+        assert_eq!(bar(&snapshot(3_999_999)), "[=============>]");
+        assert_eq!(bar(&snapshot(4_000_000)), "[==============]");
     }
 
     #[test]

@@ -44,18 +44,17 @@ impl Terminal {
         let _ = self.beside_bar(|| write_line(&self.err, line));
     }
 
-    /// Draws the bar, which appears with the first call.
-    pub(super) fn draw(&self, done: u64, total: u64, message: String) {
+    /// Draws this line in place of the one before it.
+    pub(super) fn draw(&self, line: String) {
         let mut bar = lock(&self.bar);
         let bar = bar.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("[{bar:20}] {wide_msg}")
-                .expect("the template is a constant");
-            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(HZ))
-                .with_style(style.progress_chars("=> "))
+            let style =
+                ProgressStyle::with_template("{wide_msg}").expect("the template is a constant");
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(HZ))
+                .with_style(style)
         });
-        bar.set_length(total.max(1));
-        bar.set_position(if total == 0 { 1 } else { done });
-        bar.set_message(message);
+        // One call, one redraw: the bar itself is part of the line.
+        bar.set_message(line);
     }
 
     /// Takes the bar away for good.

@@ -159,7 +159,7 @@ fn an_error_is_two_lines_at_most_and_a_signal_one() {
 fn plain_progress_is_shown_where_it_was_asked_for() {
     let (_, err) = told("--progress=always", false, &outcome(Class::Done), None);
     assert!(
-        err.starts_with("100%  0 B/s") && err.lines().count() == 1,
+        err.starts_with("100% of 7 B") && err.lines().count() == 1,
         "{err}"
     );
 }
@@ -234,13 +234,17 @@ fn a_ticket_that_nobody_can_read_ends_the_run() {
             Ok(())
         }
     }
-    let mut output = Kept::default().output("recv", "", false);
-    output.terminal = Terminal::of(Box::new(Closed), Box::new(io::sink()));
-    story(&output);
-    assert_eq!(
-        output
+    for options in ["", "--json"] {
+        let mut output = Kept::default().output("recv", options, false);
+        output.terminal = Terminal::of(Box::new(Closed), Box::new(io::sink()));
+        story(&output);
+        let broken = output
             .broken()
-            .map(|failure| (failure.class, failure.message)),
-        Some((Class::FileIo, "stdout: broken pipe".into()))
-    );
+            .map(|failure| (failure.class, failure.message));
+        assert_eq!(
+            broken,
+            Some((Class::FileIo, "stdout: broken pipe".into())),
+            "{options}"
+        );
+    }
 }
