@@ -2,6 +2,7 @@
 
 pub mod congestion;
 pub mod copies;
+mod credit;
 pub mod endpoint;
 pub mod identity;
 pub mod pin;
