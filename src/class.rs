@@ -76,6 +76,8 @@ classes! {
     Refused = 45, false, "refused";
     /// A bug.
     Internal = 70, false, "internal";
+    /// Asked to stop, usually by a signal. The process then ends by that signal: the shell sees 128 + its number.
+    Interrupted = 128, true, "interrupted";
 }
 
 impl Class {

@@ -1,3 +1,5 @@
 //! The integration tests, one binary.
 
+mod architecture;
+mod cli;
 mod sim;
