@@ -274,3 +274,6 @@ pub(super) fn chmod_no_follow(
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::fchmod(openat(directory, name, flags, Mode::empty())?, mode)
 }
+
+#[cfg(test)]
+mod tests;
