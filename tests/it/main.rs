@@ -1,5 +1,4 @@
 //! The integration tests, one binary.
 
-mod architecture;
-mod cli;
+mod memdisk;
 mod sim;
