@@ -6,7 +6,7 @@
 use super::error::Error;
 use super::ingest::Offer;
 use super::progress::{Meter, Tally};
-use super::{Cancel, RetryFor};
+use super::{CLOSE_COMPLETE, Cancel, RetryFor};
 use crate::event::{Event, Observer, Progress};
 use crate::network::congestion::Pilot;
 use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
@@ -15,7 +15,7 @@ use crate::transfer::Outbound;
 use crate::wire::datagram::{Datagram, MAX_DATAGRAM};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
-use quinn::Connection;
+use quinn::{Connection, ConnectionError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -103,7 +103,12 @@ impl Outward {
             }
             self.fill()?;
             self.progress();
-            match self.wait(&mut offers, cancel).await? {
+            let input = match self.wait(&mut offers, cancel).await {
+                // The last word itself was lost, and the receiver has left because it heard nothing of us.
+                Err(Error::Lost { .. }) if self.was_completed() => return Ok(Counters::default()),
+                input => input?,
+            };
+            match input {
                 Input::Datagram(bytes) => self.datagram(&bytes)?,
                 Input::Stream(offset, bytes) => self.replies.insert(offset, bytes),
                 Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => self.outbound.offer(encoded, file_bytes),
@@ -115,6 +120,10 @@ impl Outward {
                 Input::Room | Input::Time => {}
             }
         }
+    }
+
+    fn was_completed(&self) -> bool {
+        matches!(self.connection.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == CLOSE_COMPLETE.into())
     }
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
