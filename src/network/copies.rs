@@ -125,9 +125,10 @@ impl Copies {
         // Held while sending: two senders must not both spend the last credit.
         let mut credit = credit.lock().unwrap_or_else(PoisonError::into_inner);
         let (to, contents) = (transmit.destination, transmit.contents);
-        let allowed = match copy {
-            false => !is_long(contents) || credit.allows(to, contents),
-            true => credit.allows_copy(to, contents),
+        let allowed = if copy {
+            credit.allows_copy(to, contents)
+        } else {
+            !is_long(contents) || credit.allows(to, contents)
         };
         if allowed {
             self.send_counted(transmit)?;

@@ -289,3 +289,62 @@ async fn data_is_left_to_quinn() {
     }
     assert_eq!(recorder.log().len(), 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_real_handshake_proves_the_address() {
+    use crate::network::dial::dial;
+    use crate::network::endpoint::{Congestion, dial_endpoint};
+    use crate::network::identity::Identity;
+    use crate::network::seam::Sockets as _;
+    use crate::network::{hub::Hub, pin};
+
+    let (hub, identity) = (Hub::new(|_| true), Identity::generate().unwrap());
+    let address = SocketAddr::from(([10, 0, 0, 1], 1));
+    let addresses = [address];
+    let socket = Copies::server(hub.host([10, 0, 0, 1]).bind(address).unwrap());
+    let tls =
+        quinn::crypto::rustls::QuicServerConfig::try_from(pin::server_config(&identity).unwrap())
+            .unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let server = quinn::Endpoint::new_with_abstract_socket(
+        quinn::EndpointConfig::default(),
+        Some(config),
+        socket.clone(),
+        runtime,
+    )
+    .unwrap();
+    let client = dial_endpoint(
+        &hub.host([10, 0, 0, 2]),
+        SocketAddr::from(([0, 0, 0, 0], 0)),
+        None,
+    )
+    .unwrap();
+    let from = client.quic.local_addr().unwrap();
+    let proved = || socket.credit.as_ref().unwrap().lock().unwrap().proved(from);
+    let cubic = || {
+        (
+            Arc::new(quinn::congestion::CubicConfig::default()) as Congestion,
+            (),
+        )
+    };
+    let dialling = dial(
+        &client,
+        &identity,
+        identity.node_id(),
+        &addresses,
+        Duration::from_secs(9),
+        cubic,
+    );
+    let accepting = async {
+        let incoming = server.accept().await.unwrap();
+        assert!(
+            !proved(),
+            "one packet from a forged address would be no proof"
+        );
+        incoming.await.unwrap()
+    };
+    let (dialled, accepted) = tokio::join!(dialling, accepting);
+    assert!(proved());
+    drop((dialled, accepted));
+}

@@ -57,10 +57,9 @@ impl Credit {
         let key = key(address);
         match self.accounts.get(&key) {
             Some(account) if account.proved => return,
-            Some(_) => {}
             // Only a first packet opens an account: short headers of established connections are none of our business.
             None if !is_long(datagram) => return,
-            None => {}
+            _ => {}
         }
         let account = self.accounts.entry(key).or_default();
         account.received = account.received.saturating_add(datagram.len() as u64);
