@@ -1,3 +1,7 @@
 //! The integration tests, one binary.
 
+mod architecture;
+mod cli;
+mod memdisk;
 mod sim;
+mod transfers;

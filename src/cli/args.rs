@@ -1,0 +1,197 @@
+//! What can be typed: the global options and the commands.
+//!
+//! Invariant: a repeated option is no error, the last one wins; global options stand before or after the command; an option that
+//! this version does not have is refused (exit 1). Each command's own options are in its own file.
+
+use super::{key, recv, send};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Both ends need `resilient`. The receiver prints a ticket, good for one sender.
+
+Examples:
+  resilient recv inbox                    prints a ticket and waits
+  resilient send photos/ notes.pdf rsl1…  sends to whoever printed that ticket
+  echo rsl1… | resilient send data --ticket-file -
+  resilient key show                      the node id of this host
+
+Exit status: 0 done, 1 usage, 3 cannot select, 4 not supported, 11 file I/O,
+23 partial, 40 integrity, 41 authentication, 45 refused by the peer.
+These may pass, run it again: 10 network, 24 files changed, 30 timeout,
+35 nobody there, 42 busy, 128+N ended by signal N.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "resilient",
+    version,
+    about = "Gets files across networks that other tools give up on",
+    after_help = EXAMPLES,
+    args_override_self = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands of this version.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Send files and directories to a waiting `recv`
+    #[command(long_about = send::LONG)]
+    Send(send::Words),
+    /// Print a ticket and wait for one send
+    #[command(long_about = recv::LONG)]
+    Recv(recv::Words),
+    /// Show the identity of this node
+    Key(key::Words),
+    /// Any other word: a command of a later version, or a mistake.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(super) struct Global {
+    /// This node's key [default: identity.key in the configuration folder, made on first use]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connect")]
+    pub(super) identity: Option<PathBuf>,
+    /// Show files, summary and rates; -vv: decisions, too
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Show errors only
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Events as lines of JSON, on stdout or to FILE
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub(super) json: Option<PathBuf>,
+    /// Show progress: a line that is redrawn, or plain lines where stderr is no terminal
+    #[arg(
+        long, global = true, value_name = "WHEN", value_enum, hide_possible_values = true,
+        num_args = 0..=1, require_equals = true, default_value = "auto", default_missing_value = "always",
+        help = "Show progress: auto, always or never [default: auto, on a terminal]", hide_default_value = true
+    )]
+    pub(super) progress: When,
+    /// Print a table of counters at the end
+    #[arg(long, global = true)]
+    pub(super) stats: bool,
+    /// Colours: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "auto"
+    )]
+    pub(super) color: When,
+}
+
+/// Whether to do something that a terminal may or may not want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    /// Where it fits.
+    Auto,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(words: &str) -> Cli {
+        Cli::try_parse_from(words.split(' ')).unwrap_or_else(|error| panic!("{words}: {error}"))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_on_both_sides() {
+        for words in ["resilient -vv --stats recv", "resilient recv -vv --stats"] {
+            let cli = parse(words);
+            assert_eq!((cli.global.verbose, cli.global.stats), (2, true), "{words}");
+        }
+        for words in [
+            "resilient -q --json=x key show",
+            "resilient key -q show --json=x",
+            "resilient key show --json=x -q",
+        ] {
+            let cli = parse(words);
+            assert!(cli.global.quiet);
+            assert_eq!(cli.global.json, Some(PathBuf::from("x")), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_option_wins() {
+        let cli = parse(
+            "resilient --color=never recv --color=always --retry-for=5m --retry-for 2h -4 -6 -q -q d",
+        );
+        assert_eq!(cli.global.color, When::Always);
+        let Command::Recv(words) = cli.command else {
+            panic!("not recv")
+        };
+        let order = words
+            .resolve(&Global {
+                identity: Some("k".into()),
+                ..cli.global
+            })
+            .unwrap();
+        assert_eq!(
+            order.connect.retry_for,
+            Some(std::time::Duration::from_secs(7200))
+        );
+        assert_eq!(order.connect.family, super::super::connect::Family::V6);
+    }
+
+    #[test]
+    fn optional_values_do_not_swallow_the_next_word() {
+        let cli = parse("resilient recv --json --progress inbox");
+        assert_eq!(
+            (cli.global.json, cli.global.progress),
+            (Some(PathBuf::from("-")), When::Always)
+        );
+        assert!(Cli::try_parse_from(["resilient", "recv", "--progress=often"]).is_err());
+    }
+
+    #[test]
+    fn the_words_of_another_command_are_kept_whole() {
+        let Command::Other(words) = parse("resilient -v sync -avz --delete a b").command else {
+            panic!("taken")
+        };
+        assert_eq!(words, ["sync", "-avz", "--delete", "a", "b"]);
+    }
+
+    #[test]
+    fn short_help_fits_a_screen() {
+        let mut command = Cli::command().term_width(80);
+        command.build();
+        for name in ["send", "recv", "key"] {
+            let help = command
+                .find_subcommand_mut(name)
+                .unwrap()
+                .render_help()
+                .to_string();
+            assert!(
+                help.lines().count() <= 40,
+                "{name}: {}",
+                help.lines().count()
+            );
+        }
+        assert!(command.render_help().to_string().lines().count() <= 40);
+    }
+}

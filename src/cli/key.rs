@@ -1,0 +1,128 @@
+//! `resilient key show`: who this node is.
+//!
+//! The node id stands alone on the first line of stdout, for scripts; then the form to say aloud, and the file. The key is made on
+//! first use, as `send` and `recv` do.
+
+use super::args::Global;
+use super::exit::{self, Failure};
+use super::output::{self, escape};
+use super::{home, run};
+use crate::class::Class;
+use crate::event::EventPath;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const LATER: [&str; 4] = ["list", "trust", "allow", "forget"];
+
+/// The arguments as typed.
+#[derive(Args, Debug)]
+#[command(override_usage = "resilient key show [OPTIONS]")]
+pub(super) struct Words {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Print the node id, its spoken form and the file of the key
+    Show,
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// What there is to tell of an identity.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    /// `rz1…`
+    pub(super) node_id: String,
+    /// Six groups of five digits.
+    pub(super) spoken: String,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    v: u8,
+    t: String,
+    event: &'static str,
+    node_id: String,
+    spoken: String,
+    file: EventPath,
+}
+
+/// Runs the command and gives its exit status.
+pub(super) fn main(words: &Words, global: &Global) -> ExitCode {
+    let result = match &words.verb {
+        Verb::Show => show(global),
+        Verb::Other(words) => Err(unknown(words)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => exit::refuse("key", &failure, global.color),
+    }
+}
+
+fn unknown(words: &[OsString]) -> Failure {
+    let verb = words
+        .first()
+        .map(|word| word.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    if LATER.contains(&verb.as_str()) {
+        return Failure::new(
+            Class::Unsupported,
+            format!("{verb}: this version does not have that"),
+        )
+        .hint("it has `resilient key show`");
+    }
+    Failure::usage(format!("{verb}: no such verb")).hint("resilient key show")
+}
+
+fn show(global: &Global) -> Result<(), Failure> {
+    let file = home::identity(global)?;
+    let identity = run::identity(&file)?;
+    match &global.json {
+        None => {
+            let Identity { node_id, spoken } = &identity;
+            write_to(
+                None,
+                &format!(
+                    "{node_id}\n{spoken}\n{}\n",
+                    escape::name(file.as_os_str().as_bytes())
+                ),
+            )
+        }
+        Some(to) => {
+            let shown = Shown {
+                v: 1,
+                t: output::Clock::system().stamp(),
+                event: "key",
+                node_id: identity.node_id,
+                spoken: identity.spoken,
+                file: EventPath(file.into_os_string().into_vec()),
+            };
+            let line = serde_json::to_string(&shown).expect("strings always make JSON");
+            write_to((to.as_os_str() != "-").then_some(to), &format!("{line}\n"))
+        }
+    }
+}
+
+/// Writes a result whole. Whoever closed stdout has read enough.
+fn write_to(file: Option<&PathBuf>, text: &str) -> Result<(), Failure> {
+    let (object, written) = match file {
+        Some(file) => (
+            escape::name(file.as_os_str().as_bytes()),
+            std::fs::write(file, text),
+        ),
+        None => ("stdout".to_owned(), output::to_stdout(text)),
+    };
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
+            Class::FileIo,
+            format!("{object}: {}", escape::cause(&error)),
+        )),
+        _ => Ok(()),
+    }
+}

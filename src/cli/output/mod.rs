@@ -1,0 +1,317 @@
+//! What a run shows: the one observer that `cli` gives to the library, and the last words.
+//!
+//! stdout carries the result (the ticket, or JSON lines), stderr everything else. Invariants: silent on success unless stderr is a
+//! terminal or `-v` was said; the JSON `end` is written whatever happened, once, last; `start` and `end` are told here, from
+//! what the whole process knows, and not by the library.
+
+pub(super) mod escape;
+mod figures;
+mod json;
+mod progress;
+mod terminal;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use super::args::{Global, When};
+use super::cancel::Cancel;
+use super::exit::{self, Failure, Outcome};
+use crate::class::Class;
+use crate::event::{Event, Observer};
+use json::JsonLines;
+use progress::{Due, Meter, Mode};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use terminal::{Terminal, lock};
+use text::{Level, Style};
+
+/// Between plain lines of progress, unless `RESILIENT_PROGRESS_INTERVAL` says otherwise.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The time, both kinds.
+pub(super) struct Clock(Box<dyn Fn() -> (Instant, jiff::Timestamp) + Send + Sync>);
+
+impl Clock {
+    pub(super) fn system() -> Clock {
+        Clock(Box::new(|| {
+            (crate::network::seam::now(), jiff::Timestamp::now())
+        }))
+    }
+
+    /// The date and time, RFC 3339, to the millisecond.
+    pub(super) fn stamp(&self) -> String {
+        format!("{:.3}", (self.0)().1)
+    }
+
+    fn now(&self) -> Instant {
+        (self.0)().0
+    }
+}
+
+/// Everything a run shows, by what was asked for.
+pub(super) struct Output {
+    style: Style,
+    level: Level,
+    stats: bool,
+    terminal: Terminal,
+    json: Option<JsonLines>,
+    meter: Mutex<Meter>,
+    failed_files: Mutex<u64>,
+    clock: Clock,
+    began: Instant,
+    cancel: Cancel,
+    broken: OnceLock<Failure>,
+}
+
+impl Output {
+    /// The output of this process. `cancel` is used when the result cannot be shown to anyone.
+    pub(super) fn open(
+        command: &'static str,
+        global: &Global,
+        cancel: Cancel,
+    ) -> Result<Output, Failure> {
+        let tty = io::stderr().is_terminal();
+        let interval =
+            match std::env::var_os("RESILIENT_PROGRESS_INTERVAL").filter(|text| !text.is_empty()) {
+                None => INTERVAL,
+                Some(text) => text
+                    .to_str()
+                    .and_then(|text| super::span::span(text).ok())
+                    .ok_or_else(|| {
+                        Failure::usage(format!(
+                            "RESILIENT_PROGRESS_INTERVAL: {}: not a number of seconds",
+                            text.to_string_lossy()
+                        ))
+                    })?,
+            };
+        let mode = mode(global, tty && !dumb_terminal(), interval);
+        let style = Style {
+            command,
+            color: colored(global.color, tty),
+        };
+        Output::new(
+            style,
+            global,
+            tty,
+            mode,
+            Terminal::standard(),
+            Clock::system(),
+            cancel,
+        )
+    }
+
+    fn new(
+        style: Style,
+        global: &Global,
+        tty: bool,
+        mode: Mode,
+        terminal: Terminal,
+        clock: Clock,
+        cancel: Cancel,
+    ) -> Result<Output, Failure> {
+        let json = global.json.as_deref().map(|path| {
+            JsonLines::open(path).map_err(|error| {
+                Failure::usage(format!("{}: {}", path.display(), escape::cause(&error)))
+            })
+        });
+        let began = clock.now();
+        Ok(Output {
+            style,
+            level: Level {
+                quiet: global.quiet,
+                verbose: global.verbose,
+                summary: !global.quiet && (tty || global.verbose > 0),
+            },
+            stats: global.stats,
+            terminal,
+            json: json.transpose()?,
+            meter: Mutex::new(Meter::new(mode, began)),
+            failed_files: Mutex::new(0),
+            clock,
+            began,
+            cancel,
+            broken: OnceLock::new(),
+        })
+    }
+
+    /// Tells that the run begins.
+    pub(super) fn start(&self) {
+        let start = Event::Start {
+            session: None,
+            command: self.style.command,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        self.to_json(&start, None);
+    }
+
+    /// One line on where the transfer is, on request.
+    pub(super) fn status(&self) {
+        let line = lock(&self.meter).status();
+        self.terminal.err(&line);
+    }
+
+    /// Why the result could not be shown, if it could not.
+    pub(super) fn broken(&self) -> Option<Failure> {
+        self.broken.get().cloned()
+    }
+
+    /// The last words. `signal` is what asked for the end, if anything did.
+    pub(super) fn end(&self, result: &Result<Outcome, Failure>, signal: Option<i32>) {
+        self.terminal.clear();
+        let elapsed_ms = self
+            .clock
+            .now()
+            .saturating_duration_since(self.began)
+            .as_millis() as u64;
+        match (result, signal) {
+            (_, Some(_)) => self.terminal.err(&self.style.error("interrupted")),
+            (Err(failure), None) => self.terminal.err(&self.style.failure(failure)),
+            (Ok(outcome), None) => {
+                if outcome.class != Class::Done {
+                    self.terminal
+                        .err(&self.style.error(&self.incomplete(outcome.class)));
+                }
+                if self.level.summary {
+                    self.terminal.err(&self.style.summary(outcome, elapsed_ms));
+                }
+            }
+        }
+        if let (true, Ok(outcome)) = (self.stats, result) {
+            self.terminal.err(&text::table(outcome, elapsed_ms));
+        }
+        let end = Event::End(exit::end(result, signal, elapsed_ms));
+        self.to_json(&end, result.as_ref().err().filter(|_| signal.is_none()));
+    }
+
+    fn incomplete(&self, class: Class) -> String {
+        let failed = figures::files(*lock(&self.failed_files));
+        match class {
+            Class::Vanished => {
+                format!("{failed} vanished or changed while being read; the others are complete")
+            }
+            _ => format!("{failed} failed; the others are complete"),
+        }
+    }
+
+    fn to_json(&self, event: &Event, failure: Option<&Failure>) {
+        let Some(json) = &self.json else { return };
+        if let Err(error) = json.write(
+            &self.terminal,
+            (self.clock.now(), &self.clock.stamp()),
+            event,
+            failure,
+        ) {
+            // The transfer is worth more than its description: go on without.
+            self.terminal.err(
+                &self
+                    .style
+                    .warning(&format!("events end here: {}", escape::cause(&error))),
+            );
+        }
+    }
+
+    /// The ticket is why `recv` was started: if nobody can read it, nobody will come.
+    fn show_ticket(&self, uri: &str) {
+        let shown = match &self.json {
+            Some(json) if json.on_stdout() && json.is_closed() => {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            Some(json) if json.on_stdout() => Ok(()),
+            _ => self.terminal.out(uri),
+        };
+        if let Err(error) = shown {
+            let failure = Failure::new(Class::FileIo, format!("stdout: {}", escape::cause(&error)));
+            if self
+                .broken
+                .set(failure.hint("the ticket could not be printed"))
+                .is_ok()
+            {
+                self.cancel.cancel();
+            }
+        }
+    }
+
+    /// An output that shows nothing, for tests of what runs before it.
+    #[cfg(test)]
+    pub(super) fn silent() -> Output {
+        tests::Kept::default().output("recv", "", false)
+    }
+}
+
+impl Observer for Output {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Start { .. } | Event::End(_) => return,
+            Event::Detail { .. } if self.level.verbose < 2 => return,
+            _ => self.to_json(event, None),
+        }
+        match event {
+            Event::Ticket { uri } => self.show_ticket(uri),
+            Event::Progress(progress) => {
+                let due = lock(&self.meter).take(progress, self.clock.now());
+                match due {
+                    Due::Nothing => {}
+                    Due::Draw(line) => self.terminal.draw(line),
+                    Due::Line(line) => self.terminal.err(&line),
+                }
+            }
+            _ => {
+                if let Event::FileFailed { .. } = event {
+                    *lock(&self.failed_files) += 1;
+                }
+                if let Some(line) = self.style.line(event, self.level) {
+                    self.terminal.err(&line);
+                }
+            }
+        }
+    }
+}
+
+fn mode(global: &Global, drawable: bool, interval: Duration) -> Mode {
+    match global.progress {
+        When::Never => Mode::Off,
+        When::Always if !drawable => Mode::Lines(interval),
+        When::Auto if !drawable || global.quiet => Mode::Off,
+        When::Always | When::Auto => Mode::Bar,
+    }
+}
+
+/// Whether to colour a stream: where it is a terminal that can and nobody objects (`NO_COLOR`), or where it was asked for.
+pub(super) fn colored(color: When, tty: bool) -> bool {
+    match color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => {
+            tty && !dumb_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty())
+        }
+    }
+}
+
+fn dumb_terminal() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+/// Writes an error to stderr, before or without an [`Output`].
+pub(super) fn complain(command: &str, failure: &Failure, color: When) {
+    let command = ["send", "recv", "key"]
+        .into_iter()
+        .find(|name| *name == command)
+        .unwrap_or("");
+    let style = Style {
+        command,
+        color: colored(color, io::stderr().is_terminal()),
+    };
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("{}\n", style.failure(failure)).as_bytes());
+}
+
+/// Writes a whole result to stdout.
+pub(super) fn to_stdout(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

@@ -1,0 +1,274 @@
+//! Events as lines of text on stderr, by level.
+//!
+//! `-q` errors only · default warnings and, on a terminal, one summary line · `-v` connection, plan, files, summary · `-vv` decisions.
+
+use super::escape;
+use super::figures;
+use crate::cli::exit::{Failure, Outcome};
+use crate::event::{Action, Event};
+
+/// How much is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Level {
+    /// Errors only.
+    pub(super) quiet: bool,
+    /// Number of `-v`.
+    pub(super) verbose: u8,
+    /// The one line at the end of a success.
+    pub(super) summary: bool,
+}
+
+/// Words in front of a line, coloured or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    /// The command, or nothing before one is known.
+    pub(super) command: &'static str,
+    pub(super) color: bool,
+}
+
+impl Style {
+    /// `resilient: send: photos/a.jpg: permission denied`, and at most one line of advice.
+    pub(super) fn failure(self, failure: &Failure) -> String {
+        let mut lines = self.error(&failure.message);
+        if let Some(hint) = &failure.hint {
+            lines = format!(
+                "{lines}\n{} {}",
+                self.paint("36", "hint:"),
+                escape::text(hint)
+            );
+        }
+        lines
+    }
+
+    /// One error line.
+    pub(super) fn error(self, message: &str) -> String {
+        format!(
+            "{} {}",
+            self.paint("31", &self.prefix()),
+            escape::text(message)
+        )
+    }
+
+    /// One line of warning.
+    pub(super) fn warning(self, message: &str) -> String {
+        format!(
+            "{} {}",
+            self.paint("33", &format!("{} warning:", self.prefix())),
+            escape::text(message)
+        )
+    }
+
+    fn prefix(self) -> String {
+        if self.command.is_empty() {
+            "resilient:".to_owned()
+        } else {
+            format!("resilient: {}:", self.command)
+        }
+    }
+
+    fn paint(self, color: &str, words: &str) -> String {
+        if self.color {
+            format!("\x1b[1;{color}m{words}\x1b[0m")
+        } else {
+            words.to_owned()
+        }
+    }
+
+    /// The line for an event, if this level has one. Tickets, progress and the ends of a run are told elsewhere.
+    pub(super) fn line(self, event: &Event, level: Level) -> Option<String> {
+        let at =
+            |verbose: u8, line: String| (!level.quiet && level.verbose >= verbose).then_some(line);
+        match event {
+            Event::FileFailed { path, message, .. } => Some(format!(
+                "{} {}: {}",
+                self.paint("31", &self.prefix()),
+                escape::name(&path.0),
+                escape::text(message)
+            )),
+            Event::Warning { message } => at(0, self.warning(message)),
+            Event::Connected {
+                peer,
+                key,
+                transport,
+                rtt_ms,
+            } => {
+                let (peer, key) = (escape::text(peer), escape::text(key));
+                at(
+                    1,
+                    format!("connected to {peer} ({key}) by {transport}, round trip {rtt_ms} ms"),
+                )
+            }
+            Event::Plan { files, bytes } => at(
+                1,
+                format!("{}, {}", figures::files(*files), figures::size(*bytes)),
+            ),
+            Event::File {
+                path,
+                action: Action::Transferred,
+                ..
+            } => at(1, escape::name(&path.0)),
+            Event::File {
+                path,
+                action: Action::Identical,
+                ..
+            } => at(1, format!("{} (identical)", escape::name(&path.0))),
+            Event::Detail { message } => at(2, escape::text(message)),
+            _ => None,
+        }
+    }
+
+    /// The one line at the end of a success.
+    pub(super) fn summary(self, outcome: &Outcome, elapsed_ms: u64) -> String {
+        let verb = if self.command == "recv" {
+            "received"
+        } else {
+            "sent"
+        };
+        let Outcome {
+            files,
+            bytes_literal,
+            bytes_matched,
+            ..
+        } = outcome;
+        let matched = match bytes_matched {
+            0 => String::new(),
+            bytes => format!(" ({} more were there)", figures::size(*bytes)),
+        };
+        let rate = bytes_literal.saturating_mul(1000) / elapsed_ms.max(1);
+        format!(
+            "{verb} {}, {}{matched} in {}, {}/s",
+            figures::files(*files),
+            figures::size(*bytes_literal),
+            figures::span(elapsed_ms),
+            figures::size(rate)
+        )
+    }
+}
+
+/// The table of `--stats`.
+pub(super) fn table(outcome: &Outcome, elapsed_ms: u64) -> String {
+    let Outcome {
+        session,
+        files,
+        bytes_sent,
+        bytes_literal,
+        bytes_matched,
+        stats,
+        ..
+    } = outcome;
+    let mut rows = vec![
+        ("files".to_owned(), files.to_string()),
+        ("bytes sent".to_owned(), bytes_sent.to_string()),
+        ("bytes literal".to_owned(), bytes_literal.to_string()),
+        ("bytes matched".to_owned(), bytes_matched.to_string()),
+        ("elapsed".to_owned(), figures::span(elapsed_ms)),
+    ];
+    rows.extend(
+        session
+            .iter()
+            .map(|session| ("session".to_owned(), session.clone())),
+    );
+    rows.extend(
+        stats
+            .iter()
+            .map(|(name, value)| (escape::text(name), escape::text(value))),
+    );
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| format!("{name:width$}  {value}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class::Class;
+    use crate::event::EventPath;
+
+    const PLAIN: Style = Style {
+        command: "send",
+        color: false,
+    };
+
+    fn outcome() -> Outcome {
+        Outcome {
+            class: Class::Done,
+            session: Some("7f3a".into()),
+            bytes_sent: 5_000_000,
+            bytes_literal: 4_000_000,
+            bytes_matched: 1_500_000,
+            files: 3,
+            stats: vec![("repairs".into(), "17".into())],
+        }
+    }
+
+    #[test]
+    fn an_error_is_program_command_object_cause() {
+        let failure = Failure::usage("a\nb: gone").hint("look");
+        assert_eq!(
+            PLAIN.failure(&failure),
+            "resilient: send: a\\#012b: gone\nhint: look"
+        );
+        let style = Style {
+            command: "",
+            color: true,
+        };
+        assert_eq!(style.error("x"), "\x1b[1;31mresilient:\x1b[0m x");
+    }
+
+    #[test]
+    fn each_level_adds_its_lines() {
+        let path = EventPath(b"p\x1b".to_vec());
+        let events = [
+            Event::FileFailed {
+                path: path.clone(),
+                code: 11,
+                message: "gone".into(),
+            },
+            Event::Warning {
+                message: "old".into(),
+            },
+            Event::File {
+                path,
+                action: Action::Identical,
+                bytes: 1,
+            },
+            Event::Detail {
+                message: "any port".into(),
+            },
+        ];
+        let told = |quiet, verbose| {
+            let level = Level {
+                quiet,
+                verbose,
+                summary: false,
+            };
+            events
+                .iter()
+                .filter_map(|event| PLAIN.line(event, level))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(true, 3), ["resilient: send: p\\#033: gone"]);
+        assert_eq!(told(false, 0)[1..], ["resilient: send: warning: old"]);
+        assert_eq!(told(false, 1)[2..], ["p\\#033 (identical)"]);
+        assert_eq!(told(false, 2)[3..], ["any port"]);
+    }
+
+    #[test]
+    fn summary_and_table_name_what_crossed_and_what_was_there() {
+        assert_eq!(
+            PLAIN.summary(&outcome(), 2_000),
+            "sent 3 files, 4.0 MB (1.5 MB more were there) in 2.0 s, 2.0 MB/s"
+        );
+        let table = table(&outcome(), 2_000);
+        assert!(
+            table.contains("\nbytes matched  1500000\n") && table.ends_with("\nrepairs        17"),
+            "{table}"
+        );
+    }
+}

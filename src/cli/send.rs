@@ -1,0 +1,258 @@
+//! `resilient send`: what is typed, and the order it makes.
+//!
+//! The last word is the ticket, unless it comes from `--ticket-file` or `RESILIENT_TICKET`; what was typed goes before what is in
+//! the environment. Sources are local paths; whether they exist is found out by the command.
+
+use super::args::Global;
+use super::connect::{self, Connect};
+use super::drive::Job;
+use super::exit::Failure;
+use super::home;
+use super::output::escape;
+use super::place::{self, Place};
+use super::run;
+use super::span;
+use clap::Args;
+use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// More than any ticket has: a file that is longer holds something else.
+const TICKET_FILE_LIMIT: u64 = 64 * 1024;
+
+/// What `--help` says first.
+pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n\n\
+        Directories are sent whole; a trailing slash sends their contents. A link is sent as a link. Whatever the receiver has \
+        already is not sent again, so the same command may be repeated.";
+
+/// The arguments as typed.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "resilient send [OPTIONS] PATH... TICKET\n       resilient send [OPTIONS] PATH... --ticket-file FILE"
+)]
+pub(super) struct Words {
+    /// Files and directories, then the ticket that `resilient recv` has printed
+    #[arg(value_name = "PATH", hide_default_value = true)]
+    typed: Vec<OsString>,
+    /// Send directories whole (always done)
+    #[arg(short = 'r', help_heading = "Select")]
+    _recursive: bool,
+    /// Preserve times and modes (always done)
+    #[arg(short = 'p', help_heading = "Preserve")]
+    _preserve: bool,
+    /// Read the ticket from FILE, `-` for stdin [or RESILIENT_TICKET]
+    #[arg(long, value_name = "FILE", help_heading = "Connect")]
+    ticket_file: Option<PathBuf>,
+    /// How long a usable connection may take, 0 for no limit
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
+    contimeout: Duration,
+    #[command(flatten)]
+    connect: connect::Flags,
+}
+
+/// The command as meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    /// Local paths, at least one.
+    pub(super) sources: Vec<PathBuf>,
+    /// The ticket as typed or read.
+    pub(super) ticket: String,
+    /// Time to a usable connection.
+    pub(super) contimeout: Duration,
+    pub(super) connect: Connect,
+    /// File with this node's key.
+    pub(super) identity: PathBuf,
+}
+
+impl Order {
+    /// The command as something to run.
+    pub(super) fn job(self) -> Job {
+        Box::new(move |observer, cancel| Box::pin(run::send(self, observer, cancel)))
+    }
+}
+
+impl Words {
+    pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
+        self.resolve_with(std::env::var_os("RESILIENT_TICKET"), home::identity(global))
+    }
+
+    fn resolve_with(
+        mut self,
+        environment: Option<OsString>,
+        identity: Result<PathBuf, Failure>,
+    ) -> Result<Order, Failure> {
+        let last = self.typed.last().map(|word| place::place(word));
+        let typed = match (&last, &self.ticket_file) {
+            (Some(Place::Ticket(_)), Some(_)) => {
+                return Err(Failure::usage("a ticket and --ticket-file were both given"));
+            }
+            (Some(Place::Ticket(ticket)), None) => Some(ticket.clone()),
+            _ => None,
+        };
+        if typed.is_some() {
+            self.typed.pop();
+        }
+        for word in &self.typed {
+            let place = place::place(word);
+            if word.is_empty() {
+                return Err(Failure::usage("an empty path was given"));
+            }
+            if place != Place::Local {
+                return Err(place::refusal(word, &place));
+            }
+        }
+        if self.typed.is_empty() {
+            return Err(
+                Failure::usage("no path to send was given").hint("resilient send PATH... TICKET")
+            );
+        }
+        let ticket = match (
+            typed,
+            &self.ticket_file,
+            environment.filter(|text| !text.is_empty()),
+        ) {
+            (Some(ticket), ..) => ticket,
+            (None, Some(file), _) => ticket_in(file.as_os_str())?,
+            (None, None, Some(text)) => only_ticket("RESILIENT_TICKET", text.as_bytes())?,
+            (None, None, None) => {
+                return Err(Failure::usage("no destination was given").hint(
+                    "the last word is the ticket that `resilient recv` prints on the other host",
+                ));
+            }
+        };
+        Ok(Order {
+            sources: self.typed.into_iter().map(PathBuf::from).collect(),
+            ticket,
+            contimeout: self.contimeout,
+            connect: self.connect.resolve(),
+            identity: identity?,
+        })
+    }
+}
+
+/// The ticket in a file, or on stdin for `-`.
+fn ticket_in(file: &OsStr) -> Result<String, Failure> {
+    let name = if file == "-" {
+        "stdin".to_owned()
+    } else {
+        escape::name(file.as_bytes())
+    };
+    let mut text = Vec::new();
+    let read = if file == "-" {
+        std::io::stdin()
+            .lock()
+            .take(TICKET_FILE_LIMIT)
+            .read_to_end(&mut text)
+    } else {
+        std::fs::File::open(file)
+            .and_then(|file| file.take(TICKET_FILE_LIMIT).read_to_end(&mut text))
+    };
+    read.map_err(|error| Failure::usage(format!("{name}: {}", escape::cause(&error))))?;
+    only_ticket(&name, &text)
+}
+
+/// The first line with anything on it, which must look like a ticket. Its text is a secret and is not repeated in the error.
+fn only_ticket(object: &str, text: &[u8]) -> Result<String, Failure> {
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty());
+    match lines
+        .next()
+        .map(|line| place::place(OsStr::from_bytes(line)))
+    {
+        Some(Place::Ticket(ticket)) => Ok(ticket),
+        Some(_) => Err(Failure::usage(format!("{object}: not a ticket"))),
+        None => Err(Failure::usage(format!("{object}: empty"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Cli, Command};
+    use super::*;
+    use crate::class::Class;
+    use clap::Parser as _;
+
+    const TICKET: &str = "rsl1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+
+    fn resolve(words: &str, environment: Option<&str>) -> Result<Order, Failure> {
+        let words = format!("resilient send {words}").replace("TICKET", TICKET);
+        let cli = Cli::try_parse_from(words.split(' '))
+            .unwrap_or_else(|error| panic!("{words}: {error}"));
+        let Command::Send(words) = cli.command else {
+            panic!("not send")
+        };
+        words.resolve_with(environment.map(OsString::from), Ok("identity.key".into()))
+    }
+
+    #[test]
+    fn the_ticket_is_the_last_word_or_comes_from_elsewhere() {
+        let order = resolve("-rp a b/ TICKET", None).unwrap();
+        assert_eq!(order.sources, [PathBuf::from("a"), "b/".into()]);
+        assert_eq!(
+            (order.ticket.as_str(), order.contimeout.as_secs()),
+            (TICKET, 30)
+        );
+        assert_eq!(order.connect.retry_for, Some(Duration::from_secs(600)));
+        assert_eq!(resolve("a b", Some(TICKET)).unwrap().sources.len(), 2);
+        assert_eq!(
+            resolve("a TICKET", Some("resilient://other"))
+                .unwrap()
+                .ticket,
+            TICKET
+        );
+    }
+
+    #[test]
+    fn a_ticket_file_gives_its_first_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t");
+        std::fs::write(&file, format!("\n  {TICKET}\r\nmore\n")).unwrap();
+        let words = format!("a --ticket-file {}", file.display());
+        assert_eq!(
+            resolve(&words, Some("resilient://other")).unwrap().ticket,
+            TICKET
+        );
+        std::fs::write(&file, "secret words\n").unwrap();
+        let failure = resolve(&words, None).unwrap_err();
+        assert!(
+            failure.class == Class::Usage && !failure.message.contains("secret"),
+            "{failure:?}"
+        );
+        assert_eq!(
+            resolve("a --ticket-file /nonexistent/t", None)
+                .unwrap_err()
+                .class,
+            Class::Usage
+        );
+        assert_eq!(
+            resolve("a TICKET --ticket-file x", None).unwrap_err().class,
+            Class::Usage
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_sent_or_reached_is_refused() {
+        for (words, status) in [
+            ("a", 1),
+            ("TICKET", 1),
+            ("a b", 1),
+            ("a host:9000", 41),
+            ("a user@host:dir", 4),
+            ("a host:", 4),
+            ("a @node", 4),
+            ("- TICKET", 4),
+            ("host:a TICKET", 4),
+            ("a host::module", 1),
+            ("a rsync://host/module", 1),
+            ("TICKET a TICKET", 1),
+        ] {
+            let failure = resolve(words, None).unwrap_err();
+            assert_eq!(failure.class.code(), status, "{words}: {failure:?}");
+            assert!(!failure.message.contains(TICKET), "{words}: {failure:?}");
+        }
+    }
+}

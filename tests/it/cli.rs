@@ -1,0 +1,257 @@
+//! The program as it is typed: usage, refusals, help, streams and exit status of everything that is decided before a byte is sent.
+//!
+//! Runs the binary in an empty environment, as cron would, with a folder of its own. Transfers are in other files.
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+
+const TICKET: &str = "rsl1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+
+fn resilient(words: &str) -> (Command, tempfile::TempDir) {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::cargo_bin("resilient").unwrap();
+    command
+        .env_clear()
+        .env("RESILIENT_HOME", home.path())
+        .current_dir(home.path());
+    command.args(
+        words
+            .split_whitespace()
+            .map(|word| word.replace("TICKET", TICKET)),
+    );
+    (command, home)
+}
+
+/// Runs `words`: exit `status`, nothing on stdout, and one line `resilient: …` with `said` in it, perhaps with one hint after it.
+fn refused(words: &str, status: i32, said: &str) {
+    let (mut command, home) = resilient(words);
+    let output = command.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{words}: {error}");
+    assert!(output.stdout.is_empty(), "{words}");
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(
+        lines[0].starts_with("resilient: ") && lines[0].contains(said),
+        "{words}: {error}"
+    );
+    assert!(
+        lines.len() == 1 || (lines.len() == 2 && lines[1].starts_with("hint: ")),
+        "{words}: {error}"
+    );
+    assert_eq!(
+        std::fs::read_dir(home.path()).unwrap().count(),
+        0,
+        "{words} touched something"
+    );
+}
+
+#[test]
+fn usage_is_1_and_says_what_is_wrong() {
+    refused("send", 1, "resilient: send: no path");
+    refused("send file", 1, "resilient: send: no destination");
+    refused("send TICKET", 1, "no path");
+    refused("send one two", 1, "no destination");
+    refused("send --nope file TICKET", 1, "--nope");
+    refused("send --contimeout soon file TICKET", 1, "--contimeout");
+    refused(
+        "send file --ticket-file missing",
+        1,
+        "resilient: send: missing: no such file or directory",
+    );
+    refused("send file --ticket-file missing TICKET", 1, "both");
+    refused("recv one two", 1, "resilient: recv: more than one");
+    refused("recv --listen nowhere", 1, "--listen");
+    refused("recv --retry-for 5y", 1, "--retry-for");
+    refused("recv --ticket-life 0", 1, "--ticket-life");
+    refused("recv --progress=often", 1, "--progress");
+    refused("recv --no-such", 1, "--no-such");
+    refused("key showw", 1, "resilient: key: showw: no such verb");
+    refused("snd file TICKET", 1, "resilient: snd: no such command");
+    refused("--nope", 1, "resilient: unexpected argument '--nope'");
+}
+
+#[test]
+fn what_a_later_version_has_is_4() {
+    for command in [
+        "sync -avz --delete a b",
+        "relay --spool d",
+        "sig f",
+        "delta s f",
+        "patch b d o",
+        "resume --all",
+    ] {
+        refused(command, 4, command.split(' ').next().unwrap());
+    }
+    refused("key trust rz1x name", 4, "trust");
+    refused("send file user@host:dir", 4, "user@host:dir");
+    refused("send file @node", 4, "@node");
+    refused("send - TICKET", 4, "stdin");
+    refused("recv TICKET", 4, "not in this version");
+    refused("recv host:dir", 4, "host:dir");
+}
+
+#[test]
+fn other_programs_spellings_are_told_ours() {
+    for (words, hint) in [
+        ("send file host::module", "hint: write host:module\n"),
+        (
+            "send file rsync://host/module/x",
+            "hint: write host:module/x\n",
+        ),
+        (
+            "send file scp://user@host:22/x",
+            "hint: write user@host:x\n",
+        ),
+    ] {
+        let (mut command, _home) = resilient(words);
+        command
+            .assert()
+            .code(1)
+            .stderr(predicate::str::ends_with(hint));
+    }
+}
+
+#[test]
+fn an_address_without_a_pinned_key_is_41() {
+    refused(
+        "send file host:9000",
+        41,
+        "resilient: send: host:9000: nothing pins the key",
+    );
+    refused("send file [::1]:9000", 41, "[::1]:9000");
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for words in [
+        "--help",
+        "-h",
+        "send --help",
+        "send -h",
+        "recv -h",
+        "key -h",
+        "key show --help",
+    ] {
+        let (mut command, _home) = resilient(words);
+        command
+            .assert()
+            .code(0)
+            .stderr("")
+            .stdout(predicate::str::contains("Usage: resilient"));
+    }
+    for words in ["-V", "--version"] {
+        let (mut command, _home) = resilient(words);
+        command.assert().code(0).stderr("").stdout(concat!(
+            "resilient ",
+            env!("CARGO_PKG_VERSION"),
+            "\n"
+        ));
+    }
+    for words in ["", "key"] {
+        let (mut command, _home) = resilient(words);
+        command
+            .assert()
+            .code(1)
+            .stdout("")
+            .stderr(predicate::str::contains("Usage: resilient"));
+    }
+}
+
+#[test]
+fn a_short_help_fits_a_screen() {
+    for words in ["-h", "send -h", "recv -h", "key -h"] {
+        let (mut command, _home) = resilient(words);
+        let output = command.output().unwrap().stdout;
+        assert!(output.split(|byte| *byte == b'\n').count() <= 41, "{words}");
+    }
+}
+
+#[test]
+fn an_error_after_parsing_ends_the_json_too() {
+    for (words, exit) in [
+        ("send --json file", 1),
+        ("--json send file host:9000", 41),
+        ("recv --json host:dir", 4),
+    ] {
+        let (mut command, _home) = resilient(words);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(exit));
+        let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let names: Vec<_> = lines
+            .iter()
+            .map(|line| line["event"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["start", "end"], "{words}");
+        assert_eq!(lines[1]["exit"], exit);
+        assert!(
+            lines
+                .iter()
+                .all(|line| line["v"] == 1 && line["t"].as_str().unwrap().ends_with('Z'))
+        );
+    }
+}
+
+#[test]
+fn json_may_go_to_a_file_but_not_anywhere() {
+    let (mut command, home) = resilient("send --json=events file");
+    command.assert().code(1).stdout("");
+    let events = std::fs::read_to_string(home.path().join("events")).unwrap();
+    assert!(
+        events.lines().last().unwrap().contains(r#""event":"end""#),
+        "{events}"
+    );
+    refused(
+        "send --json=no/such/folder file TICKET",
+        1,
+        "no/such/folder: no such file or directory",
+    );
+}
+
+#[test]
+fn no_escape_sequence_gets_through() {
+    let (mut command, _home) = resilient("send");
+    command
+        .arg("a\x1b[2J:\u{202e}b")
+        .assert()
+        .code(4)
+        .stderr(predicate::str::contains("\x1b").not());
+    let (mut command, _home) = resilient("send");
+    command
+        .arg("--\x1b[2J")
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("\x1b").not());
+}
+
+#[test]
+fn colour_is_only_where_it_is_asked_for() {
+    let (mut command, _home) = resilient("send --color=always");
+    command.assert().code(1).stderr(predicate::str::starts_with(
+        "\x1b[1;31mresilient: send:\x1b[0m",
+    ));
+    let (mut command, _home) = resilient("send --color=always --color=never");
+    command
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("\x1b").not());
+}
+
+#[test]
+fn a_bad_environment_is_a_usage_error() {
+    let (mut command, _home) = resilient("send file TICKET");
+    command
+        .env("RESILIENT_PROGRESS_INTERVAL", "often")
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("RESILIENT_PROGRESS_INTERVAL"));
+    let (mut command, _home) = resilient("send file");
+    command
+        .env("RESILIENT_TICKET", "no ticket")
+        .assert()
+        .code(1)
+        .stderr("resilient: send: RESILIENT_TICKET: not a ticket\n");
+}
