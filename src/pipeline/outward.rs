@@ -150,9 +150,10 @@ impl Outward {
     fn fill(&mut self) -> Result<(), Error> {
         let (now, rtt) = (now(), self.connection.rtt());
         self.check_silence(now)?;
+        self.outbound.settle(now, rtt);
         let ahead = self.ahead(rtt);
         while self.queued() < ahead {
-            let Some(datagram) = self.outbound.poll_shard(now, rtt) else { break };
+            let Some(datagram) = self.outbound.poll_shard(now) else { break };
             self.send(datagram)?;
         }
         if let Some(probe) = self.outbound.poll_probe(now, rtt) {
