@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(of(&text), Location::Ticket(text.parse().unwrap()));
         match of("resilient://secret@x/?t=secret") {
             Location::Refused { typed, hint } => {
-                assert!(!format!("{typed}{hint}").contains("secret"), "{typed} {hint}")
+                assert!(!format!("{typed}{hint}").contains("secret"), "{typed} {hint}");
             }
             other => panic!("{other:?}"),
         }
