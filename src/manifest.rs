@@ -106,7 +106,8 @@ impl TreePath {
 
     /// The path of `name` below this one.
     pub fn join(&self, name: Name) -> Result<Self, NameError> {
-        let length = self.0.iter().map(|n| n.as_bytes().len() + 1).sum::<usize>() + name.as_bytes().len();
+        let length =
+            self.0.iter().map(|n| n.as_bytes().len() + 1).sum::<usize>() + name.as_bytes().len();
         if self.0.len() >= MAX_DEPTH || length > MAX_PATH {
             return Err(NameError::TooLong);
         }
@@ -128,7 +129,11 @@ impl TreePath {
 
     /// The components joined by `/`; empty for the root.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/')
+        self.0
+            .iter()
+            .map(Name::as_bytes)
+            .collect::<Vec<_>>()
+            .join(&b'/')
     }
 }
 
@@ -218,7 +223,14 @@ mod tests {
 
     #[test]
     fn ordinary_and_odd_names_are_kept_as_bytes() {
-        for bytes in [&b"a"[..], b"...", b"a b", b"\xff\xfe", "\u{e9}".as_bytes(), &[b'a'; 255]] {
+        for bytes in [
+            &b"a"[..],
+            b"...",
+            b"a b",
+            b"\xff\xfe",
+            "\u{e9}".as_bytes(),
+            &[b'a'; 255],
+        ] {
             assert_eq!(Name::new(bytes).unwrap().as_bytes(), bytes);
         }
     }
@@ -229,7 +241,10 @@ mod tests {
         for _ in 0..MAX_DEPTH {
             path = path.join(Name::new(*b"d").unwrap()).unwrap();
         }
-        assert_eq!(path.join(Name::new(*b"d").unwrap()), Err(NameError::TooLong));
+        assert_eq!(
+            path.join(Name::new(*b"d").unwrap()),
+            Err(NameError::TooLong)
+        );
         let long = Name::new([b'x'; 255]).unwrap();
         let mut path = TreePath::ROOT;
         for _ in 0..16 {

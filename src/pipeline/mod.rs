@@ -11,7 +11,8 @@ pub struct Env {
     /// Where sockets come from.
     pub sockets: Arc<dyn Sockets>,
     /// Opens (and makes, if only its last component is missing) the destination tree at a path.
-    pub open_disk: Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, crate::fs::disk::DiskError> + Send + Sync>,
+    pub open_disk:
+        Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, crate::fs::disk::DiskError> + Send + Sync>,
     /// How blocking work is run.
     pub blocking: Blocking,
     /// Fixes what is random in the endpoints, so that a simulation repeats packet for packet.

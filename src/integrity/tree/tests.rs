@@ -1,0 +1,177 @@
+//! Chunk values in any order give BLAKE3 of the whole, at every size that is awkward.
+
+use super::*;
+use crate::integrity::digest;
+use proptest::prelude::*;
+
+const KIB: u64 = 1024;
+
+fn entry(length: u64) -> Vec<u8> {
+    (0..length)
+        .map(|i| (i ^ (i >> 8) ^ (i >> 17)) as u8)
+        .collect()
+}
+
+/// Offset and value of each chunk.
+fn values(entry: &[u8], chunk_size: u64) -> Vec<(u64, ChunkValue)> {
+    let total = entry.len() as u64;
+    let chunks = entry.chunks(chunk_size as usize);
+    let offsets = (0..).step_by(chunk_size as usize);
+    offsets
+        .zip(chunks)
+        .map(|(offset, bytes)| (offset, chunk_value(offset, total, bytes)))
+        .collect()
+}
+
+fn combine(chunk_size: u64, total: u64, values: &[(u64, ChunkValue)]) -> Digest {
+    let mut tree = TreeHasher::new(chunk_size, total).unwrap();
+    for (n, (offset, value)) in values.iter().enumerate() {
+        let missing = (values.len() - n) as u64;
+        assert_eq!(tree.finish(), Err(Incomplete { missing }));
+        assert_eq!(tree.insert(*offset, value), Ok(true));
+    }
+    assert!(tree.waiting.is_empty());
+    tree.finish().unwrap()
+}
+
+#[test]
+fn awkward_sizes() {
+    for chunk_size in [KIB, 2 * KIB, 16 * KIB, 256 * KIB] {
+        let mut sizes = vec![0, 1, KIB - 1, KIB, KIB + 1];
+        for chunks in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17] {
+            let size = chunks * chunk_size;
+            sizes.extend([size - 1, size, size + 1]);
+        }
+        let whole = entry(*sizes.iter().max().unwrap());
+        for size in sizes {
+            let entry = &whole[..size as usize];
+            let mut values = values(entry, chunk_size);
+            assert_eq!(
+                combine(chunk_size, size, &values),
+                digest(entry),
+                "{size} by {chunk_size}"
+            );
+            values.reverse();
+            assert_eq!(
+                combine(chunk_size, size, &values),
+                digest(entry),
+                "{size} by {chunk_size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn in_order_only_one_value_a_level_waits() {
+    let mut tree = TreeHasher::new(KIB, 1000 * KIB).unwrap();
+    for n in 0..1000 {
+        tree.insert(n * KIB, &ChunkValue([n as u8; 32])).unwrap();
+        assert!(tree.waiting.len() <= 10, "{}", tree.waiting.len());
+    }
+}
+
+#[test]
+fn the_first_value_of_a_chunk_stands() {
+    let entry = entry(5 * KIB);
+    let values = values(&entry, KIB);
+    let wrong = ChunkValue([9; 32]);
+    let mut tree = TreeHasher::new(KIB, 5 * KIB).unwrap();
+    for (offset, value) in &values {
+        assert_eq!(tree.insert(*offset, value), Ok(true));
+        for (before, _) in values.iter().filter(|(before, _)| before <= offset) {
+            assert_eq!(tree.insert(*before, &wrong), Ok(false));
+        }
+    }
+    assert_eq!(tree.finish(), Ok(digest(&entry)));
+}
+
+#[test]
+fn a_wrong_or_swapped_value_changes_the_digest() {
+    let entry = entry(5 * KIB);
+    let mut values = values(&entry, KIB);
+    let (first, second) = (values[0].1, values[1].1);
+    values[0].1 = second;
+    values[1].1 = first;
+    assert_ne!(combine(KIB, 5 * KIB, &values), digest(&entry));
+}
+
+#[test]
+fn nonsense_is_refused() {
+    for size in [0, 1, 512, 1023, 1025, 3 * KIB, u64::MAX] {
+        assert_eq!(
+            TreeHasher::new(size, 10).unwrap_err(),
+            TreeError::ChunkSize(size)
+        );
+    }
+    let mut tree = TreeHasher::new(KIB, 2 * KIB).unwrap();
+    for offset in [1, KIB - 1, 2 * KIB, u64::MAX, 1 << 63] {
+        let refused = tree.insert(offset, &ChunkValue([0; 32]));
+        assert_eq!(refused, Err(TreeError::Offset(offset)));
+    }
+    let mut empty = TreeHasher::new(KIB, 0).unwrap();
+    assert!(empty.insert(0, &ChunkValue([0; 32])).is_err());
+    // The largest size that can be named does not overflow anything.
+    let mut largest = TreeHasher::new(1 << 63, u64::MAX).unwrap();
+    assert_eq!(largest.insert(1 << 63, &ChunkValue([0; 32])), Ok(true));
+    assert_eq!(largest.finish(), Err(Incomplete { missing: 1 }));
+}
+
+/// Whether the range is a node, by walking down the tree of the BLAKE3 paper.
+fn is_node(offset: u64, length: u64, start: u64, size: u64) -> bool {
+    if (offset, length) == (start, size) {
+        return true;
+    }
+    if size <= KIB {
+        return false;
+    }
+    let left = blake3::hazmat::left_subtree_len(size);
+    is_node(offset, length, start, left) || is_node(offset, length, start + left, size - left)
+}
+
+#[test]
+fn subtrees_are_the_nodes_of_the_tree() {
+    for total in (0..12 * KIB).step_by(256) {
+        for offset in (0..=total).step_by(256) {
+            for length in (0..=total - offset).step_by(256) {
+                let expected = is_node(offset, length, 0, total);
+                assert_eq!(
+                    is_subtree(offset, total, length),
+                    expected,
+                    "{length} at {offset} of {total}"
+                );
+            }
+        }
+    }
+    assert!(!is_subtree(0, 10, 11));
+    assert!(!is_subtree(u64::MAX, 10, 2));
+    assert!(is_subtree(1 << 63, u64::MAX, (1 << 63) - 1));
+    assert!(!is_subtree(1, u64::MAX, u64::MAX - 1));
+}
+
+#[test]
+#[should_panic(expected = "1024 bytes at 512 of 4096 are no subtree")]
+fn a_value_that_is_nobodys_is_not_computed() {
+    chunk_value(512, 4096, &[0; 1024]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_order_gives_blake3_of_the_whole(
+        total in 0u64..5 * 1024 * 1024,
+        power in 0u32..9,
+        seed in any::<u64>(),
+    ) {
+        let chunk_size = KIB << power;
+        let entry = entry(total);
+        let mut values = values(&entry, chunk_size);
+        // Fisher and Yates with a linear congruential generator.
+        let mut state = seed | 1;
+        for i in (1..values.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            values.swap(i, ((state >> 33) % (i as u64 + 1)) as usize);
+        }
+        prop_assert_eq!(combine(chunk_size, total, &values), digest(&entry));
+    }
+}
