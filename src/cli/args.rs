@@ -12,10 +12,10 @@ const EXAMPLES: &str = "\
 Both ends need `resilient`. The receiver prints a ticket, good for one sender.
 
 Examples:
-  resilient recv inbox                    prints a ticket and waits
-  resilient send photos/ notes.pdf rsl1…  sends to whoever printed that ticket
-  echo rsl1… | resilient send data --ticket-file -
-  resilient key show                      the node id of this host
+  resilient recv inbox                         prints a ticket and waits
+  resilient send photos/ a.pdf 'resilient://…' sends to whoever printed that
+  resilient send data --ticket-file -          the same, the ticket from stdin
+  resilient key show                           the node id of this host
 
 Exit status: 0 done, 1 usage, 3 cannot select, 4 not supported, 11 file I/O,
 23 partial, 40 integrity, 41 authentication, 45 refused by the peer.

@@ -34,15 +34,6 @@ enum Verb {
     Other(Vec<OsString>),
 }
 
-/// What there is to tell of an identity.
-#[derive(Clone, Debug)]
-pub(super) struct Identity {
-    /// `rz1…`
-    pub(super) node_id: String,
-    /// Six groups of five digits.
-    pub(super) spoken: String,
-}
-
 #[derive(Serialize)]
 struct Shown {
     v: u8,
@@ -82,25 +73,23 @@ fn unknown(words: &[OsString]) -> Failure {
 
 fn show(global: &Global) -> Result<(), Failure> {
     let file = home::identity(global)?;
-    let identity = run::identity(&file)?;
+    let node_id = run::identity(&file)?.node_id();
     match &global.json {
-        None => {
-            let Identity { node_id, spoken } = &identity;
-            write_to(
-                None,
-                &format!(
-                    "{node_id}\n{spoken}\n{}\n",
-                    escape::name(file.as_os_str().as_bytes())
-                ),
-            )
-        }
+        None => write_to(
+            None,
+            &format!(
+                "{node_id}\n{}\n{}\n",
+                node_id.spoken(),
+                escape::name(file.as_os_str().as_bytes())
+            ),
+        ),
         Some(to) => {
             let shown = Shown {
                 v: 1,
                 t: output::Clock::system().stamp(),
                 event: "key",
-                node_id: identity.node_id,
-                spoken: identity.spoken,
+                node_id: node_id.to_string(),
+                spoken: node_id.spoken(),
                 file: EventPath(file.into_os_string().into_vec()),
             };
             let line = serde_json::to_string(&shown).expect("strings always make JSON");

@@ -8,10 +8,11 @@ use super::connect::{self, Connect, Family};
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
-use super::place::{self, Place};
+use super::place;
 use super::run;
 use super::span;
 use crate::class::Class;
+use crate::location::Location;
 use clap::Args;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -79,25 +80,27 @@ impl Order {
 
 impl Words {
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        let words = self.directory.iter().chain(&self.more);
-        let mut places = words.map(|word| (word, place::place(word)));
-        if let Some((word, place)) = places.find(|(_, place)| *place != Place::Local) {
-            return Err(match place {
-                Place::Ticket(_) | Place::Direct => Failure::new(
+        for word in self.directory.iter().chain(&self.more) {
+            let location = Location::parse(word);
+            let pull = matches!(
+                location,
+                Location::Ticket(_) | Location::ShortTicket(_) | Location::Direct { .. }
+            );
+            if pull {
+                return Err(Failure::new(
                     Class::Unsupported,
-                    "receiving from a ticket or an address: not in this version",
+                    "receiving from a ticket or an address is not in this version",
                 )
-                .hint("run `resilient recv` here and use its ticket on the other host"),
-                place => place::refusal(word, &place),
-            });
+                .hint("run `resilient recv` here and use its ticket on the other host"));
+            }
+            if let Some(failure) = place::refusal(word, &location) {
+                return Err(failure);
+            }
         }
         if !self.more.is_empty() {
             return Err(Failure::usage("more than one directory was given"));
         }
         let directory = self.directory.unwrap_or_else(|| ".".into());
-        if directory.is_empty() {
-            return Err(Failure::usage("an empty path was given"));
-        }
         let connect = self.connect.resolve();
         let listen = self.listen.unwrap_or(Listen {
             address: None,
@@ -209,9 +212,9 @@ mod tests {
 
     #[test]
     fn pulling_is_refused_by_name() {
-        let ticket = "rsl1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+        let ticket = "resilient://damaged";
         for (words, status) in [
-            (ticket, 4),
+            (ticket, 1),
             ("host:9000", 4),
             ("host:dir", 4),
             ("@n d", 4),

@@ -5,53 +5,36 @@
 
 use super::cancel::Cancel;
 use super::exit::{Failure, Outcome};
-use super::key::Identity;
 use super::{recv, send};
 use crate::class::Class;
 use crate::event::Observer;
+use crate::network::identity::Identity;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Does `send`.
-pub(super) fn send(
+pub(super) async fn send(
     order: send::Order,
     _observer: Arc<dyn Observer>,
-    _cancel: Cancel,
-) -> impl Future<Output = Result<Outcome, Failure>> {
-    let send::Order {
-        sources: _,
-        ticket: _,
-        contimeout: _,
-        connect: _,
-        identity,
-    } = order;
-    std::future::ready(Err(absent(&identity)))
+    cancel: Cancel,
+) -> Result<Outcome, Failure> {
+    let _identity = identity(&order.identity)?;
+    cancel.cancelled().await;
+    Err(Failure::new(Class::Unsupported, format!("{order:?}")))
 }
 
 /// Does `recv`.
-pub(super) fn recv(
+pub(super) async fn recv(
     order: recv::Order,
     _observer: Arc<dyn Observer>,
-    _cancel: Cancel,
-) -> impl Future<Output = Result<Outcome, Failure>> {
-    let recv::Order {
-        directory: _,
-        listen: _,
-        ticket_life: _,
-        connect: _,
-        identity,
-    } = order;
-    std::future::ready(Err(absent(&identity)))
+    cancel: Cancel,
+) -> Result<Outcome, Failure> {
+    let _identity = identity(&order.identity)?;
+    cancel.cancelled().await;
+    Err(Failure::new(Class::Unsupported, format!("{order:?}")))
 }
 
 /// Loads this node's identity, made on first use.
 pub(super) fn identity(file: &Path) -> Result<Identity, Failure> {
-    Err(absent(file))
-}
-
-fn absent(file: &Path) -> Failure {
-    Failure::new(
-        Class::Unsupported,
-        format!("{}: this build has no transfer engine", file.display()),
-    )
+    Identity::load_or_create(file).map_err(|error| Failure::new(error.class(), error.to_string()))
 }

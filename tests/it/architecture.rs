@@ -3,6 +3,11 @@
 //! The table itself is taken from the documentation, so that the two cannot differ. Only code is judged: comments are cut off, and so
 //! is everything from a file's `#[cfg(test)] mod tests` on, for tests may use what the code may not.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, not marked as tests themselves"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -2,10 +2,22 @@
 //!
 //! Runs the binary in an empty environment, as cron would, with a folder of its own. Transfers are in other files.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, not marked as tests themselves"
+)]
+
 use assert_cmd::Command;
 use predicates::prelude::*;
+use resilient::network::identity::Identity;
+use resilient::ticket::{Secret, Ticket};
 
-const TICKET: &str = "rsl1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+/// A ticket that nobody answers to.
+fn ticket() -> String {
+    let key = Identity::generate().unwrap().node_id();
+    let secret = Secret::from_bytes([7; 16]);
+    Ticket::new(key, ["127.0.0.1:9".parse().unwrap()], Some(secret)).to_string()
+}
 
 fn resilient(words: &str) -> (Command, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
@@ -17,7 +29,7 @@ fn resilient(words: &str) -> (Command, tempfile::TempDir) {
     command.args(
         words
             .split_whitespace()
-            .map(|word| word.replace("TICKET", TICKET)),
+            .map(|word| word.replace("TICKET", &ticket())),
     );
     (command, home)
 }
@@ -87,27 +99,37 @@ fn what_a_later_version_has_is_4() {
     refused("send file @node", 4, "@node");
     refused("send - TICKET", 4, "stdin");
     refused("recv TICKET", 4, "not in this version");
+    refused("recv host:9000 dir", 4, "not in this version");
     refused("recv host:dir", 4, "host:dir");
 }
 
 #[test]
 fn other_programs_spellings_are_told_ours() {
-    for (words, hint) in [
-        ("send file host::module", "hint: write host:module\n"),
-        (
-            "send file rsync://host/module/x",
-            "hint: write host:module/x\n",
-        ),
-        (
-            "send file scp://user@host:22/x",
-            "hint: write user@host:x\n",
-        ),
+    for (words, spelling) in [
+        ("send file host::module", "host:/PATH"),
+        ("send file rsync://host/module/x", "host:/module/x"),
+        ("send file scp://user@host:22/x", "user@host:/x"),
     ] {
         let (mut command, _home) = resilient(words);
+        let hint = predicate::str::contains("\nhint: ").and(predicate::str::contains(spelling));
+        command.assert().code(1).stdout("").stderr(hint);
+    }
+}
+
+#[test]
+fn a_damaged_ticket_is_a_usage_error_that_does_not_repeat_it() {
+    let damaged = ticket().replace("?t=", "?t=a");
+    for words in [format!("send file {damaged}"), "send file".to_owned()] {
+        let (mut command, _home) = resilient(&words);
+        let quiet = predicate::str::contains("rz1")
+            .not()
+            .and(predicate::str::contains("secret"));
         command
+            .env("RESILIENT_TICKET", &damaged)
             .assert()
             .code(1)
-            .stderr(predicate::str::ends_with(hint));
+            .stdout("")
+            .stderr(quiet);
     }
 }
 
@@ -254,4 +276,47 @@ fn a_bad_environment_is_a_usage_error() {
         .assert()
         .code(1)
         .stderr("resilient: send: RESILIENT_TICKET: not a ticket\n");
+}
+
+#[test]
+fn a_node_keeps_its_identity() {
+    let (mut command, home) = resilient("key show");
+    let first = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let lines: Vec<&str> = first.lines().collect();
+    let file = home.path().join("identity.key");
+    assert!(
+        lines[0].starts_with("rz1") && lines[2] == file.to_str().unwrap(),
+        "{first}"
+    );
+    assert_eq!(lines[1].split_whitespace().count(), 6, "{first}");
+    let again = command.output().unwrap();
+    assert_eq!(
+        (
+            again.status.code(),
+            String::from_utf8(again.stdout).unwrap()
+        ),
+        (Some(0), first.clone())
+    );
+
+    let line = command.arg("--json").output().unwrap().stdout;
+    let shown: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!(
+        (shown["v"].as_u64(), shown["event"].as_str()),
+        (Some(1), Some("key"))
+    );
+    assert_eq!(
+        (shown["node_id"].as_str(), shown["spoken"].as_str()),
+        (Some(lines[0]), Some(lines[1]))
+    );
+    assert_eq!(shown["file"]["text"].as_str(), Some(lines[2]));
+
+    let (mut command, other) = resilient("key show --identity sub/other.key");
+    let made = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(
+        made.starts_with("rz1") && made.lines().next() != Some(lines[0]),
+        "{made}"
+    );
+    assert!(
+        other.path().join("sub/other.key").exists() && !other.path().join("identity.key").exists()
+    );
 }

@@ -5,7 +5,6 @@
 //! what the whole process knows, and not by the library.
 
 pub(super) mod escape;
-mod figures;
 mod json;
 mod progress;
 mod terminal;
@@ -186,7 +185,7 @@ impl Output {
     }
 
     fn incomplete(&self, class: Class) -> String {
-        let failed = figures::files(*lock(&self.failed_files));
+        let failed = text::count(*lock(&self.failed_files));
         match class {
             Class::Vanished => {
                 format!("{failed} vanished or changed while being read; the others are complete")

@@ -3,9 +3,10 @@
 //! `-q` errors only · default warnings and, on a terminal, one summary line · `-v` connection, plan, files, summary · `-vv` decisions.
 
 use super::escape;
-use super::figures;
 use crate::cli::exit::{Failure, Outcome};
 use crate::event::{Action, Event};
+use crate::unit::{Rate, Size, Span};
+use std::time::Duration;
 
 /// How much is told.
 #[derive(Clone, Copy, Debug)]
@@ -98,10 +99,7 @@ impl Style {
                     format!("connected to {peer} ({key}) by {transport}, round trip {rtt_ms} ms"),
                 )
             }
-            Event::Plan { files, bytes } => at(
-                1,
-                format!("{}, {}", figures::files(*files), figures::size(*bytes)),
-            ),
+            Event::Plan { files, bytes } => at(1, format!("{}, {}", count(*files), Size(*bytes))),
             Event::File {
                 path,
                 action: Action::Transferred,
@@ -132,17 +130,25 @@ impl Style {
         } = outcome;
         let matched = match bytes_matched {
             0 => String::new(),
-            bytes => format!(" ({} more were there)", figures::size(*bytes)),
+            bytes => format!(" ({} more were there)", Size(*bytes)),
         };
-        let rate = bytes_literal.saturating_mul(1000) / elapsed_ms.max(1);
-        format!(
-            "{verb} {}, {}{matched} in {}, {}/s",
-            figures::files(*files),
-            figures::size(*bytes_literal),
-            figures::span(elapsed_ms),
-            figures::size(rate)
-        )
+        let span = Span(Duration::from_millis(elapsed_ms));
+        let rate = match elapsed_ms {
+            // A rate over less time than it takes to connect says nothing.
+            ..100 => String::new(),
+            _ => format!(
+                ", {}",
+                Rate(bytes_literal.saturating_mul(1000) / elapsed_ms)
+            ),
+        };
+        let (files, size) = (count(*files), Size(*bytes_literal));
+        format!("{verb} {files}, {size}{matched} in {span}{rate}")
     }
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn count(files: u64) -> String {
+    format!("{files} file{}", if files == 1 { "" } else { "s" })
 }
 
 /// The table of `--stats`.
@@ -161,7 +167,10 @@ pub(super) fn table(outcome: &Outcome, elapsed_ms: u64) -> String {
         ("bytes sent".to_owned(), bytes_sent.to_string()),
         ("bytes literal".to_owned(), bytes_literal.to_string()),
         ("bytes matched".to_owned(), bytes_matched.to_string()),
-        ("elapsed".to_owned(), figures::span(elapsed_ms)),
+        (
+            "elapsed".to_owned(),
+            Span(Duration::from_millis(elapsed_ms)).to_string(),
+        ),
     ];
     rows.extend(
         session
@@ -263,7 +272,7 @@ mod tests {
     fn summary_and_table_name_what_crossed_and_what_was_there() {
         assert_eq!(
             PLAIN.summary(&outcome(), 2_000),
-            "sent 3 files, 4.0 MB (1.5 MB more were there) in 2.0 s, 2.0 MB/s"
+            "sent 3 files, 3.81 MiB (1.43 MiB more were there) in 2.0s, 1.91 MiB/s"
         );
         let table = table(&outcome(), 2_000);
         assert!(
