@@ -80,9 +80,32 @@ classes! {
     Interrupted = 128, true, "interrupted";
 }
 
+impl Class {
+    /// Which of two failures of a run decides its exit: a fatal one before one that left the other files complete, 23 before 24.
+    pub fn worse(self, other: Class) -> Class {
+        let rank = |class: Class| match class {
+            Class::Done => 0,
+            Class::Vanished => 1,
+            Class::Partial => 2,
+            Class::Select => 3,
+            _ => 4,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fatal_failure_decides_then_23_then_24() {
+        assert_eq!(Class::Vanished.worse(Class::Partial), Class::Partial);
+        assert_eq!(Class::Partial.worse(Class::Vanished), Class::Partial);
+        assert_eq!(Class::FileIo.worse(Class::Partial), Class::FileIo);
+        assert_eq!(Class::Partial.worse(Class::Select), Class::Select);
+        assert_eq!(Class::Done.worse(Class::Vanished), Class::Vanished);
+    }
 
     #[test]
     fn codes_are_unique_and_found_again() {

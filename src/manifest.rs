@@ -106,8 +106,7 @@ impl TreePath {
 
     /// The path of `name` below this one.
     pub fn join(&self, name: Name) -> Result<Self, NameError> {
-        let length =
-            self.0.iter().map(|n| n.as_bytes().len() + 1).sum::<usize>() + name.as_bytes().len();
+        let length = self.0.iter().map(|n| n.as_bytes().len() + 1).sum::<usize>() + name.as_bytes().len();
         if self.0.len() >= MAX_DEPTH || length > MAX_PATH {
             return Err(NameError::TooLong);
         }
@@ -129,11 +128,7 @@ impl TreePath {
 
     /// The components joined by `/`; empty for the root.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0
-            .iter()
-            .map(Name::as_bytes)
-            .collect::<Vec<_>>()
-            .join(&b'/')
+        self.0.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/')
     }
 }
 
@@ -159,6 +154,29 @@ pub struct Meta {
     pub mode: u32,
     /// Time of last modification.
     pub mtime: FileTime,
+}
+
+/// Whether a symbolic link in the directory `parent` with this target stays below the root of the transfer.
+///
+/// The target must be relative and not longer than [`MAX_TARGET`]; its `..` must all stand at its beginning, and be no more than
+/// `parent` is deep. After a name a `..` is refused even where the letters would allow it: the name may be a link itself, and
+/// `..` would then climb from where that one leads. So links that pass one by one cannot be put together to a way out either
+/// (rsync's `--safe-links` draws the same line).
+pub fn link_stays_below(parent: &TreePath, target: &[u8]) -> bool {
+    if target.is_empty() || target.len() > MAX_TARGET || target[0] == b'/' || target.contains(&0) {
+        return false;
+    }
+    let mut depth = parent.names().len();
+    let mut descending = false;
+    for component in target.split(|b| *b == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." if descending || depth == 0 => return false,
+            b".." => depth -= 1,
+            _ => descending = true,
+        }
+    }
+    true
 }
 
 /// What an entry is.
@@ -223,14 +241,7 @@ mod tests {
 
     #[test]
     fn ordinary_and_odd_names_are_kept_as_bytes() {
-        for bytes in [
-            &b"a"[..],
-            b"...",
-            b"a b",
-            b"\xff\xfe",
-            "\u{e9}".as_bytes(),
-            &[b'a'; 255],
-        ] {
+        for bytes in [&b"a"[..], b"...", b"a b", b"\xff\xfe", "\u{e9}".as_bytes(), &[b'a'; 255]] {
             assert_eq!(Name::new(bytes).unwrap().as_bytes(), bytes);
         }
     }
@@ -241,15 +252,78 @@ mod tests {
         for _ in 0..MAX_DEPTH {
             path = path.join(Name::new(*b"d").unwrap()).unwrap();
         }
-        assert_eq!(
-            path.join(Name::new(*b"d").unwrap()),
-            Err(NameError::TooLong)
-        );
+        assert_eq!(path.join(Name::new(*b"d").unwrap()), Err(NameError::TooLong));
         let long = Name::new([b'x'; 255]).unwrap();
         let mut path = TreePath::ROOT;
         for _ in 0..16 {
             path = path.join(long.clone()).unwrap();
         }
         assert_eq!(path.join(long), Err(NameError::TooLong));
+    }
+
+    fn tree_path(names: &[&str]) -> TreePath {
+        names.iter().fold(TreePath::ROOT, |path, name| path.join(Name::new(*name).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn links_that_stay_below_the_root_are_known() {
+        for (parent, target) in [
+            (&[][..], "a"),
+            (&[], "./a//b/"),
+            (&["d"], "../a"),
+            (&["d"], ".."),
+            (&["d", "e"], "../../a/b"),
+            (&["d", "e"], ".././../a"),
+            (&[], "..."),
+            (&[], "..a"),
+            (&[], "a/b/c"),
+        ] {
+            assert!(link_stays_below(&tree_path(parent), target.as_bytes()), "{parent:?} {target}");
+        }
+    }
+
+    #[test]
+    fn links_that_lead_out_are_refused() {
+        let long = "a".repeat(MAX_TARGET + 1);
+        for (parent, target) in [
+            (&[][..], ""),
+            (&[], "/"),
+            (&["d"], "/etc/passwd"),
+            (&[], ".."),
+            (&[], "./../a"),
+            (&["d"], "../../a"),
+            (&["d", "e"], "../../../d"),
+            (&[], "a\0b"),
+            // By the letter inside, but `a` may be a link to somewhere shallower.
+            (&["d", "e"], "a/.."),
+            (&["d", "e"], "../a/./../b"),
+            (&[], &long),
+        ] {
+            assert!(!link_stays_below(&tree_path(parent), target.as_bytes()), "{parent:?} {target}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever passes resolves, component by component, to a place at or below the root.
+        #[test]
+        fn no_accepted_link_climbs_over_the_root(
+            depth in 0_usize..6,
+            components in proptest::collection::vec(proptest::sample::select(vec!["", ".", "..", "a", "..."]), 0..10),
+        ) {
+            let parent = tree_path(&["d"; 6][..depth]);
+            let target = components.join("/");
+            if link_stays_below(&parent, target.as_bytes()) {
+                proptest::prop_assert!(!target.starts_with('/'));
+                let mut level = depth as i64;
+                for component in components {
+                    level += match component {
+                        "" | "." => 0,
+                        ".." => -1,
+                        _ => 1,
+                    };
+                    proptest::prop_assert!(level >= 0);
+                }
+            }
+        }
     }
 }

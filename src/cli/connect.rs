@@ -46,9 +46,6 @@ impl Flags {
             (_, true) => Family::V6,
             (false, false) => Family::Any,
         };
-        Connect {
-            retry_for: self.retry_for.0,
-            family,
-        }
+        Connect { retry_for: self.retry_for.0, family }
     }
 }

@@ -22,12 +22,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const WORKERS: usize = 2;
 
 /// What is run: a command with everything but its observer and the wish to stop.
-pub(super) type Job = Box<
-    dyn FnOnce(
-        Arc<dyn Observer>,
-        Cancel,
-    ) -> Pin<Box<dyn Future<Output = Result<Outcome, Failure>>>>,
->;
+pub(super) type Job =
+    Box<dyn FnOnce(Arc<dyn Observer>, Cancel) -> Pin<Box<dyn Future<Output = Result<Outcome, Failure>>>>>;
 
 /// Runs `job` until it ends, or until `cancel` and the grace are over.
 pub(super) fn run(job: Job, output: Arc<Output>, cancel: &Cancel) -> Result<Outcome, Failure> {
@@ -36,17 +32,11 @@ pub(super) fn run(job: Job, output: Arc<Output>, cancel: &Cancel) -> Result<Outc
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Class::Internal, format!("runtime: {error}")))?;
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(until_cancelled(job(output, cancel.clone()), cancel))
-    }));
+    let result =
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(until_cancelled(job(output, cancel.clone()), cancel))));
     // A read or write that hangs in the kernel must not hold the end of the program.
     runtime.shutdown_background();
-    result.unwrap_or_else(|_| {
-        Err(Failure::new(
-            Class::Internal,
-            "internal error, please report it",
-        ))
-    })
+    result.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "internal error, please report it")))
 }
 
 async fn until_cancelled(
@@ -70,23 +60,14 @@ pub(super) fn report_panics_in_one_line() {
     }
     std::panic::set_hook(Box::new(|panic| {
         let cause = told(panic.payload());
-        let place = panic
-            .location()
-            .map(|at| format!(" ({}:{})", at.file(), at.line()))
-            .unwrap_or_default();
-        let _ = writeln!(
-            std::io::stderr().lock(),
-            "resilient: internal error: {}{place}",
-            escape::text(cause)
-        );
+        let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let _ = writeln!(std::io::stderr().lock(), "resilient: internal error: {}{place}", escape::text(cause));
     }));
 }
 
 fn told(payload: &(dyn Any + Send)) -> &str {
     let owned = payload.downcast_ref::<String>().map(String::as_str);
-    owned
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("panic")
+    owned.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("panic")
 }
 
 #[cfg(test)]
@@ -107,13 +88,7 @@ mod tests {
             tokio::time::sleep(GRACE / 2).await;
             failure()
         };
-        assert_eq!(
-            until_cancelled(Box::pin(job), &cancel)
-                .await
-                .unwrap_err()
-                .message,
-            "stopped by itself"
-        );
+        assert_eq!(until_cancelled(Box::pin(job), &cancel).await.unwrap_err().message, "stopped by itself");
     }
 
     #[tokio::test(start_paused = true)]
@@ -131,9 +106,6 @@ mod tests {
         let cancel = Cancel::new();
         let output = Arc::new(Output::silent());
         let job: Job = Box::new(|_, _| Box::pin(async { panic!("on purpose") }));
-        assert_eq!(
-            run(job, output, &cancel).unwrap_err().class,
-            Class::Internal
-        );
+        assert_eq!(run(job, output, &cancel).unwrap_err().class, Class::Internal);
     }
 }

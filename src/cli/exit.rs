@@ -38,11 +38,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(class: Class, message: impl Into<String>) -> Failure {
-        Failure {
-            class,
-            message: message.into(),
-            hint: None,
-        }
+        Failure { class, message: message.into(), hint: None }
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Failure {
@@ -50,10 +46,7 @@ impl Failure {
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Failure {
-        Failure {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Failure { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -72,11 +65,7 @@ pub(super) fn status(result: &Result<Outcome, Failure>) -> ExitCode {
 
 /// The `end` event of a result; `signal` is the one that ended the run.
 pub(super) fn end(result: &Result<Outcome, Failure>, signal: Option<i32>, elapsed_ms: u64) -> End {
-    let class = if signal.is_some() {
-        Class::Interrupted
-    } else {
-        class(result)
-    };
+    let class = if signal.is_some() { Class::Interrupted } else { class(result) };
     let outcome = result.as_ref().ok();
     End {
         exit: signal.map_or(class.code(), |number| 128 + number as u8),
@@ -103,14 +92,8 @@ mod tests {
     #[test]
     fn a_signal_goes_before_any_class() {
         let failed = Err(Failure::usage("x"));
-        assert_eq!(
-            (end(&failed, None, 5).exit, end(&failed, None, 5).class),
-            (1, Class::Usage)
-        );
+        assert_eq!((end(&failed, None, 5).exit, end(&failed, None, 5).class), (1, Class::Usage));
         let ended = end(&failed, Some(15), 5);
-        assert_eq!(
-            (ended.exit, ended.class, ended.resumable),
-            (143, Class::Interrupted, true)
-        );
+        assert_eq!((ended.exit, ended.class, ended.resumable), (143, Class::Interrupted, true));
     }
 }

@@ -57,16 +57,10 @@ pub(super) fn main(words: &Words, global: &Global) -> ExitCode {
 }
 
 fn unknown(words: &[OsString]) -> Failure {
-    let verb = words
-        .first()
-        .map(|word| word.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let verb = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     if LATER.contains(&verb.as_str()) {
-        return Failure::new(
-            Class::Unsupported,
-            format!("{verb}: this version does not have that"),
-        )
-        .hint("it has `resilient key show`");
+        return Failure::new(Class::Unsupported, format!("{verb}: this version does not have that"))
+            .hint("it has `resilient key show`");
     }
     Failure::usage(format!("{verb}: no such verb")).hint("resilient key show")
 }
@@ -75,14 +69,9 @@ fn show(global: &Global) -> Result<(), Failure> {
     let file = home::identity(global)?;
     let node_id = run::identity(&file)?.node_id();
     match &global.json {
-        None => write_to(
-            None,
-            &format!(
-                "{node_id}\n{}\n{}\n",
-                node_id.spoken(),
-                escape::name(file.as_os_str().as_bytes())
-            ),
-        ),
+        None => {
+            write_to(None, &format!("{node_id}\n{}\n{}\n", node_id.spoken(), escape::name(file.as_os_str().as_bytes())))
+        }
         Some(to) => {
             let shown = Shown {
                 v: 1,
@@ -101,17 +90,13 @@ fn show(global: &Global) -> Result<(), Failure> {
 /// Writes a result whole. Whoever closed stdout has read enough.
 fn write_to(file: Option<&PathBuf>, text: &str) -> Result<(), Failure> {
     let (object, written) = match file {
-        Some(file) => (
-            escape::name(file.as_os_str().as_bytes()),
-            std::fs::write(file, text),
-        ),
+        Some(file) => (escape::name(file.as_os_str().as_bytes()), std::fs::write(file, text)),
         None => ("stdout".to_owned(), output::to_stdout(text)),
     };
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
-            Class::FileIo,
-            format!("{object}: {}", escape::cause(&error)),
-        )),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Class::FileIo, format!("{object}: {}", escape::cause(&error))))
+        }
         _ => Ok(()),
     }
 }

@@ -14,36 +14,26 @@ use std::os::unix::ffi::OsStrExt as _;
 /// The refusal of `word`, which means `location`, where a local path is expected; `None` for a local path.
 pub(super) fn refusal(word: &OsStr, location: &Location) -> Option<Failure> {
     let object = escape::name(word.as_bytes());
-    let later = |what: &str| {
-        Failure::new(
-            Class::Unsupported,
-            format!("{object}: {what} is not in this version"),
-        )
-    };
+    let later = |what: &str| Failure::new(Class::Unsupported, format!("{object}: {what} is not in this version"));
     let slash = || format!("for a file of that name write ./{object}");
     Some(match location {
         Location::Local(_) => return None,
         Location::Stdio => later("reading from stdin or writing to stdout"),
         Location::Ssh { .. } => later("reaching a host through ssh").hint(slash()),
         Location::Known(_) => later("a name of the known nodes").hint(slash()),
-        Location::Direct { .. } => Failure::new(
-            Class::Authentication,
-            format!("{object}: nothing pins the key of that host"),
-        )
-        .hint("run `resilient recv` there and give the ticket that it prints as the destination"),
-        Location::ShortTicket(_) => Failure::new(
-            Class::Unsupported,
-            "the short form of a ticket is not in this version",
-        )
-        .hint(format!("use the form that begins with {}", ticket::SCHEME)),
-        Location::Ticket(_) => Failure::usage("a ticket stands where a local path is expected")
-            .hint("the ticket is the last word"),
-        Location::Refused { typed, hint } if typed.starts_with(ticket::SCHEME) => {
-            Failure::usage(hint)
+        Location::Direct { .. } => {
+            Failure::new(Class::Authentication, format!("{object}: nothing pins the key of that host"))
+                .hint("run `resilient recv` there and give the ticket that it prints as the destination")
         }
-        Location::Refused { hint, .. } => {
-            Failure::usage(format!("'{object}': not a source or destination")).hint(hint)
+        Location::ShortTicket(_) => {
+            Failure::new(Class::Unsupported, "the short form of a ticket is not in this version")
+                .hint(format!("use the form that begins with {}", ticket::SCHEME))
         }
+        Location::Ticket(_) => {
+            Failure::usage("a ticket stands where a local path is expected").hint("the ticket is the last word")
+        }
+        Location::Refused { typed, hint } if typed.starts_with(ticket::SCHEME) => Failure::usage(hint),
+        Location::Refused { hint, .. } => Failure::usage(format!("'{object}': not a source or destination")).hint(hint),
     })
 }
 
@@ -68,18 +58,10 @@ mod tests {
         ];
         for (word, status) in cases {
             let failure = refusal(OsStr::new(word), &Location::parse(OsStr::new(word)));
-            assert_eq!(
-                failure.map(|failure| failure.class.code()),
-                Some(status),
-                "{word}"
-            );
+            assert_eq!(failure.map(|failure| failure.class.code()), Some(status), "{word}");
         }
         for word in ["a", "./h:p", "/a:b", "dir/"] {
-            assert_eq!(
-                refusal(OsStr::new(word), &Location::parse(OsStr::new(word))),
-                None,
-                "{word}"
-            );
+            assert_eq!(refusal(OsStr::new(word), &Location::parse(OsStr::new(word))), None, "{word}");
         }
     }
 

@@ -82,10 +82,7 @@ impl Words {
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
         for word in self.directory.iter().chain(&self.more) {
             let location = Location::parse(word);
-            let pull = matches!(
-                location,
-                Location::Ticket(_) | Location::ShortTicket(_) | Location::Direct { .. }
-            );
+            let pull = matches!(location, Location::Ticket(_) | Location::ShortTicket(_) | Location::Direct { .. });
             if pull {
                 return Err(Failure::new(
                     Class::Unsupported,
@@ -102,20 +99,14 @@ impl Words {
         }
         let directory = self.directory.unwrap_or_else(|| ".".into());
         let connect = self.connect.resolve();
-        let listen = self.listen.unwrap_or(Listen {
-            address: None,
-            port: DEFAULT_PORT,
-            typed: false,
-        });
+        let listen = self.listen.unwrap_or(Listen { address: None, port: DEFAULT_PORT, typed: false });
         let fits = match (listen.address, connect.family) {
             (Some(address), Family::V4) => address.is_ipv4(),
             (Some(address), Family::V6) => address.is_ipv6(),
             _ => true,
         };
         if !fits {
-            return Err(Failure::usage(
-                "--listen names an address of the family that -4 or -6 excludes",
-            ));
+            return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
         }
         Ok(Order {
             directory: directory.into(),
@@ -130,20 +121,11 @@ impl Words {
 /// Reads `[ADDR:]PORT`; an IPv6 address stands in brackets.
 fn listen(text: &str) -> Result<Listen, String> {
     if let Ok(port) = text.parse() {
-        return Ok(Listen {
-            address: None,
-            port,
-            typed: true,
-        });
+        return Ok(Listen { address: None, port, typed: true });
     }
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "not [ADDR:]PORT (9000, 10.0.0.5:9000, [fd00::5]:9000)".to_owned())?;
-    Ok(Listen {
-        address: Some(address.ip()),
-        port: address.port(),
-        typed: true,
-    })
+    let address: SocketAddr =
+        text.parse().map_err(|_| "not [ADDR:]PORT (9000, 10.0.0.5:9000, [fd00::5]:9000)".to_owned())?;
+    Ok(Listen { address: Some(address.ip()), port: address.port(), typed: true })
 }
 
 #[cfg(test)]
@@ -154,74 +136,36 @@ mod tests {
 
     fn resolve(words: &str) -> Result<Order, Failure> {
         let words = format!("resilient recv --identity k {words}");
-        let cli = Cli::try_parse_from(words.split_whitespace())
-            .unwrap_or_else(|error| panic!("{words}: {error}"));
-        let Command::Recv(words) = cli.command else {
-            panic!("not recv")
-        };
+        let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
+        let Command::Recv(words) = cli.command else { panic!("not recv") };
         words.resolve(&cli.global)
     }
 
     #[test]
     fn the_defaults_are_the_contract() {
         let order = resolve("").unwrap();
-        assert_eq!(
-            (order.directory.to_str(), order.ticket_life.as_secs()),
-            (Some("."), 3600)
-        );
-        assert_eq!(
-            order.listen,
-            Listen {
-                address: None,
-                port: 27183,
-                typed: false
-            }
-        );
-        assert_eq!(
-            order.connect,
-            Connect {
-                retry_for: Some(Duration::from_secs(600)),
-                family: Family::Any
-            }
-        );
+        assert_eq!((order.directory.to_str(), order.ticket_life.as_secs()), (Some("."), 3600));
+        assert_eq!(order.listen, Listen { address: None, port: 27183, typed: false });
+        assert_eq!(order.connect, Connect { retry_for: Some(Duration::from_secs(600)), family: Family::Any });
     }
 
     #[test]
     fn a_port_may_have_an_address() {
-        assert_eq!(
-            listen("9000"),
-            Ok(Listen {
-                address: None,
-                port: 9000,
-                typed: true
-            })
-        );
-        assert_eq!(
-            listen("[::1]:0").unwrap().address,
-            Some("::1".parse().unwrap())
-        );
+        assert_eq!(listen("9000"), Ok(Listen { address: None, port: 9000, typed: true }));
+        assert_eq!(listen("[::1]:0").unwrap().address, Some("::1".parse().unwrap()));
         for text in ["", "x", "host:9", "::1:9", "70000", "10.0.0.1", "-1"] {
             assert!(listen(text).is_err(), "{text}");
         }
         assert!(resolve("-4 --listen 127.0.0.1:1").is_ok());
-        assert_eq!(
-            resolve("-6 --listen 127.0.0.1:1").unwrap_err().class.code(),
-            1
-        );
+        assert_eq!(resolve("-6 --listen 127.0.0.1:1").unwrap_err().class.code(), 1);
     }
 
     #[test]
     fn pulling_is_refused_by_name() {
         let ticket = "resilient://damaged";
-        for (words, status) in [
-            (ticket, 1),
-            ("host:9000", 4),
-            ("host:dir", 4),
-            ("@n d", 4),
-            ("-", 4),
-            ("a b", 1),
-            ("h::m", 1),
-        ] {
+        for (words, status) in
+            [(ticket, 1), ("host:9000", 4), ("host:dir", 4), ("@n d", 4), ("-", 4), ("a b", 1), ("h::m", 1)]
+        {
             assert_eq!(resolve(words).unwrap_err().class.code(), status, "{words}");
         }
     }

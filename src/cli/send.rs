@@ -102,22 +102,15 @@ impl Words {
             }
         }
         if self.typed.is_empty() {
-            return Err(
-                Failure::usage("no path to send was given").hint("resilient send PATH... TICKET")
-            );
+            return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
-        let ticket = match (
-            typed,
-            &self.ticket_file,
-            environment.filter(|text| !text.is_empty()),
-        ) {
+        let ticket = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
             (Some(ticket), ..) => ticket,
             (None, Some(file), _) => ticket_in(file.as_os_str())?,
             (None, None, Some(text)) => only_ticket("RESILIENT_TICKET", text.as_bytes())?,
             (None, None, None) => {
-                return Err(Failure::usage("no destination was given").hint(
-                    "the last word is the ticket that `resilient recv` prints on the other host",
-                ));
+                return Err(Failure::usage("no destination was given")
+                    .hint("the last word is the ticket that `resilient recv` prints on the other host"));
             }
         };
         Ok(Order {
@@ -132,20 +125,12 @@ impl Words {
 
 /// The ticket in a file, or on stdin for `-`.
 fn ticket_in(file: &OsStr) -> Result<Ticket, Failure> {
-    let name = if file == "-" {
-        "stdin".to_owned()
-    } else {
-        escape::name(file.as_bytes())
-    };
+    let name = if file == "-" { "stdin".to_owned() } else { escape::name(file.as_bytes()) };
     let mut text = Vec::new();
     let read = if file == "-" {
-        std::io::stdin()
-            .lock()
-            .take(TICKET_FILE_LIMIT)
-            .read_to_end(&mut text)
+        std::io::stdin().lock().take(TICKET_FILE_LIMIT).read_to_end(&mut text)
     } else {
-        std::fs::File::open(file)
-            .and_then(|file| file.take(TICKET_FILE_LIMIT).read_to_end(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(TICKET_FILE_LIMIT).read_to_end(&mut text))
     };
     read.map_err(|error| Failure::usage(format!("{name}: {}", escape::cause(&error))))?;
     only_ticket(&name, &text)
@@ -178,20 +163,15 @@ mod tests {
 
     /// A ticket at this address.
     fn ticket(address: &str) -> String {
-        let key = crate::network::identity::Identity::generate()
-            .unwrap()
-            .node_id();
+        let key = crate::network::identity::Identity::generate().unwrap().node_id();
         let secret = ticket::Secret::from_bytes([7; 16]);
         Ticket::new(key, [address.parse().unwrap()], Some(secret)).to_string()
     }
 
     fn resolve(words: &str, environment: Option<&str>) -> Result<Order, Failure> {
         let words = format!("resilient send {words}").replace("TICKET", &ticket("10.0.0.1:1"));
-        let cli = Cli::try_parse_from(words.split(' '))
-            .unwrap_or_else(|error| panic!("{words}: {error}"));
-        let Command::Send(words) = cli.command else {
-            panic!("not send")
-        };
+        let cli = Cli::try_parse_from(words.split(' ')).unwrap_or_else(|error| panic!("{words}: {error}"));
+        let Command::Send(words) = cli.command else { panic!("not send") };
         words.resolve_with(environment.map(OsString::from), Ok("identity.key".into()))
     }
 
@@ -209,10 +189,7 @@ mod tests {
         let other = ticket("10.0.0.2:2");
         assert_eq!(address(resolve("a b", Some(&other))), "10.0.0.2:2");
         assert_eq!(address(resolve("a TICKET", Some(&other))), "10.0.0.1:1");
-        assert_eq!(
-            resolve("a host:1", Some(&other)).unwrap_err().class.code(),
-            41
-        );
+        assert_eq!(resolve("a host:1", Some(&other)).unwrap_err().class.code(), 41);
     }
 
     #[test]
@@ -221,10 +198,7 @@ mod tests {
         let file = folder.path().join("t");
         let words = format!("a --ticket-file {}", file.display());
         std::fs::write(&file, format!("\n  {}\r\nmore\n", ticket("10.0.0.3:3"))).unwrap();
-        assert_eq!(
-            address(resolve(&words, Some(&ticket("10.0.0.2:2")))),
-            "10.0.0.3:3"
-        );
+        assert_eq!(address(resolve(&words, Some(&ticket("10.0.0.2:2")))), "10.0.0.3:3");
         for text in ["secret words\n", "", "resilient://secret\n"] {
             std::fs::write(&file, text).unwrap();
             let failure = resolve(&words, None).unwrap_err();
@@ -232,11 +206,7 @@ mod tests {
             assert!(!failure.message.contains("secret w"), "{failure:?}");
         }
         for words in ["a --ticket-file /nonexistent/t", "a TICKET --ticket-file x"] {
-            assert_eq!(
-                resolve(words, None).unwrap_err().class,
-                Class::Usage,
-                "{words}"
-            );
+            assert_eq!(resolve(words, None).unwrap_err().class, Class::Usage, "{words}");
         }
     }
 

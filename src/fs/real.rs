@@ -1,1 +1,336 @@
-//! The disk of this machine: `Disk` by directory descriptors (rustix), confined below one root.
+//! The disk of this machine: [`Disk`] by directory descriptors, confined below one root.
+//!
+//! Invariant: every call acts on a name in a directory that is held open and follows no link there ([`Root`]). Unfinished files
+//! are plain files of mode 0600 in a directory of mode 0700 that belongs to us; they get their final name by a rename that
+//! replaces nothing unless that was said, so a final name never shows half a file. Setuid, setgid and sticky are never set.
+//!
+//! When to sync, and what may be replaced, is left to the caller.
+
+mod partial;
+#[cfg(test)]
+mod tests;
+
+use self::partial::{RealPartial, mode, times};
+use super::confine::{Root, chmod_no_follow, disk_error, disk_io_error};
+use super::disk::{Disk, DiskError, Found, PARTIAL_DIR, Partial, ReadAt};
+use crate::manifest::{FileTime, Meta, Name, TreePath};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, linkat, mkdirat, openat,
+    readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::{Errno, retry_on_intr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A destination directory of this machine.
+///
+/// A file system mounted below the root can be written to, but nothing can be published there: a rename does not cross from one
+/// file system to another, and the partial files are on the root's.
+pub struct RealDisk {
+    root: Root,
+    partials: Mutex<Option<Arc<OwnedFd>>>,
+}
+
+impl RealDisk {
+    /// Opens the directory `path`, makes it if only its last component is missing. `path` may lead through links and be one:
+    /// it is the user's own. Nothing below it may.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        Ok(Self {
+            root: Root::open(path)?,
+            partials: Mutex::new(None),
+        })
+    }
+
+    /// The directory of partial files, if there is one or `make` is said.
+    fn partials(&self, make: bool) -> Result<Option<Arc<OwnedFd>>, DiskError> {
+        let mut partials = self.partials.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = partials.as_ref() {
+            // Deleted under our hands: what is written there could never be published.
+            if fstat(directory).map_err(disk_error)?.st_nlink != 0 {
+                return Ok(Some(Arc::clone(directory)));
+            }
+            *partials = None;
+        }
+        if make {
+            match mkdirat(self.root.as_fd(), PARTIAL_DIR, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(disk_error(errno)),
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory =
+            match retry_on_intr(|| openat(self.root.as_fd(), PARTIAL_DIR, flags, Mode::empty())) {
+                Err(Errno::NOENT) if !make => return Ok(None),
+                other => other.map_err(disk_error)?,
+            };
+        let stat = fstat(&directory).map_err(disk_error)?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(DiskError::Io(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the directory for unfinished files belongs to another user",
+            )));
+        }
+        if stat.st_mode & 0o777 != 0o700 {
+            fchmod(&directory, Mode::RWXU).map_err(disk_error)?;
+        }
+        let directory = Arc::new(directory);
+        *partials = Some(Arc::clone(&directory));
+        Ok(Some(directory))
+    }
+}
+
+/// The name of a partial file, if it is one.
+fn partial_name(name: &str) -> Result<Name, DiskError> {
+    Name::new(name)
+        .map_err(|error| DiskError::Io(io::Error::new(io::ErrorKind::InvalidInput, error)))
+}
+
+/// What `stat` tells of mode and time.
+fn meta(stat: &Stat) -> Meta {
+    let mtime = FileTime {
+        seconds: stat.st_mtime,
+        nanoseconds: stat.st_mtime_nsec as u32,
+    };
+    Meta {
+        mode: stat.st_mode & 0o777,
+        mtime,
+    }
+}
+
+/// What stands there, or nothing.
+fn found(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Found>> {
+    let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other?,
+    };
+    Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Found::File {
+            size: stat.st_size as u64,
+            meta: meta(&stat),
+        },
+        FileType::Directory => Found::Directory,
+        FileType::Symlink => Found::Symlink,
+        _ => Found::Special,
+    }))
+}
+
+/// Gives `name` in `from` the name `last` in `to`, where nothing may stand.
+fn rename_to_free(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    to: BorrowedFd<'_>,
+    last: &[u8],
+) -> rustix::io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    match rustix::fs::renameat_with(from, name, to, last, rustix::fs::RenameFlags::NOREPLACE) {
+        // The file system does not know the flag; a hard link is as strict.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        other => return other,
+    }
+    link_to_free(from, name, to, last)
+}
+
+/// [`rename_to_free`] by a hard link, which never replaces anything.
+fn link_to_free(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    to: BorrowedFd<'_>,
+    last: &[u8],
+) -> rustix::io::Result<()> {
+    linkat(from, name, to, last, AtFlags::empty())?;
+    // The file has its name. A partial that stays behind is taken away by the next one of its name.
+    let _ = unlinkat(from, name, AtFlags::empty());
+    Ok(())
+}
+
+impl Disk for RealDisk {
+    fn look(&self, path: &TreePath) -> Result<Option<Found>, DiskError> {
+        if path.names().is_empty() {
+            return Ok(Some(Found::Directory));
+        }
+        match self.root.at(path, found) {
+            // The directory above is missing.
+            Err(DiskError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other,
+        }
+    }
+
+    fn read_link(&self, path: &TreePath) -> Result<Vec<u8>, DiskError> {
+        self.root.at(path, |directory, name| {
+            Ok(readlinkat(directory, name, Vec::new())?.into_bytes())
+        })
+    }
+
+    fn open(&self, path: &TreePath) -> Result<Box<dyn ReadAt>, DiskError> {
+        let file = self.root.at(path, |directory, name| {
+            // A FIFO must not hold us up before it can be refused.
+            let flags = OFlags::RDONLY
+                | OFlags::NOFOLLOW
+                | OFlags::NONBLOCK
+                | OFlags::NOCTTY
+                | OFlags::CLOEXEC;
+            openat(directory, name, flags, Mode::empty())
+        })?;
+        if FileType::from_raw_mode(fstat(&file).map_err(disk_error)?.st_mode)
+            != FileType::RegularFile
+        {
+            return Err(DiskError::Io(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            )));
+        }
+        Ok(Box::new(RealFile(file.into())))
+    }
+
+    fn make_dir(&self, path: &TreePath) -> Result<(), DiskError> {
+        if path.names().is_empty() {
+            return Ok(());
+        }
+        self.root.at(path, |directory, name| {
+            match mkdirat(directory, name, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                return Err(Errno::EXIST);
+            }
+            let ours = stat.st_uid == rustix::process::geteuid().as_raw();
+            if ours && stat.st_mode & 0o700 != 0o700 {
+                chmod_no_follow(
+                    directory,
+                    name,
+                    Mode::from_raw_mode(stat.st_mode & 0o777 | 0o700),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn make_symlink(&self, path: &TreePath, target: &[u8]) -> Result<(), DiskError> {
+        if path.names().is_empty() {
+            return Err(DiskError::Exists);
+        }
+        self.root
+            .at(path, |directory, name| symlinkat(target, directory, name))
+    }
+
+    fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
+        let name = partial_name(name)?;
+        let partials = self
+            .partials(true)?
+            .ok_or_else(|| disk_error(Errno::NOENT))?;
+        match unlinkat(&partials, name.as_bytes(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(disk_error(errno)),
+        }
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            retry_on_intr(|| openat(&partials, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR))
+                .map_err(disk_error)?;
+        match RealPartial::new(file, size) {
+            Ok(partial) => Ok(Box::new(partial)),
+            Err(error) => {
+                let _ = unlinkat(&partials, name.as_bytes(), AtFlags::empty());
+                Err(error)
+            }
+        }
+    }
+
+    fn publish(&self, name: &str, to: &TreePath, replace: bool) -> Result<(), DiskError> {
+        let name = partial_name(name)?;
+        if to.names().is_empty() {
+            return Err(DiskError::Exists);
+        }
+        let partials = self
+            .partials(false)?
+            .ok_or_else(|| disk_error(Errno::NOENT))?;
+        self.root.at(to, |directory, last| {
+            if replace {
+                match found(directory, last)? {
+                    None => {}
+                    Some(Found::File { .. }) => {
+                        return match renameat(&partials, name.as_bytes(), directory, last) {
+                            // A directory has come meanwhile; links are replaced, not followed.
+                            Err(Errno::ISDIR) => Err(Errno::EXIST),
+                            other => other,
+                        };
+                    }
+                    Some(_) => return Err(Errno::EXIST),
+                }
+            }
+            rename_to_free(partials.as_fd(), name.as_bytes(), directory, last)
+        })
+    }
+
+    fn remove_partial(&self, name: &str) -> Result<(), DiskError> {
+        let name = partial_name(name)?;
+        let Some(partials) = self.partials(false)? else {
+            return Ok(());
+        };
+        match unlinkat(&partials, name.as_bytes(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(disk_error(errno)),
+        }
+    }
+
+    fn remove_partial_dir(&self) -> Result<(), DiskError> {
+        let mut partials = self.partials.lock().unwrap_or_else(PoisonError::into_inner);
+        match unlinkat(self.root.as_fd(), PARTIAL_DIR, AtFlags::REMOVEDIR) {
+            Ok(()) => *partials = None,
+            Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
+            Err(errno) => return Err(disk_error(errno)),
+        }
+        Ok(())
+    }
+
+    fn set_meta(&self, path: &TreePath, meta: Meta) -> Result<(), DiskError> {
+        let times = times(meta.mtime)?;
+        if path.names().is_empty() {
+            fchmod(self.root.as_fd(), mode(meta)).map_err(disk_error)?;
+            return futimens(self.root.as_fd(), &times).map_err(disk_error);
+        }
+        self.root.at(path, |directory, name| {
+            match found(directory, name)? {
+                None => return Err(Errno::NOENT),
+                Some(Found::Special) => return Err(Errno::OPNOTSUPP),
+                Some(Found::Symlink) => {}
+                Some(Found::File { .. } | Found::Directory) => {
+                    chmod_no_follow(directory, name, mode(meta))?;
+                }
+            }
+            utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        })
+    }
+
+    fn sync_dir(&self, path: &TreePath) -> Result<(), DiskError> {
+        let directory = self.root.directory(path.names())?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match retry_on_intr(|| openat(&directory, ".", flags, Mode::empty())) {
+            // Its owner may not read it, so it cannot be synced alone.
+            #[cfg(target_os = "linux")]
+            Err(Errno::ACCESS) => rustix::fs::syncfs(self.root.as_fd()).map_err(disk_error),
+            Err(errno) => Err(disk_error(errno)),
+            Ok(open) => File::from(open).sync_all().map_err(disk_io_error),
+        }
+    }
+}
+
+/// A file of the destination that is read.
+struct RealFile(File);
+
+impl ReadAt for RealFile {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        loop {
+            match self.0.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(disk_io_error),
+            }
+        }
+    }
+}

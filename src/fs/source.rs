@@ -1,1 +1,232 @@
-//! Sources: walking trees and reading files that may change underneath.
+//! Sources: what the user named, found and read, while it may change underneath.
+//!
+//! Invariant: every path that leaves here is absolute and free of links (the ones that were typed are resolved once, at the
+//! start), so a link on it later is a trap and the file is not read ([`SourceFile`]). What cannot be sent is said, one by one
+//! ([`WalkItem::Skipped`]), and never silently left out.
+//!
+//! [`walk`] lists, [`read`] reads; what a failure means for the run is left to the caller.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use read::SourceFile;
+pub use walk::{Walk, WalkItem};
+
+use crate::class::Class;
+use crate::manifest::{Kind, Name, NameError};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Why something cannot be sent. `Display` gives the cause alone: whoever reports it names the object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// What was typed is not there.
+    #[error("no such file or directory")]
+    Missing,
+    /// Two of the typed paths give the same name at the top of the transfer.
+    #[error("has the same name as {}", .0.display())]
+    SameName(PathBuf),
+    /// It may not be read, or the reading failed.
+    #[error(transparent)]
+    Unreadable(io::Error),
+    /// It was there when the directory was read and is no more.
+    #[error("vanished before it could be read")]
+    Vanished,
+    /// It is not the file that was announced, or not as long.
+    #[error("changed while it was being sent")]
+    Changed,
+    /// A device, socket or FIFO.
+    #[error("not a regular file, directory or symbolic link")]
+    Special,
+    /// Its name or path cannot travel.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A symbolic link that is absolute or leads out of the transfer.
+    #[error("symbolic link leads out of what is sent")]
+    LinkOutside,
+    /// It has the name that the receiver keeps for unfinished files.
+    #[error("the name is kept for unfinished files")]
+    Reserved,
+    /// More entries than can be numbered.
+    #[error("too many files")]
+    TooMany,
+}
+
+impl SourceError {
+    /// The class of a run in which this alone failed.
+    pub fn class(&self) -> Class {
+        match self {
+            SourceError::Missing | SourceError::SameName(_) => Class::Select,
+            SourceError::Vanished | SourceError::Changed => Class::Vanished,
+            SourceError::Unreadable(_)
+            | SourceError::Special
+            | SourceError::Name(_)
+            | SourceError::LinkOutside
+            | SourceError::Reserved
+            | SourceError::TooMany => Class::Partial,
+        }
+    }
+}
+
+/// What the system says about something that was listed a moment ago.
+fn seen_error(error: io::Error) -> SourceError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::Vanished,
+        _ => SourceError::Unreadable(error),
+    }
+}
+
+/// A typed path that cannot be sent at all: the run ends before it begins, whatever the cause ([`Class::Select`]).
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub struct SelectError {
+    /// The path as typed.
+    pub path: PathBuf,
+    /// Why not.
+    pub cause: SourceError,
+}
+
+impl SelectError {
+    /// The class of the run.
+    pub fn class(&self) -> Class {
+        Class::Select
+    }
+}
+
+/// What is sent: the typed paths, looked at once.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    tops: Vec<Top>,
+}
+
+/// One typed path.
+#[derive(Clone, Debug)]
+struct Top {
+    /// As typed, for messages.
+    typed: PathBuf,
+    /// Absolute and without links.
+    path: PathBuf,
+    /// Its name at the top of the transfer; `None` if only its contents are sent.
+    name: Option<Name>,
+}
+
+/// How much there is to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Regular files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files, directories and links.
+    pub entries: u64,
+    /// What cannot be sent. A directory counts once, with all that is in it.
+    pub skipped: u64,
+}
+
+impl Sources {
+    /// Looks at what was typed. `dir` is sent with its name, `dir/` as its contents (scp, rsync); so are `.`, `..` and `/`. A file
+    /// is sent with its name. A typed link stands for what it leads to, under its own name (scp); links further down are sent
+    /// as links.
+    pub fn new(paths: &[PathBuf]) -> Result<Self, SelectError> {
+        let refuse = |path: &Path, cause| SelectError {
+            path: path.to_owned(),
+            cause,
+        };
+        let tops = paths
+            .iter()
+            .map(|path| Top::new(path).map_err(|cause| refuse(path, cause)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if tops.len() > 1 {
+            let mut seen: HashMap<Vec<u8>, &Path> = HashMap::new();
+            for top in &tops {
+                for name in top.names_at_top() {
+                    if let Some(other) = seen.insert(name, &top.typed) {
+                        return Err(refuse(&top.typed, SourceError::SameName(other.to_owned())));
+                    }
+                }
+            }
+        }
+        Ok(Self { tops })
+    }
+
+    /// Lists everything, directories before what is in them, each directory sorted by the bytes of the names.
+    pub fn walk(&self) -> Walk {
+        Walk::new(self.tops.clone())
+    }
+
+    /// Counts what there is by one walk.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for item in self.walk() {
+            match item {
+                WalkItem::Entry { entry, .. } => {
+                    totals.entries += 1;
+                    if let Kind::File { size } = entry.kind {
+                        totals.files += 1;
+                        totals.bytes = totals.bytes.saturating_add(size);
+                    }
+                }
+                WalkItem::Skipped { .. } => totals.skipped += 1,
+            }
+        }
+        totals
+    }
+}
+
+impl Top {
+    fn new(typed: &Path) -> Result<Self, SourceError> {
+        let bytes = typed.as_os_str().as_bytes();
+        // Looked at, not opened: a FIFO would hold us up. A trailing slash makes the system insist on a directory.
+        let kind = fs::metadata(typed).map_err(typed_error)?.file_type();
+        if !kind.is_dir() && !kind.is_file() {
+            return Err(SourceError::Special);
+        }
+        let last = bytes.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        let name = match last {
+            b"" | b"." | b".." => None,
+            last => Some(Name::new(last)?),
+        };
+        let path = fs::canonicalize(typed).map_err(typed_error)?;
+        Ok(Self {
+            typed: typed.to_owned(),
+            path,
+            name,
+        })
+    }
+
+    /// The names it gives at the top of the transfer. A directory that cannot be read gives none, which the walk will say.
+    fn names_at_top(&self) -> Vec<Vec<u8>> {
+        match &self.name {
+            Some(name) => vec![name.as_bytes().to_vec()],
+            None => fs::read_dir(&self.path)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.file_name().as_bytes().to_vec())
+                .collect(),
+        }
+    }
+
+    /// The path of `below`, which stands below [`Top::path`], in the words of the user.
+    fn as_typed(&self, below: &Path) -> PathBuf {
+        match below.strip_prefix(&self.path) {
+            Ok(rest) if rest.as_os_str() != OsStr::new("") => self.typed.join(rest),
+            _ => self.typed.clone(),
+        }
+    }
+}
+
+/// What the system says about a typed path.
+fn typed_error(error: io::Error) -> SourceError {
+    match error.kind() {
+        io::ErrorKind::NotFound => SourceError::Missing,
+        _ => SourceError::Unreadable(error),
+    }
+}

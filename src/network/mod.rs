@@ -2,7 +2,12 @@
 
 pub mod congestion;
 pub mod copies;
+mod credit;
+pub mod dial;
 pub mod endpoint;
+pub mod gate;
+#[cfg(test)]
+mod hub;
 pub mod identity;
 pub mod pin;
 pub mod seam;

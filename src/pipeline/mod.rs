@@ -1,20 +1,122 @@
-//! One file per command, read one top to bottom and you have read the command; shared stages beside them.
+//! One file per command, read one top to bottom and you have read the command; the stages they share stand beside them.
+//!
+//! ```text
+//! send   connect → ingest (walk, read, hash, compress: `pack`) → outward (stripes, shards, quinn)
+//! recv   listen → greet (hello, ticket) → inward (quinn, shards, stripes) → assemble (verify, write, commit)
+//! ```
 
-use crate::fs::disk::Disk;
+pub mod assemble;
+mod connect;
+mod entries;
+mod error;
+mod greet;
+mod ingest;
+mod inward;
+mod outward;
+mod pack;
+mod progress;
+pub mod recv;
+pub mod send;
+
+pub use connect::{DEFAULT_PORT, Listen};
+pub use error::Error;
+pub use recv::{RecvOptions, recv};
+pub use send::{SendOptions, send};
+
+use crate::class::Class;
+use crate::fs::disk::{Disk, DiskError};
+use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, Sockets};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Opens (and makes, if only its last component is missing) the destination tree at a path.
+pub type OpenDisk = Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, DiskError> + Send + Sync>;
 
 /// What the commands need of the world: real for a process, simulated for a test.
 #[derive(Clone)]
 pub struct Env {
+    /// Who we are.
+    pub identity: Arc<Identity>,
     /// Where sockets come from.
     pub sockets: Arc<dyn Sockets>,
-    /// Opens (and makes, if only its last component is missing) the destination tree at a path.
-    pub open_disk:
-        Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, crate::fs::disk::DiskError> + Send + Sync>,
+    /// Where destination trees come from.
+    pub open_disk: OpenDisk,
     /// How blocking work is run.
     pub blocking: Blocking,
+    /// Random bytes: tickets. A simulation gives the same ones again.
+    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
     /// Fixes what is random in the endpoints, so that a simulation repeats packet for packet.
     pub seed: Option<u64>,
+}
+
+/// Which IP version to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Whatever there is.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+impl Family {
+    /// Whether an address may be used.
+    pub fn allows(self, address: std::net::IpAddr) -> bool {
+        match self {
+            Family::Any => true,
+            Family::V4 => address.to_canonical().is_ipv4(),
+            Family::V6 => address.to_canonical().is_ipv6(),
+        }
+    }
+}
+
+/// How long a silent path is probed before the command gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryFor {
+    /// So long.
+    Span(Duration),
+    /// Until it is back.
+    Forever,
+}
+
+/// Asks a running command to end. Ends it too when the other half is dropped.
+#[derive(Clone, Debug)]
+pub struct Cancel(watch::Receiver<bool>);
+
+impl Cancel {
+    /// A pair: send `true` to cancel.
+    pub fn channel() -> (watch::Sender<bool>, Cancel) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Cancel(receiver))
+    }
+
+    /// Returns once the command is to end.
+    pub async fn cancelled(&self) {
+        // An error means that nobody can cancel any more, because whoever could is gone: end.
+        let _ = self.0.clone().wait_for(|cancelled| *cancelled).await;
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// [`Class::Done`], or the class of the worst failure of a single file.
+    pub class: Class,
+    /// The session.
+    pub session: String,
+    /// Entries that are complete.
+    pub files: u64,
+    /// UDP payload bytes sent.
+    pub bytes_sent: u64,
+    /// File bytes that crossed the network and were written.
+    pub bytes_literal: u64,
+    /// File bytes that the destination had already.
+    pub bytes_matched: u64,
+    /// Counters for `--stats`: what, and how many.
+    pub stats: Vec<(&'static str, u64)>,
 }

@@ -37,11 +37,7 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(mode: Mode, now: Instant) -> Meter {
-        Meter {
-            mode,
-            last: None,
-            told: now,
-        }
+        Meter { mode, last: None, told: now }
     }
 
     /// Takes a new snapshot.
@@ -59,9 +55,7 @@ impl Meter {
 
     /// One line on where the transfer is.
     pub(super) fn status(&self) -> String {
-        self.last
-            .as_ref()
-            .map_or_else(|| "nothing transferred yet".to_owned(), describe)
+        self.last.as_ref().map_or_else(|| "nothing transferred yet".to_owned(), describe)
     }
 }
 
@@ -77,9 +71,7 @@ fn bar(progress: &Progress) -> String {
 
 /// The most important first: a narrow terminal cuts the end off.
 fn describe(progress: &Progress) -> String {
-    let eta = progress
-        .eta_ms
-        .map(|eta| Span(Duration::from_millis(eta)).to_string());
+    let eta = progress.eta_ms.map(|eta| Span(Duration::from_millis(eta)).to_string());
     format!(
         "{:>4} of {}  {}  loss {}  parity {}  ETA {}",
         percent(share(progress)),
@@ -93,11 +85,7 @@ fn describe(progress: &Progress) -> String {
 
 /// A share of one, in percent; never 100 before it is all.
 fn percent(share: f64) -> String {
-    let share = if share.is_finite() {
-        share.clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     format!("{}%", (share * 100.0).floor())
 }
 
@@ -127,14 +115,8 @@ mod tests {
     #[test]
     fn a_line_says_how_far_how_fast_and_how_bad() {
         let line = describe(&snapshot(1_000_000));
-        assert_eq!(
-            line,
-            " 25% of 3.81 MiB  1.19 MiB/s  loss 21%  parity 8%  ETA 44s"
-        );
-        assert_eq!(
-            (percent(0.999_9), percent(f64::NAN), percent(7.0)),
-            ("99%".into(), "0%".into(), "100%".into())
-        );
+        assert_eq!(line, " 25% of 3.81 MiB  1.19 MiB/s  loss 21%  parity 8%  ETA 44s");
+        assert_eq!((percent(0.999_9), percent(f64::NAN), percent(7.0)), ("99%".into(), "0%".into(), "100%".into()));
         assert!(describe(&Progress::default()).starts_with("100% of 0 B"));
     }
 
@@ -150,9 +132,8 @@ mod tests {
         let start = crate::network::seam::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut meter = Meter::new(Mode::Lines(Duration::from_secs(10)), start);
-        let due: Vec<u64> = (0..35)
-            .filter(|second| meter.take(&snapshot(*second), at(*second)) != Due::Nothing)
-            .collect();
+        let due: Vec<u64> =
+            (0..35).filter(|second| meter.take(&snapshot(*second), at(*second)) != Due::Nothing).collect();
         assert_eq!(due, [10, 20, 30]);
     }
 

@@ -1,0 +1,119 @@
+//! Files under construction: the bytes, their permissions and their being durable.
+//!
+//! Invariant: nothing is written or read outside of the size that was declared, and blocks for all of it are set aside at once
+//! where the file system can do that, so a disk that is too full says so before the first byte.
+//!
+//! Where the files stand and how they get their names is left to [`super`].
+
+use crate::fs::confine::{disk_error, disk_io_error};
+use crate::fs::disk::{DiskError, Partial};
+use crate::manifest::{FileTime, MAX_FILE, Meta};
+use rustix::fs::{Mode, RawMode, Timespec, Timestamps, UTIME_OMIT, fchmod, ftruncate, futimens};
+use rustix::io::{Errno, retry_on_intr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+/// The permission bits and nothing more.
+pub(super) fn mode(meta: Meta) -> Mode {
+    Mode::from_raw_mode((meta.mode & 0o777) as RawMode)
+}
+
+/// The time of modification, that of access left alone.
+pub(super) fn times(time: FileTime) -> Result<Timestamps, DiskError> {
+    // Above a second the system takes some values as orders of another kind.
+    if time.nanoseconds > 999_999_999 {
+        return Err(DiskError::Io(Errno::INVAL.into()));
+    }
+    Ok(Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: time.seconds,
+            tv_nsec: time.nanoseconds.into(),
+        },
+    })
+}
+
+/// Makes `file` that long, with the blocks for it where the file system can set them aside.
+fn reserve(file: BorrowedFd<'_>, size: u64) -> rustix::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if size > 0 {
+        match retry_on_intr(|| {
+            rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, size)
+        }) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            other => return other,
+        }
+    }
+    retry_on_intr(|| ftruncate(file, size))
+}
+
+/// A file under construction.
+pub(super) struct RealPartial {
+    file: File,
+    size: u64,
+    meta_changed: bool,
+}
+
+impl RealPartial {
+    /// Takes `file`, which is new and empty, and makes it `size` bytes long.
+    pub(super) fn new(file: OwnedFd, size: u64) -> Result<Self, DiskError> {
+        if size > MAX_FILE {
+            return Err(DiskError::Io(Errno::FBIG.into()));
+        }
+        reserve(file.as_fd(), size).map_err(disk_error)?;
+        Ok(Self {
+            file: file.into(),
+            size,
+            meta_changed: false,
+        })
+    }
+
+    /// Nothing is read or written outside of the declared size, whatever the peer says.
+    fn check(&self, offset: u64, length: usize) -> Result<(), DiskError> {
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(DiskError::Io(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "outside of the declared size",
+            ))),
+        }
+    }
+}
+
+impl Partial for RealPartial {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.check(offset, bytes.len())?;
+        self.file.write_all_at(bytes, offset).map_err(disk_io_error)
+    }
+
+    fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        self.check(offset, buffer.len())?;
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(disk_io_error)
+    }
+
+    fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError> {
+        let times = times(meta.mtime)?;
+        self.meta_changed = true;
+        fchmod(&self.file, mode(meta)).map_err(disk_error)?;
+        futimens(&self.file, &times).map_err(disk_error)
+    }
+
+    fn sync(&mut self) -> Result<(), DiskError> {
+        // Data and size are durable after the lesser call; mode and times need the greater.
+        let synced = if self.meta_changed {
+            self.file.sync_all()
+        } else {
+            self.file.sync_data()
+        };
+        synced.map_err(disk_io_error)?;
+        self.meta_changed = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,521 @@
+//! The disk against a real file system: what it does, and what planted links and odd names cannot make it do.
+
+use super::*;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn name(bytes: &[u8]) -> Name {
+    Name::new(bytes).unwrap()
+}
+
+fn path(text: &str) -> TreePath {
+    text.split('/').fold(TreePath::ROOT, |path, part| {
+        path.join(name(part.as_bytes())).unwrap()
+    })
+}
+
+fn disk() -> (TempDir, RealDisk) {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::open(directory.path()).unwrap();
+    (directory, disk)
+}
+
+fn meta_of(mode: u32, seconds: i64, nanoseconds: u32) -> Meta {
+    Meta {
+        mode,
+        mtime: FileTime {
+            seconds,
+            nanoseconds,
+        },
+    }
+}
+
+/// Writes a file as a receiver does.
+fn deliver(disk: &RealDisk, to: &TreePath, bytes: &[u8], replace: bool) -> Result<(), DiskError> {
+    let mut partial = disk.create_partial("p", bytes.len() as u64)?;
+    partial.write_at(0, bytes)?;
+    partial.set_meta(meta_of(0o644, 1, 0))?;
+    partial.sync()?;
+    disk.publish("p", to, replace)?;
+    disk.sync_dir(&to.split_last().unwrap().0)
+}
+
+/// The names in the directory of partial files.
+fn partials(directory: &TempDir) -> Vec<PathBuf> {
+    fs::read_dir(directory.path().join(PARTIAL_DIR))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect()
+}
+
+#[test]
+fn a_file_is_built_in_any_order_and_published() {
+    let (directory, disk) = disk();
+    let mut partial = disk.create_partial("1.part", 10).unwrap();
+    let made = fs::metadata(directory.path().join(PARTIAL_DIR).join("1.part")).unwrap();
+    assert_eq!((made.len(), made.mode() & 0o7777), (10, 0o600));
+    let holding = fs::metadata(directory.path().join(PARTIAL_DIR)).unwrap();
+    assert_eq!(holding.mode() & 0o7777, 0o700);
+    partial.write_at(5, b"world").unwrap();
+    partial.write_at(0, b"hello").unwrap();
+    let mut back = [0; 4];
+    partial.read_exact_at(3, &mut back).unwrap();
+    assert_eq!(&back, b"lowo");
+    let meta = meta_of(0o6754, 1_234_567, 987_654_321);
+    partial.set_meta(meta).unwrap();
+    partial.sync().unwrap();
+    assert_eq!(disk.look(&path("a b")).unwrap(), None);
+    disk.publish("1.part", &path("a b"), false).unwrap();
+    disk.sync_dir(&TreePath::ROOT).unwrap();
+
+    assert_eq!(
+        fs::read(directory.path().join("a b")).unwrap(),
+        b"helloworld"
+    );
+    let made = fs::metadata(directory.path().join("a b")).unwrap();
+    // Setuid and setgid were asked for.
+    assert_eq!(made.mode() & 0o7777, 0o754);
+    let meta = Meta {
+        mode: 0o754,
+        ..meta
+    };
+    assert_eq!(
+        disk.look(&path("a b")).unwrap(),
+        Some(Found::File { size: 10, meta })
+    );
+    let mut reader = disk.open(&path("a b")).unwrap();
+    let mut buffer = [0; 16];
+    assert_eq!(reader.read_at(8, &mut buffer).unwrap(), 2);
+    assert_eq!(reader.read_at(10, &mut buffer).unwrap(), 0);
+
+    disk.remove_partial_dir().unwrap();
+    assert!(!directory.path().join(PARTIAL_DIR).exists());
+    disk.remove_partial_dir().unwrap();
+    disk.remove_partial("1.part").unwrap();
+    // The next one makes the directory anew.
+    deliver(&disk, &path("second"), b"", false).unwrap();
+    assert_eq!(
+        fs::metadata(directory.path().join("second")).unwrap().len(),
+        0
+    );
+}
+
+#[test]
+fn any_bytes_that_are_a_name_are_a_name() {
+    let (directory, disk) = disk();
+    let long = [b'n'; 255];
+    for bytes in [
+        &b"two words"[..],
+        b" ",
+        b"-rf",
+        b"\xff\xfe",
+        "\u{fc}".as_bytes(),
+        b"back\\slash",
+        b"*?[",
+        &long,
+    ] {
+        let to = TreePath::ROOT.join(name(bytes)).unwrap();
+        deliver(&disk, &to, bytes, false).unwrap();
+        let real = directory.path().join(std::ffi::OsStr::from_bytes(bytes));
+        assert_eq!(fs::read(real).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn the_deepest_path_can_be_written() {
+    let (directory, disk) = disk();
+    let mut deep = TreePath::ROOT;
+    for _ in 1..crate::manifest::MAX_DEPTH {
+        deep = deep.join(name(b"d")).unwrap();
+        disk.make_dir(&deep).unwrap();
+        disk.make_dir(&deep).unwrap();
+    }
+    let file = deep.join(name(b"f")).unwrap();
+    deliver(&disk, &file, b"deep", false).unwrap();
+    let real = directory
+        .path()
+        .join("d/".repeat(crate::manifest::MAX_DEPTH - 1))
+        .join("f");
+    assert_eq!(fs::read(real).unwrap(), b"deep");
+}
+
+#[test]
+fn no_operation_goes_through_a_link_in_the_path() {
+    let (directory, disk) = disk();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("victim"), "old").unwrap();
+    fs::create_dir(outside.path().join("sub")).unwrap();
+    let before = fs::metadata(outside.path().join("victim")).unwrap();
+    symlink(outside.path(), directory.path().join("link")).unwrap();
+    fs::create_dir(directory.path().join("real")).unwrap();
+    symlink("../link", directory.path().join("real/inner")).unwrap();
+    for through in [
+        "link/victim",
+        "link/sub/new",
+        "real/inner/victim",
+        "real/inner/new",
+    ] {
+        let to = path(through);
+        let refused = |result: Result<(), DiskError>| {
+            assert!(matches!(result, Err(DiskError::NotDirectory)), "{through}")
+        };
+        refused(disk.look(&to).map(drop));
+        refused(disk.read_link(&to).map(drop));
+        refused(disk.open(&to).map(drop));
+        refused(disk.make_dir(&to));
+        refused(disk.make_symlink(&to, b"x"));
+        refused(disk.set_meta(&to, meta_of(0o777, 0, 0)));
+        refused(deliver(&disk, &to, b"new", false));
+        refused(deliver(&disk, &to, b"new", true));
+        refused(disk.sync_dir(&to.split_last().unwrap().0));
+    }
+    assert_eq!(fs::read(outside.path().join("victim")).unwrap(), b"old");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(outside.path().join("sub")).unwrap().count(), 0);
+    let after = fs::metadata(outside.path().join("victim")).unwrap();
+    assert_eq!(
+        (before.mode(), before.mtime()),
+        (after.mode(), after.mtime())
+    );
+}
+
+#[test]
+fn no_operation_follows_a_link_at_the_end() {
+    let (directory, disk) = disk();
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "old").unwrap();
+    fs::set_permissions(&victim, PermissionsExt::from_mode(0o640)).unwrap();
+    let before = fs::metadata(&victim).unwrap();
+    symlink(&victim, directory.path().join("file")).unwrap();
+    symlink(outside.path(), directory.path().join("dir")).unwrap();
+    for link in ["file", "dir"] {
+        let to = path(link);
+        assert_eq!(disk.look(&to).unwrap(), Some(Found::Symlink));
+        assert!(matches!(
+            disk.open(&to).map(drop),
+            Err(DiskError::NotDirectory)
+        ));
+        assert!(matches!(disk.make_dir(&to), Err(DiskError::Exists)));
+        assert!(matches!(
+            disk.make_symlink(&to, b"x"),
+            Err(DiskError::Exists)
+        ));
+        assert!(matches!(
+            deliver(&disk, &to, b"new", false),
+            Err(DiskError::Exists)
+        ));
+        assert!(matches!(
+            deliver(&disk, &to, b"new", true),
+            Err(DiskError::Exists)
+        ));
+        assert!(matches!(disk.sync_dir(&to), Err(DiskError::NotDirectory)));
+        disk.set_meta(&to, meta_of(0o777, -5, 7)).unwrap();
+        let own = fs::symlink_metadata(directory.path().join(link)).unwrap();
+        assert_eq!((own.mtime(), own.mtime_nsec()), (-5, 7));
+    }
+    assert_eq!(
+        disk.read_link(&path("file")).unwrap(),
+        victim.as_os_str().as_bytes()
+    );
+    assert_eq!(fs::read(&victim).unwrap(), b"old");
+    let after = fs::metadata(&victim).unwrap();
+    assert_eq!(
+        (before.mode(), before.mtime_nsec()),
+        (after.mode(), after.mtime_nsec())
+    );
+}
+
+#[test]
+fn a_link_is_made_as_it_was_sent() {
+    let (directory, disk) = disk();
+    disk.make_symlink(&path("l"), b"not/there \xff").unwrap();
+    assert_eq!(
+        fs::read_link(directory.path().join("l"))
+            .unwrap()
+            .as_os_str()
+            .as_bytes(),
+        b"not/there \xff"
+    );
+    assert_eq!(disk.read_link(&path("l")).unwrap(), b"not/there \xff");
+    assert!(disk.make_symlink(&path("m"), b"nul\0").is_err());
+    assert!(disk.make_symlink(&path("m"), b"").is_err());
+    assert_eq!(disk.look(&path("m")).unwrap(), None);
+}
+
+#[test]
+fn nothing_is_replaced_unless_that_is_said() {
+    let (directory, disk) = disk();
+    deliver(&disk, &path("f"), b"one", false).unwrap();
+    assert!(matches!(
+        deliver(&disk, &path("f"), b"two", false),
+        Err(DiskError::Exists)
+    ));
+    assert_eq!(fs::read(directory.path().join("f")).unwrap(), b"one");
+    deliver(&disk, &path("f"), b"three", true).unwrap();
+    assert_eq!(fs::read(directory.path().join("f")).unwrap(), b"three");
+    // Said, but nothing is there; and what is no file is never replaced.
+    deliver(&disk, &path("g"), b"", true).unwrap();
+    disk.make_dir(&path("d")).unwrap();
+    assert!(matches!(
+        deliver(&disk, &path("d"), b"x", true),
+        Err(DiskError::Exists)
+    ));
+    assert!(matches!(
+        disk.publish("p", &TreePath::ROOT, true),
+        Err(DiskError::Exists)
+    ));
+    assert_eq!(partials(&directory).len(), 1);
+    disk.remove_partial_dir().unwrap();
+    assert_eq!(partials(&directory).len(), 1);
+    disk.remove_partial("p").unwrap();
+    disk.remove_partial_dir().unwrap();
+    assert!(!directory.path().join(PARTIAL_DIR).exists());
+}
+
+#[test]
+fn the_hard_link_way_of_publishing_is_as_strict() {
+    let (directory, disk) = disk();
+    fs::write(directory.path().join("from"), "x").unwrap();
+    let root = disk.root.as_fd();
+    link_to_free(root, b"from", root, b"to").unwrap();
+    assert_eq!(fs::read(directory.path().join("to")).unwrap(), b"x");
+    assert!(!directory.path().join("from").exists());
+    fs::write(directory.path().join("from"), "y").unwrap();
+    assert_eq!(link_to_free(root, b"from", root, b"to"), Err(Errno::EXIST));
+    symlink("nowhere", directory.path().join("link")).unwrap();
+    assert_eq!(
+        link_to_free(root, b"from", root, b"link"),
+        Err(Errno::EXIST)
+    );
+    assert_eq!(fs::read(directory.path().join("to")).unwrap(), b"x");
+}
+
+#[test]
+fn a_directory_gets_its_mode_at_the_end_and_can_be_written_until_then() {
+    let (directory, disk) = disk();
+    let mode = || fs::metadata(directory.path().join("d")).unwrap().mode() & 0o7777;
+    disk.make_dir(&path("d")).unwrap();
+    assert_eq!(mode(), 0o700);
+    deliver(&disk, &path("d/f"), b"x", false).unwrap();
+    for last in [0o500, 0o300, 0] {
+        disk.set_meta(&path("d"), meta_of(last, 77, 5)).unwrap();
+        disk.sync_dir(&path("d")).unwrap();
+        let made = fs::metadata(directory.path().join("d")).unwrap();
+        assert_eq!((mode(), made.mtime(), made.mtime_nsec()), (last, 77, 5));
+        // The same transfer again.
+        disk.make_dir(&path("d")).unwrap();
+        assert_eq!(mode(), 0o700 | last);
+        deliver(&disk, &path("d/f"), b"y", true).unwrap();
+    }
+    disk.set_meta(&TreePath::ROOT, meta_of(0o7711, 5, 0))
+        .unwrap();
+    let root = fs::metadata(directory.path()).unwrap();
+    assert_eq!((root.mode() & 0o7777, root.mtime()), (0o711, 5));
+}
+
+#[test]
+fn times_are_kept_to_the_nanosecond_and_from_before_1970() {
+    let (directory, disk) = disk();
+    for (seconds, nanoseconds) in [
+        (0, 1),
+        (-1, 999_999_999),
+        (-1_000_000_000, 123_456_789),
+        (4_000_000_000, 0),
+    ] {
+        let meta = meta_of(0o600, seconds, nanoseconds);
+        deliver(&disk, &path("f"), b"x", true).unwrap();
+        disk.set_meta(&path("f"), meta).unwrap();
+        assert_eq!(
+            disk.look(&path("f")).unwrap(),
+            Some(Found::File { size: 1, meta })
+        );
+        let mut partial = disk.create_partial("q", 1).unwrap();
+        partial.set_meta(meta).unwrap();
+        partial.sync().unwrap();
+        let made = fs::metadata(directory.path().join(PARTIAL_DIR).join("q")).unwrap();
+        assert_eq!(
+            (made.mtime(), made.mtime_nsec()),
+            (seconds, nanoseconds.into())
+        );
+    }
+    // Values that the system takes for "now" and "leave it".
+    for nanoseconds in [1_000_000_000, (1 << 30) - 1, (1 << 30) - 2, u32::MAX] {
+        assert!(
+            disk.set_meta(&path("f"), meta_of(0o777, 0, nanoseconds))
+                .is_err()
+        );
+        assert!(
+            disk.create_partial("q", 1)
+                .unwrap()
+                .set_meta(meta_of(0o777, 0, nanoseconds))
+                .is_err()
+        );
+    }
+    assert_eq!(
+        fs::metadata(directory.path().join("f")).unwrap().mode() & 0o7777,
+        0o600
+    );
+}
+
+#[test]
+fn a_planted_partial_directory_is_refused() {
+    let outside = tempfile::tempdir().unwrap();
+    let (directory, disk) = disk();
+    let planted = directory.path().join(PARTIAL_DIR);
+    symlink(outside.path(), &planted).unwrap();
+    assert!(matches!(
+        disk.create_partial("p", 1).map(drop),
+        Err(DiskError::NotDirectory)
+    ));
+    assert!(matches!(
+        disk.remove_partial("p"),
+        Err(DiskError::NotDirectory)
+    ));
+    assert!(matches!(
+        disk.publish("p", &path("f"), false),
+        Err(DiskError::NotDirectory)
+    ));
+    disk.remove_partial_dir().unwrap();
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    fs::remove_file(&planted).unwrap();
+
+    fs::write(&planted, "").unwrap();
+    assert!(matches!(
+        disk.create_partial("p", 1).map(drop),
+        Err(DiskError::NotDirectory)
+    ));
+    fs::remove_file(&planted).unwrap();
+
+    // Our own from an earlier run, too open: closed before anything is put there.
+    fs::create_dir(&planted).unwrap();
+    fs::set_permissions(&planted, PermissionsExt::from_mode(0o777)).unwrap();
+    fs::write(outside.path().join("victim"), "old").unwrap();
+    symlink(outside.path().join("victim"), planted.join("p")).unwrap();
+    let mut partial = disk.create_partial("p", 3).unwrap();
+    partial.write_at(0, b"new").unwrap();
+    assert_eq!(fs::metadata(&planted).unwrap().mode() & 0o7777, 0o700);
+    assert_eq!(fs::read(outside.path().join("victim")).unwrap(), b"old");
+    assert_eq!(fs::read(planted.join("p")).unwrap(), b"new");
+}
+
+#[test]
+fn the_partial_directory_is_no_part_of_the_tree() {
+    let (directory, disk) = disk();
+    deliver(&disk, &path("f"), b"x", false).unwrap();
+    for reserved in [
+        ".resilient-partial",
+        ".Resilient-PARTIAL",
+        ".resilient-partial/p",
+    ] {
+        let to = path(reserved);
+        assert!(disk.look(&to).is_err());
+        assert!(disk.make_dir(&to).is_err());
+        assert!(disk.make_symlink(&to, b"x").is_err());
+        assert!(disk.set_meta(&to, meta_of(0o777, 0, 0)).is_err());
+        assert!(deliver(&disk, &to, b"x", true).is_err());
+    }
+    // Only at the top is the name taken.
+    disk.make_dir(&path("d")).unwrap();
+    disk.make_dir(&path("d/.resilient-partial")).unwrap();
+    assert_eq!(
+        fs::metadata(directory.path().join(PARTIAL_DIR))
+            .unwrap()
+            .mode()
+            & 0o7777,
+        0o700
+    );
+}
+
+#[test]
+fn partial_names_are_plain() {
+    let (_directory, disk) = disk();
+    for bad in ["", ".", "..", "a/b", "../x", "/x", "nul\0"] {
+        assert!(disk.create_partial(bad, 1).is_err());
+        assert!(disk.remove_partial(bad).is_err());
+        assert!(disk.publish(bad, &path("f"), false).is_err());
+    }
+}
+
+#[test]
+fn nothing_is_written_outside_of_the_declared_size() {
+    let (directory, disk) = disk();
+    let mut partial = disk.create_partial("p", 4).unwrap();
+    for (offset, length) in [(0, 5), (4, 1), (3, 2), (u64::MAX, 1), (u64::MAX - 1, 4)] {
+        assert!(partial.write_at(offset, &[1; 8][..length]).is_err());
+        assert!(
+            partial
+                .read_exact_at(offset, &mut [1; 8][..length])
+                .is_err()
+        );
+    }
+    partial.write_at(4, b"").unwrap();
+    assert_eq!(
+        fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(),
+        [0; 4]
+    );
+    // An old one of that name leaves nothing behind.
+    partial.write_at(0, b"full").unwrap();
+    drop(disk.create_partial("p", 2).unwrap());
+    assert_eq!(
+        fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(),
+        [0; 2]
+    );
+}
+
+#[test]
+fn a_size_that_no_disk_has_is_refused_and_leaves_nothing() {
+    let (directory, disk) = disk();
+    for size in [crate::manifest::MAX_FILE, u64::MAX] {
+        assert!(disk.create_partial("p", size).is_err());
+        assert!(partials(&directory).is_empty());
+    }
+}
+
+#[test]
+fn what_is_missing_or_of_another_kind_is_told() {
+    let (directory, disk) = disk();
+    deliver(&disk, &path("f"), b"x", false).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(directory.path().join("s")).unwrap();
+    assert_eq!(disk.look(&TreePath::ROOT).unwrap(), Some(Found::Directory));
+    assert_eq!(disk.look(&path("none")).unwrap(), None);
+    assert_eq!(disk.look(&path("none/none")).unwrap(), None);
+    assert!(matches!(
+        disk.look(&path("f/x")),
+        Err(DiskError::NotDirectory)
+    ));
+    assert_eq!(disk.look(&path("s")).unwrap(), Some(Found::Special));
+    assert!(disk.open(&path("s")).is_err());
+    assert!(disk.set_meta(&path("s"), meta_of(0o777, 0, 0)).is_err());
+    assert!(disk.set_meta(&path("none"), meta_of(0o777, 0, 0)).is_err());
+    assert!(matches!(disk.make_dir(&path("f")), Err(DiskError::Exists)));
+    assert!(disk.make_dir(&path("none/none")).is_err());
+    disk.make_dir(&path("d")).unwrap();
+    assert!(disk.open(&path("d")).is_err());
+    assert!(disk.open(&TreePath::ROOT).is_err());
+    assert!(disk.publish("none", &path("g"), false).is_err());
+    drop(socket);
+}
+
+#[test]
+fn only_the_last_component_of_the_destination_is_made() {
+    let top = tempfile::tempdir().unwrap();
+    assert!(RealDisk::open(&top.path().join("a/b")).is_err());
+    assert!(!top.path().join("a").exists());
+    drop(RealDisk::open(&top.path().join("a/")).unwrap());
+    symlink("a", top.path().join("link")).unwrap();
+    let disk = RealDisk::open(&top.path().join("link/b")).unwrap();
+    deliver(&disk, &path("f"), b"x", false).unwrap();
+    assert_eq!(fs::read(top.path().join("a/b/f")).unwrap(), b"x");
+    drop(RealDisk::open(&top.path().join("link")).unwrap());
+    assert!(matches!(
+        RealDisk::open(&top.path().join("a/b/f")).map(drop),
+        Err(DiskError::NotDirectory)
+    ));
+    symlink("nowhere", top.path().join("dangling")).unwrap();
+    assert!(RealDisk::open(&top.path().join("dangling")).is_err());
+    assert!(RealDisk::open(Path::new("")).is_err());
+}

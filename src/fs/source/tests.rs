@@ -1,0 +1,566 @@
+//! What is listed, in which order, what is skipped and said, and what a file that changes does.
+
+use super::*;
+use crate::manifest::{Entry, EntryId, FileTime, TreePath};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use tempfile::TempDir;
+
+/// A tree: names that end in `/` are directories, `a -> b` are links, all others files with their path in them.
+fn tree(names: &[&str]) -> TempDir {
+    let top = tempfile::tempdir().unwrap();
+    for name in names {
+        let path = top.path().join(name);
+        if name.ends_with('/') {
+            fs::create_dir_all(path).unwrap();
+        } else if let Some((link, target)) = name.split_once(" -> ") {
+            symlink(target, top.path().join(link)).unwrap();
+        } else {
+            fs::write(path, name).unwrap();
+        }
+    }
+    top
+}
+
+fn sources(paths: &[&Path]) -> Result<Sources, SelectError> {
+    Sources::new(
+        &paths
+            .iter()
+            .map(|path| path.to_path_buf())
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// With a slash behind it.
+fn contents(path: &Path) -> PathBuf {
+    path.join("")
+}
+
+/// Paths of what can be sent and what cannot, in order; checks what must hold of every walk.
+fn walked(sources: &Sources) -> (Vec<String>, Vec<(PathBuf, SourceError)>) {
+    let mut paths: BTreeMap<EntryId, TreePath> = BTreeMap::new();
+    let (mut sent, mut skipped) = (Vec::new(), Vec::new());
+    for item in sources.walk() {
+        match item {
+            WalkItem::Entry {
+                id,
+                entry,
+                tree,
+                path,
+            } => {
+                assert_eq!(id.0 as usize, paths.len());
+                let parent = entry
+                    .parent
+                    .map_or(TreePath::ROOT, |parent| paths[&parent].clone());
+                assert_eq!(tree, parent.join(entry.name.clone()).unwrap());
+                assert!(path.is_absolute());
+                assert_eq!(
+                    fs::canonicalize(path.parent().unwrap()).unwrap(),
+                    path.parent().unwrap()
+                );
+                fs::symlink_metadata(&path).unwrap();
+                sent.push(String::from_utf8_lossy(&tree.to_bytes()).into_owned());
+                paths.insert(id, tree);
+            }
+            WalkItem::Skipped { path, error } => skipped.push((path, error)),
+        }
+    }
+    let totals = sources.totals();
+    assert_eq!(
+        (totals.entries, totals.skipped),
+        (sent.len() as u64, skipped.len() as u64)
+    );
+    (sent, skipped)
+}
+
+fn entries(sources: &Sources) -> BTreeMap<Vec<u8>, (Entry, PathBuf)> {
+    sources
+        .walk()
+        .filter_map(|item| match item {
+            WalkItem::Entry {
+                entry, tree, path, ..
+            } => Some((tree.to_bytes(), (entry, path))),
+            WalkItem::Skipped { .. } => None,
+        })
+        .collect()
+}
+
+/// The file `name` of `top`, open as the walk announced it.
+fn opened(top: &TempDir, name: &str) -> (Result<SourceFile, SourceError>, PathBuf) {
+    let (entry, path) = entries(&sources(&[&contents(top.path())]).unwrap())
+        .remove(name.as_bytes())
+        .unwrap();
+    (
+        SourceFile::open(&path, entry.size(), entry.meta.mtime),
+        path,
+    )
+}
+
+#[test]
+fn a_trailing_slash_sends_the_contents() {
+    let top = tree(&["d/", "d/e/", "d/e/x", "d/b", "f"]);
+    let with_name = ["d", "d/b", "d/e", "d/e/x"];
+    let without = ["b", "e", "e/x"];
+    for (typed, expected) in [
+        ("d", &with_name[..]),
+        ("d/", &without),
+        ("d//", &without),
+        ("d/.", &without),
+        ("d/./", &without),
+        ("d/e/..", &without),
+        ("d/e/../", &without),
+        ("./d", &with_name),
+        ("f", &["f"]),
+        ("d/e/x", &["x"]),
+    ] {
+        let (sent, skipped) = walked(&sources(&[&top.path().join(typed)]).unwrap());
+        assert_eq!(sent, expected, "{typed}");
+        assert!(skipped.is_empty());
+    }
+}
+
+#[test]
+fn dots_and_the_root_are_contents() {
+    for typed in [".", "./", "..", "/", "/."] {
+        let sources = sources(&[Path::new(typed)]).unwrap();
+        assert_eq!(sources.tops[0].name, None, "{typed}");
+        assert_eq!(sources.tops[0].path, fs::canonicalize(typed).unwrap());
+    }
+}
+
+#[test]
+fn directories_come_first_and_names_are_sorted_by_bytes() {
+    let top = tree(&[
+        "b/",
+        "b/z",
+        "b/a",
+        "a",
+        "B",
+        "b.c",
+        "b-c",
+        "empty/",
+        "\u{e9}",
+        "two words",
+    ]);
+    let (sent, _) = walked(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(
+        sent,
+        [
+            "B",
+            "a",
+            "b",
+            "b/a",
+            "b/z",
+            "b-c",
+            "b.c",
+            "empty",
+            "two words",
+            "\u{e9}"
+        ]
+    );
+    let totals = sources(&[&contents(top.path())]).unwrap().totals();
+    assert_eq!(
+        totals,
+        Totals {
+            files: 8,
+            bytes: 3 + 3 + 1 + 1 + 3 + 3 + 2 + 9,
+            entries: 10,
+            skipped: 0
+        }
+    );
+}
+
+#[test]
+fn several_sources_follow_one_another_and_are_numbered_through() {
+    let top = tree(&["one/", "one/x", "two/", "two/y/", "two/y/z", "f"]);
+    let one = top.path().join("one");
+    let (sent, _) =
+        walked(&sources(&[&top.path().join("f"), &top.path().join("two/"), &one]).unwrap());
+    assert_eq!(sent, ["f", "y", "y/z", "one", "one/x"]);
+}
+
+#[test]
+fn two_sources_with_one_name_are_refused() {
+    let top = tree(&["a/", "a/x", "b/", "b/x", "c/", "c/a/", "x"]);
+    let typed = |name: &str| top.path().join(name);
+    for (first, second) in [
+        ("x", "a/x"),
+        ("a/", "b/"),
+        ("a/", "x"),
+        ("x", "b/"),
+        ("a", "c/"),
+        ("a", "a"),
+    ] {
+        let error = sources(&[&typed(first), &typed(second)]).unwrap_err();
+        assert_eq!(error.path, typed(second));
+        assert!(
+            matches!(&error.cause, SourceError::SameName(other) if *other == typed(first)),
+            "{first} {second}"
+        );
+        assert_eq!(error.class(), Class::Select);
+    }
+    assert!(sources(&[&typed("a"), &typed("b"), &typed("x")]).is_ok());
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let top = tree(&["f", "dangling -> nowhere"]);
+    for name in ["none", "none/", "f2/x", "dangling"] {
+        let typed = top.path().join(name);
+        let error = sources(&[&top.path().join("f"), &typed]).unwrap_err();
+        assert!(matches!(error.cause, SourceError::Missing), "{name}");
+        assert_eq!(error.cause.class(), Class::Select);
+        assert_eq!(
+            error.to_string(),
+            format!("{}: no such file or directory", typed.display())
+        );
+    }
+    assert!(matches!(
+        sources(&[Path::new("")]).unwrap_err().cause,
+        SourceError::Missing
+    ));
+    // A slash says directory.
+    assert!(matches!(
+        sources(&[&top.path().join("f/")]).unwrap_err().cause,
+        SourceError::Unreadable(_)
+    ));
+    assert_eq!(sources(&[]).unwrap().totals(), Totals::default());
+}
+
+#[test]
+fn a_typed_link_stands_for_what_it_leads_to() {
+    let top = tree(&["d/", "d/x", "file", "l -> d", "current -> file"]);
+    let (sent, skipped) =
+        walked(&sources(&[&top.path().join("l"), &top.path().join("current")]).unwrap());
+    assert_eq!(sent, ["l", "l/x", "current"]);
+    assert!(skipped.is_empty());
+    let found = entries(&sources(&[&top.path().join("current")]).unwrap());
+    let (entry, path) = &found[&b"current"[..]];
+    assert_eq!(entry.kind, Kind::File { size: 4 });
+    let mut buffer = [0; 4];
+    SourceFile::open(path, 4, entry.meta.mtime)
+        .unwrap()
+        .read_exact_at(0, &mut buffer)
+        .unwrap();
+    assert_eq!(&buffer, b"file");
+}
+
+#[test]
+fn links_are_kept_where_they_stay_below() {
+    let top = tree(&[
+        "d/",
+        "d/e/",
+        "a -> d/e",
+        "d/e/in -> ../../d/f",
+        "d/broken -> nothing",
+        "d/e/out -> ../../../x",
+        "d/absolute -> /etc/passwd",
+        "d/up -> e/../e",
+    ]);
+    let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(sent, ["a", "d", "d/broken", "d/e", "d/e/in"]);
+    assert_eq!(skipped.len(), 3);
+    for ((path, error), expected) in skipped.iter().zip(["d/absolute", "d/e/out", "d/up"]) {
+        assert!(matches!(error, SourceError::LinkOutside));
+        assert_eq!(error.class(), Class::Partial);
+        assert_eq!(path, &top.path().join(expected));
+    }
+    let found = entries(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(
+        found[&b"a"[..]].0.kind,
+        Kind::Symlink {
+            target: b"d/e".to_vec()
+        }
+    );
+    // The root of the transfer is one higher when the directory goes by its name.
+    let (sent, _) = walked(&sources(&[&top.path().join("d")]).unwrap());
+    assert!(sent.contains(&"d/e/in".to_owned()));
+}
+
+#[test]
+fn bytes_modes_and_times_are_told_as_they_are() {
+    let top = tempfile::tempdir().unwrap();
+    let odd = top.path().join(OsStr::from_bytes(b"\xff odd"));
+    fs::write(&odd, "12345").unwrap();
+    fs::set_permissions(&odd, PermissionsExt::from_mode(0o4751)).unwrap();
+    let before = std::time::UNIX_EPOCH - std::time::Duration::new(1, 1);
+    File::options()
+        .write(true)
+        .open(&odd)
+        .unwrap()
+        .set_modified(before)
+        .unwrap();
+    let found = entries(&sources(&[&contents(top.path())]).unwrap());
+    let (entry, path) = &found[&b"\xff odd"[..]];
+    assert_eq!(
+        (entry.kind.clone(), entry.meta.mode),
+        (Kind::File { size: 5 }, 0o751)
+    );
+    assert_eq!(
+        entry.meta.mtime,
+        FileTime {
+            seconds: -2,
+            nanoseconds: 999_999_999
+        }
+    );
+    SourceFile::open(path, 5, entry.meta.mtime).unwrap();
+}
+
+#[test]
+fn what_cannot_be_named_is_skipped_with_all_that_is_in_it() {
+    let top = tree(&[
+        "bad\n/",
+        "bad\n/x",
+        "bad\n/sub/",
+        "bad\n/sub/y",
+        "d/",
+        "d/\u{1b}[2J",
+        "d/x",
+        "z",
+    ]);
+    let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(sent, ["d", "d/x", "z"]);
+    assert_eq!(skipped.len(), 2);
+    assert!(
+        skipped
+            .iter()
+            .all(|(_, error)| matches!(error, SourceError::Name(NameError::Control)))
+    );
+    assert_eq!(skipped[0].0, top.path().join("bad\n"));
+    let error = sources(&[&top.path().join("bad\n")]).unwrap_err();
+    assert!(matches!(error.cause, SourceError::Name(NameError::Control)));
+    assert_eq!(
+        (error.cause.class(), error.class()),
+        (Class::Partial, Class::Select)
+    );
+}
+
+#[test]
+fn what_is_too_deep_is_skipped() {
+    let depth = crate::manifest::MAX_DEPTH;
+    let top = tree(&[&"d/".repeat(depth + 3), "z"]);
+    let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(sent.len(), depth + 1);
+    assert_eq!(sent[depth], "z");
+    assert!(matches!(
+        skipped[..],
+        [(_, SourceError::Name(NameError::TooLong))]
+    ));
+    assert_eq!(skipped[0].0, top.path().join("d/".repeat(depth + 1)));
+}
+
+#[test]
+fn unfinished_files_of_an_earlier_run_are_skipped_at_the_top_only() {
+    let top = tree(&[
+        ".resilient-partial/",
+        ".resilient-partial/p",
+        "d/",
+        "d/.resilient-partial",
+    ]);
+    let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(sent, ["d", "d/.resilient-partial"]);
+    assert!(matches!(skipped[..], [(_, SourceError::Reserved)]));
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_is_skipped_and_the_others_go_on() {
+    if rustix::process::geteuid().is_root() {
+        // Nothing is unreadable to root; `a_directory_that_vanishes_...` takes the same way.
+        return;
+    }
+    let top = tree(&["a/", "a/x", "b/", "b/x", "c"]);
+    fs::set_permissions(top.path().join("a"), PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(top.path().join("c"), PermissionsExt::from_mode(0)).unwrap();
+    let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(sent, ["a", "b", "b/x", "c"]);
+    assert!(
+        matches!(&skipped[..], [(path, SourceError::Unreadable(_))] if *path == top.path().join("a"))
+    );
+    assert!(matches!(
+        opened(&top, "c").0,
+        Err(SourceError::Unreadable(_))
+    ));
+    fs::set_permissions(top.path().join("a"), PermissionsExt::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_directory_that_vanishes_before_it_is_read_is_said_and_the_others_go_on() {
+    let top = tree(&["a/", "a/x", "b/", "b/x", "c"]);
+    let sources = sources(&[&contents(top.path()), &top.path().join("a/x")]).unwrap();
+    let mut walk = sources.walk();
+    let first = walk.next().unwrap();
+    assert!(matches!(&first, WalkItem::Entry { entry, .. } if entry.name.as_bytes() == b"a"));
+    fs::remove_dir_all(top.path().join("b")).unwrap();
+    let rest: Vec<String> = walk
+        .map(|item| match item {
+            WalkItem::Entry { tree, .. } => String::from_utf8(tree.to_bytes()).unwrap(),
+            WalkItem::Skipped { path, error } => {
+                assert_eq!(path, top.path().join("b"));
+                assert_eq!(error.class(), Class::Vanished);
+                "-".to_owned()
+            }
+        })
+        .collect();
+    // Once for the directory itself, once for the listing of it.
+    assert_eq!(rest.first().map(String::as_str), Some("a/x"));
+    assert!(rest.contains(&"-".to_owned()));
+    assert_eq!(rest[rest.len() - 2..], ["c", "x"]);
+
+    // A whole source that is gone when its turn comes.
+    let gone = super::Sources::new(&[top.path().join("a"), top.path().join("c")]).unwrap();
+    fs::remove_dir_all(top.path().join("a")).unwrap();
+    let (sent, skipped) = walked(&gone);
+    assert_eq!(sent, ["c"]);
+    assert!(
+        matches!(&skipped[..], [(path, SourceError::Vanished)] if *path == top.path().join("a"))
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_fifo_never_holds_anybody_up() {
+    let top = tree(&["f"]);
+    let fifo = fs::canonicalize(top.path()).unwrap().join("p");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(top.path().join("s")).unwrap();
+    let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
+    assert_eq!(sent, ["f"]);
+    assert_eq!(skipped.len(), 2);
+    assert!(
+        skipped
+            .iter()
+            .all(|(_, error)| matches!(error, SourceError::Special))
+    );
+    assert!(matches!(
+        sources(&[&fifo]).unwrap_err().cause,
+        SourceError::Special
+    ));
+    assert!(matches!(
+        sources(&[Path::new("/dev/null")]).unwrap_err().cause,
+        SourceError::Special
+    ));
+    // It has come after the listing.
+    for special in ["p", "s"] {
+        let path = fifo.with_file_name(special);
+        assert!(matches!(
+            SourceFile::open(&path, 0, FileTime::default()),
+            Err(SourceError::Special)
+        ));
+    }
+}
+
+#[test]
+fn a_file_is_read_as_it_was_announced() {
+    let top = tree(&["file", "empty"]);
+    fs::write(top.path().join("empty"), "").unwrap();
+    let (file, _) = opened(&top, "file");
+    let file = file.unwrap();
+    assert_eq!(file.size(), 4);
+    let mut buffer = [0; 2];
+    file.read_exact_at(2, &mut buffer).unwrap();
+    assert_eq!(&buffer, b"le");
+    file.read_exact_at(4, &mut []).unwrap();
+    assert!(file.unchanged());
+    let (empty, _) = opened(&top, "empty");
+    assert!(matches!(
+        empty.unwrap().read_exact_at(0, &mut [0]),
+        Err(SourceError::Changed)
+    ));
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_read_has_changed() {
+    let top = tree(&["file"]);
+    let (file, path) = opened(&top, "file");
+    let file = file.unwrap();
+    File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(3)
+        .unwrap();
+    let error = file.read_exact_at(0, &mut [0; 4]).unwrap_err();
+    assert!(matches!(error, SourceError::Changed));
+    assert_eq!(error.class(), Class::Vanished);
+    assert!(!file.unchanged());
+}
+
+#[test]
+fn a_file_that_was_written_again_with_its_old_time_has_changed() {
+    let top = tree(&["file"]);
+    let (file, path) = opened(&top, "file");
+    let file = file.unwrap();
+    let writer = File::options().write(true).open(&path).unwrap();
+    let changed = |writer: &File| {
+        let metadata = writer.metadata().unwrap();
+        (metadata.ctime(), metadata.ctime_nsec())
+    };
+    let (time, first) = (
+        writer.metadata().unwrap().modified().unwrap(),
+        changed(&writer),
+    );
+    // Until the clock of the file system has gone on, which is what the promise depends on.
+    while changed(&writer) == first {
+        fs::write(&path, "FILE").unwrap();
+        writer.set_modified(time).unwrap();
+    }
+    assert_eq!(writer.metadata().unwrap().modified().unwrap(), time);
+    assert!(!file.unchanged());
+}
+
+#[test]
+fn a_file_that_is_not_the_announced_one_is_not_read() {
+    let top = tree(&["file", "d/", "d/x"]);
+    let found = entries(&sources(&[&contents(top.path())]).unwrap());
+    let (entry, path) = &found[&b"file"[..]];
+    let FileTime {
+        seconds,
+        nanoseconds,
+    } = entry.meta.mtime;
+    let other = FileTime {
+        seconds: seconds + 1,
+        nanoseconds,
+    };
+    assert!(matches!(
+        SourceFile::open(path, 5, entry.meta.mtime),
+        Err(SourceError::Changed)
+    ));
+    assert!(matches!(
+        SourceFile::open(path, 4, other),
+        Err(SourceError::Changed)
+    ));
+    assert!(matches!(
+        SourceFile::open(path.parent().unwrap(), 4, other),
+        Err(SourceError::Special)
+    ));
+    fs::remove_file(path).unwrap();
+    assert!(matches!(
+        SourceFile::open(path, 4, entry.meta.mtime),
+        Err(SourceError::Vanished)
+    ));
+}
+
+#[test]
+fn a_link_that_takes_the_place_of_a_file_or_a_directory_is_not_followed() {
+    let top = tree(&["file", "d/", "d/x"]);
+    // The same size and time as the one that was listed: only the way to it differs.
+    let outside = tempfile::tempdir().unwrap();
+    let found = entries(&sources(&[&contents(top.path())]).unwrap());
+    for name in ["file", "d/x"] {
+        let (entry, path) = &found[name.as_bytes()];
+        SourceFile::open(path, entry.size(), entry.meta.mtime).unwrap();
+        let moved = outside.path().join(path.file_name().unwrap());
+        fs::rename(path, &moved).unwrap();
+        if name == "file" {
+            symlink(&moved, path).unwrap();
+        } else {
+            fs::remove_dir(path.parent().unwrap()).unwrap();
+            symlink(outside.path(), path.parent().unwrap()).unwrap();
+        }
+        assert_eq!(fs::read(path).unwrap(), name.as_bytes());
+        let result = SourceFile::open(path, entry.size(), entry.meta.mtime);
+        assert!(matches!(result, Err(SourceError::Changed)), "{name}");
+    }
+}

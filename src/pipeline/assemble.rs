@@ -1,0 +1,573 @@
+//! Assembly at the receiver: chunks in, files out.
+//!
+//! Invariant: only [`Verified`] bytes are written; a file gets its final name only after all its chunks are written, its digest matches
+//! and its data is durable; "done" is said only after the new name is durable too. Nothing that stands at the destination is replaced.
+//! The network, the clock and the choice of moment are the caller's: this is told what arrived and when to commit.
+
+use super::entries::{Arrived, Directory, Landing, Pending, Target};
+use crate::chunk::compression::{self, Codec};
+use crate::class::Class;
+use crate::event::{Action, Event, EventPath};
+use crate::fs::disk::{Disk, DiskError, Found};
+use crate::integrity::{self, Digest, Verified};
+use crate::manifest::{Entry, EntryId, Kind, TreePath, link_stays_below};
+use crate::transfer::Delivered;
+use crate::wire::WireError;
+use crate::wire::chunk::{self, CHUNK_BYTES, Chunk, Data};
+use crate::wire::control::{self, Control, SessionId, bounded_text};
+use crate::wire::reply::{Outcome, Reply, Status};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Finished files that are made durable together at most.
+const GROUP: usize = 128;
+/// Control chunks held because an earlier one is missing.
+const EARLY_CONTROL: usize = 512;
+/// Ranges of a have-set that are told to the sender; what lies beyond is sent again.
+const MAX_HAVE: usize = 4096;
+
+/// Why assembly cannot go on at all. Failures of single files are replies.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// The peer broke the protocol.
+    #[error("malformed data from the sender: {0}")]
+    Malformed(#[from] WireError),
+    /// A chunk does not match the value that came with it.
+    #[error("a chunk does not match its digest")]
+    Integrity,
+}
+
+/// What came of taking in some chunks.
+#[derive(Debug, Default)]
+pub(super) struct Assembled {
+    pub(super) replies: Vec<Reply>,
+    pub(super) events: Vec<Event>,
+    /// Stripes that are done with.
+    pub(super) stripes: u32,
+}
+
+/// The state of one session at the receiver. It outlives connections: a sender that comes back finds what it had sent.
+pub(super) struct Assembler {
+    disk: Arc<dyn Disk>,
+    session: SessionId,
+    chunk_bytes: u64,
+    next_order: u32,
+    early_control: BTreeMap<u32, Bytes>,
+    early_data: Vec<(Data, u32)>,
+    announced: u32,
+    finish: Option<u32>,
+    complete: bool,
+    directories: BTreeMap<EntryId, Directory>,
+    pending: BTreeMap<EntryId, Pending>,
+    /// Large files among them of which something has arrived.
+    begun: usize,
+    links: Vec<(EntryId, Target, Vec<u8>)>,
+    ready: Vec<(EntryId, Landing)>,
+    /// Unfinished files of an earlier connection of this session, by path.
+    kept: BTreeMap<TreePath, Landing>,
+    out: Assembled,
+    tally: Tally,
+}
+
+/// What the run has come to so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) files_done: u64,
+    pub(super) bytes_literal: u64,
+    pub(super) bytes_matched: u64,
+    pub(super) worst: Option<Class>,
+}
+
+impl Tally {
+    pub(super) fn failed(&mut self, class: Class) {
+        self.worst = Some(self.worst.map_or(class, |worst| worst.worse(class)));
+    }
+}
+
+impl Assembler {
+    pub(super) fn new(disk: Arc<dyn Disk>, session: SessionId, chunk_bytes: u32) -> Self {
+        Self {
+            disk,
+            session,
+            chunk_bytes: u64::from(chunk_bytes),
+            next_order: 0,
+            early_control: BTreeMap::new(),
+            early_data: Vec::new(),
+            announced: 0,
+            finish: None,
+            complete: false,
+            directories: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            begun: 0,
+            links: Vec::new(),
+            ready: Vec::new(),
+            kept: BTreeMap::new(),
+            out: Assembled::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// A new connection of the same session begins: the manifest comes again, what is verified stays.
+    pub(super) fn reconnect(&mut self) {
+        for (_, pending) in std::mem::take(&mut self.pending) {
+            if let Pending::Landing(landing) = pending {
+                self.kept.insert(landing.target.path.clone(), landing);
+            }
+        }
+        for (_, landing) in std::mem::take(&mut self.ready) {
+            self.kept.insert(landing.target.path.clone(), landing);
+        }
+        self.begun = 0;
+        self.next_order = 0;
+        self.early_control.clear();
+        self.early_data.clear();
+        self.announced = 0;
+        self.finish = None;
+        self.directories.clear();
+        self.links.clear();
+        self.out = Assembled::default();
+        self.tally = Tally { bytes_literal: self.tally.bytes_literal, ..Tally::default() };
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(super) fn take_output(&mut self) -> Assembled {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Whether finished files wait for [`Assembler::commit`].
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether a large file has arrived in part: then waiting a little gathers a larger group.
+    pub(super) fn is_landing(&self) -> bool {
+        self.begun > 0
+    }
+
+    /// Takes a chunk in.
+    pub(super) fn take(&mut self, delivered: Delivered) -> Result<(), AssembleError> {
+        match chunk::decode(&delivered.bytes)? {
+            Chunk::Control { order, messages } => {
+                self.out.stripes += delivered.stripes;
+                if order < self.next_order || self.early_control.len() >= EARLY_CONTROL {
+                    return Err(WireError::Range("control chunk").into());
+                }
+                self.early_control.insert(order, messages);
+                while let Some(messages) = self.early_control.remove(&self.next_order) {
+                    self.next_order += 1;
+                    for message in control::decode_all(&messages)? {
+                        self.control(message)?;
+                    }
+                }
+                self.retry_early_data()?;
+            }
+            Chunk::Data(data) if data.extents.iter().any(|extent| extent.entry.0 >= self.announced) => {
+                // Its manifest batch is still on its way. Its stripes are not given back meanwhile, so this is bounded by the credit.
+                self.early_data.push((data, delivered.stripes));
+            }
+            Chunk::Data(data) => {
+                self.out.stripes += delivered.stripes;
+                self.data(&data)?;
+            }
+        }
+        if self.ready.len() >= GROUP {
+            self.commit();
+        }
+        self.conclude();
+        Ok(())
+    }
+
+    fn retry_early_data(&mut self) -> Result<(), AssembleError> {
+        let announced = self.announced;
+        let known = |(data, _): &mut (Data, u32)| data.extents.iter().all(|extent| extent.entry.0 < announced);
+        for (data, stripes) in self.early_data.extract_if(.., known).collect::<Vec<_>>() {
+            self.out.stripes += stripes;
+            self.data(&data)?;
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, message: Control) -> Result<(), AssembleError> {
+        match message {
+            Control::Hello(_) => {}
+            Control::Entries { first, entries } => {
+                if first.0 != self.announced || self.finish.is_some() {
+                    return Err(WireError::Range("entries").into());
+                }
+                for entry in entries {
+                    let id = EntryId(self.announced);
+                    self.announced += 1;
+                    self.announce(id, entry)?;
+                }
+            }
+            Control::Sealed { entry, digest } => {
+                if let Some(Pending::Landing(landing)) = self.pending.get_mut(&entry) {
+                    landing.sealed = Some(digest);
+                    self.check_landed(entry);
+                }
+            }
+            Control::Same { entry } => {
+                if let Some(Pending::Standing { target, .. }) = self.remove_standing(entry) {
+                    self.identical(entry, &target);
+                }
+            }
+            Control::Differs { entry } => {
+                if let Some(Pending::Standing { target, .. }) = self.remove_standing(entry) {
+                    self.refuse_overwrite(entry, &target);
+                }
+            }
+            Control::Failed { entry, code, message } => {
+                let class = Class::from_code(code).ok_or(WireError::Range("code"))?;
+                let Some(pending) = self.remove_pending(entry) else { return Ok(()) };
+                let target = pending.into_target(&*self.disk);
+                self.tally.failed(class);
+                self.event_failed(&target.path, class, message);
+            }
+            Control::Finish { entries, skipped } => {
+                if entries != self.announced {
+                    return Err(WireError::Range("finish").into());
+                }
+                if skipped > 0 {
+                    self.tally.failed(Class::Partial);
+                }
+                self.finish = Some(entries);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_standing(&mut self, entry: EntryId) -> Option<Pending> {
+        if matches!(self.pending.get(&entry), Some(Pending::Standing { .. })) { self.pending.remove(&entry) } else { None }
+    }
+
+    /// Looks at what stands where an announced entry is to go.
+    fn announce(&mut self, id: EntryId, entry: Entry) -> Result<(), AssembleError> {
+        let parent = match entry.parent {
+            None => TreePath::ROOT,
+            Some(parent) => match self.directories.get(&parent) {
+                Some(directory) if directory.usable => directory.target.path.clone(),
+                Some(directory) => {
+                    // The cause was said for the directory itself.
+                    let path = directory.target.path.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
+                    if entry.kind == Kind::Directory {
+                        self.directories.insert(id, Directory { target: Target { path: path.clone(), meta: entry.meta, size: 0 }, usable: false });
+                    }
+                    self.fail(id, &path, Class::Select, "its directory could not be made");
+                    return Ok(());
+                }
+                None => return Err(WireError::Range("parent").into()),
+            },
+        };
+        let path = parent.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
+        let target = Target { path, meta: entry.meta, size: entry.size() };
+        match self.disk.look(&target.path) {
+            Err(error) => self.fail_disk(id, &target.path, &error),
+            Ok(found) => match entry.kind {
+                Kind::Directory => self.announce_directory(id, target, found),
+                Kind::Symlink { target: to } => self.announce_link(id, &parent, target, to, found),
+                Kind::File { size } => self.announce_file(id, target, size, found),
+            },
+        }
+        Ok(())
+    }
+
+    fn announce_directory(&mut self, id: EntryId, target: Target, found: Option<Found>) {
+        let made = match found {
+            Some(Found::Directory) => Ok(()),
+            Some(_) => Err((Class::Select, "exists and is not a directory".to_string())),
+            None => self.disk.make_dir(&target.path).map_err(|error| (disk_class(&error), error.to_string())),
+        };
+        let usable = made.is_ok();
+        if let Err((class, cause)) = made {
+            self.fail(id, &target.path, class, &cause);
+        }
+        self.directories.insert(id, Directory { target, usable });
+    }
+
+    fn announce_link(&mut self, id: EntryId, parent: &TreePath, target: Target, to: Vec<u8>, found: Option<Found>) {
+        if !link_stays_below(parent, &to) {
+            return self.fail(id, &target.path, Class::Partial, "link leads out of the tree");
+        }
+        match found {
+            None => self.links.push((id, target, to)),
+            Some(Found::Symlink) if self.disk.read_link(&target.path).is_ok_and(|known| known == to) => self.identical(id, &target),
+            Some(_) => self.refuse_overwrite(id, &target),
+        }
+    }
+
+    fn announce_file(&mut self, id: EntryId, target: Target, size: u64, found: Option<Found>) {
+        match found {
+            None => {}
+            Some(Found::File { size: standing, .. }) if standing == size => match self.digest_standing(&target.path) {
+                Ok(digest) => {
+                    if size == 0 {
+                        self.identical(id, &target);
+                    } else {
+                        self.status(id, Status::Held(digest));
+                        self.pending.insert(id, Pending::Standing { target, digest });
+                    }
+                    return;
+                }
+                Err(error) => return self.fail_disk(id, &target.path, &error),
+            },
+            Some(_) => return self.refuse_overwrite(id, &target),
+        }
+        let kept = self.kept.remove(&target.path).filter(|kept| kept.target == target);
+        let landing = kept.unwrap_or_else(|| Landing::new(target, self.chunk_bytes, format!("{}-{:08x}", self.session, id.0)));
+        if size > 0 && landing.have.len() == 0 {
+            self.status(id, Status::Want);
+        } else if size > 0 {
+            self.status(id, Status::Have(landing.have.iter().take(MAX_HAVE).map(|range| (range.start, range.end)).collect()));
+        }
+        self.begun += usize::from(landing.is_large() && landing.have.len() > 0);
+        self.pending.insert(id, Pending::Landing(landing));
+        self.check_landed(id);
+    }
+
+    fn digest_standing(&self, path: &TreePath) -> Result<Digest, DiskError> {
+        let mut file = self.disk.open(path)?;
+        let mut offset = 0;
+        integrity::digest_of(|buffer| {
+            let read = file.read_at(offset, buffer)?;
+            offset += read as u64;
+            Ok(read)
+        })
+    }
+
+    fn data(&mut self, data: &Data) -> Result<(), AssembleError> {
+        let codec = Codec::try_from(data.codec).map_err(|_| WireError::Unknown("codec"))?;
+        let raw = compression::decompress(codec, data.body.clone(), data.raw_length(), CHUNK_BYTES).map_err(|_| WireError::Range("body"))?;
+        let mut rest = &raw[..];
+        for extent in &data.extents {
+            let Some(bytes) = rest.split_off(..extent.length as usize) else { return Err(WireError::Short("body").into()) };
+            match self.pending.get_mut(&extent.entry) {
+                Some(Pending::Landing(landing)) => {
+                    let size = landing.target.size;
+                    let whole = self.chunk_bytes.min(size.saturating_sub(extent.offset));
+                    if !extent.offset.is_multiple_of(self.chunk_bytes) || u64::from(extent.length) != whole {
+                        return Err(WireError::Range("extent").into());
+                    }
+                    let verified = Verified::check(extent.offset, size, &extent.value, bytes).map_err(|_| AssembleError::Integrity)?;
+                    let number = extent.offset / self.chunk_bytes;
+                    match landing.write(&*self.disk, number, &verified) {
+                        Ok(Arrived::New) => {
+                            self.begun += usize::from(landing.is_large() && landing.have.len() == 1);
+                            self.tally.bytes_literal += u64::from(extent.length);
+                            self.check_landed(extent.entry);
+                        }
+                        Ok(Arrived::Known) => {}
+                        Err(error) => {
+                            let path = landing.target.path.clone();
+                            self.discard(extent.entry);
+                            self.fail_disk(extent.entry, &path, &error);
+                        }
+                    }
+                }
+                Some(Pending::Standing { target, digest }) if extent.offset == 0 && u64::from(extent.length) == target.size => {
+                    // Sent before the sender knew that something stands here: the value is the digest of the whole.
+                    let same = *extent.value.as_bytes() == *digest.as_bytes();
+                    let target = target.clone();
+                    self.pending.remove(&extent.entry);
+                    if same { self.identical(extent.entry, &target) } else { self.refuse_overwrite(extent.entry, &target) }
+                }
+                // Failed here already; the sender has not heard yet.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// If all of a file is here and its digest is known to be right, it waits for the next commit.
+    fn check_landed(&mut self, id: EntryId) {
+        let Some(Pending::Landing(landing)) = self.pending.get_mut(&id) else { return };
+        match landing.landed() {
+            None => {}
+            Some(true) => {
+                if let Some(Pending::Landing(landing)) = self.remove_pending(id) {
+                    self.ready.push((id, landing));
+                }
+            }
+            Some(false) => {
+                let path = landing.target.path.clone();
+                self.discard(id);
+                self.fail(id, &path, Class::Integrity, "the file does not match its digest");
+            }
+        }
+    }
+
+    fn remove_pending(&mut self, id: EntryId) -> Option<Pending> {
+        let pending = self.pending.remove(&id)?;
+        if let Pending::Landing(landing) = &pending {
+            self.begun -= usize::from(landing.is_large() && landing.have.len() > 0);
+        }
+        Some(pending)
+    }
+
+    fn discard(&mut self, id: EntryId) {
+        if let Some(pending) = self.remove_pending(id) {
+            pending.into_target(&*self.disk);
+        }
+    }
+
+    /// Makes finished files durable and gives them their names: data first, then names, then the directories, then the word.
+    pub(super) fn commit(&mut self) {
+        let mut synced = Vec::new();
+        for (id, mut landing) in std::mem::take(&mut self.ready) {
+            match landing.finish(&*self.disk) {
+                Ok(()) => synced.push((id, landing)),
+                Err(error) => self.fail_landing(id, landing, &error),
+            }
+        }
+        let mut named = Vec::new();
+        for (id, landing) in synced {
+            match self.disk.publish(&landing.partial_name, &landing.target.path, false) {
+                Ok(()) => named.push((id, landing.target)),
+                Err(error) => self.fail_landing(id, landing, &error),
+            }
+        }
+        let mut parents: Vec<_> = named.iter().filter_map(|(_, target)| target.path.split_last().map(|(parent, _)| parent)).collect();
+        parents.sort();
+        parents.dedup();
+        let synced = parents.iter().try_for_each(|parent| self.disk.sync_dir(parent));
+        for (id, target) in named {
+            match &synced {
+                Ok(()) => self.done(id, &target, Outcome::Transferred),
+                Err(error) => {
+                    let (class, cause) = (disk_class(error), error.to_string());
+                    self.fail(id, &target.path, class, &cause);
+                }
+            }
+        }
+        self.conclude();
+    }
+
+    fn fail_landing(&mut self, id: EntryId, landing: Landing, error: &DiskError) {
+        let path = landing.target.path.clone();
+        Pending::Landing(landing).into_target(&*self.disk);
+        match error {
+            DiskError::Exists => self.refuse_overwrite(id, &Target { path, ..Target::default() }),
+            error => self.fail_disk(id, &path, error),
+        }
+    }
+
+    /// When every entry has its outcome: links, then the directories' own metadata, innermost first, then "complete".
+    fn conclude(&mut self) {
+        let done = self.finish.is_some() && self.pending.is_empty() && self.ready.is_empty() && self.early_data.is_empty();
+        if !done || self.complete {
+            return;
+        }
+        let mut parents = Vec::new();
+        for (id, target, to) in std::mem::take(&mut self.links) {
+            let made = self.disk.make_symlink(&target.path, &to).and_then(|()| self.disk.set_meta(&target.path, target.meta));
+            match made {
+                Ok(()) => {
+                    parents.extend(target.path.split_last().map(|(parent, _)| parent));
+                    self.done(id, &target, Outcome::Transferred);
+                }
+                Err(DiskError::Exists) => self.refuse_overwrite(id, &target),
+                Err(error) => self.fail_disk(id, &target.path, &error),
+            }
+        }
+        for (id, directory) in std::mem::take(&mut self.directories).into_iter().rev().filter(|(_, directory)| directory.usable) {
+            match self.disk.set_meta(&directory.target.path, directory.target.meta) {
+                Ok(()) => {
+                    parents.extend(directory.target.path.split_last().map(|(parent, _)| parent));
+                    self.out.replies.push(Reply::Done { first: id, count: 1, outcome: Outcome::Transferred });
+                }
+                Err(error) => self.fail_disk(id, &directory.target.path, &error),
+            }
+        }
+        parents.sort();
+        parents.dedup();
+        for parent in parents {
+            if let Err(error) = self.disk.sync_dir(&parent) {
+                self.tally.failed(disk_class(&error));
+                self.event_failed(&parent, disk_class(&error), error.to_string());
+            }
+        }
+        self.discard_kept();
+        self.complete = true;
+    }
+
+    /// Takes away everything unfinished: the session will not be continued.
+    pub(super) fn abandon(&mut self) {
+        for (_, pending) in std::mem::take(&mut self.pending) {
+            pending.into_target(&*self.disk);
+        }
+        for (_, landing) in std::mem::take(&mut self.ready) {
+            Pending::Landing(landing).into_target(&*self.disk);
+        }
+        self.discard_kept();
+    }
+
+    fn discard_kept(&mut self) {
+        for (_, landing) in std::mem::take(&mut self.kept) {
+            Pending::Landing(landing).into_target(&*self.disk);
+        }
+        // It stays if another session keeps something there.
+        let _ = self.disk.remove_partial_dir();
+    }
+
+    fn identical(&mut self, id: EntryId, target: &Target) {
+        self.tally.bytes_matched += target.size;
+        if let Err(error) = self.disk.set_meta(&target.path, target.meta) {
+            return self.fail_disk(id, &target.path, &error);
+        }
+        self.done(id, target, Outcome::Identical);
+    }
+
+    fn done(&mut self, id: EntryId, target: &Target, outcome: Outcome) {
+        self.tally.files_done += 1;
+        let action = match outcome {
+            Outcome::Transferred => Action::Transferred,
+            Outcome::Identical => Action::Identical,
+        };
+        self.out.events.push(Event::File { path: EventPath(target.path.to_bytes()), action, bytes: target.size });
+        match self.out.replies.last_mut() {
+            Some(Reply::Done { first, count, outcome: last }) if *last == outcome && first.0 + *count == id.0 => *count += 1,
+            _ => self.out.replies.push(Reply::Done { first: id, count: 1, outcome }),
+        }
+    }
+
+    fn status(&mut self, id: EntryId, status: Status) {
+        match self.out.replies.last_mut() {
+            Some(Reply::Status { first, count, status: Status::Want }) if status == Status::Want && first.0 + *count == id.0 => *count += 1,
+            _ => self.out.replies.push(Reply::Status { first: id, count: 1, status }),
+        }
+    }
+
+    fn refuse_overwrite(&mut self, id: EntryId, target: &Target) {
+        self.fail(id, &target.path, Class::Select, "exists already and is different; not overwritten");
+    }
+
+    fn fail_disk(&mut self, id: EntryId, path: &TreePath, error: &DiskError) {
+        self.fail(id, path, disk_class(error), &error.to_string());
+    }
+
+    fn fail(&mut self, id: EntryId, path: &TreePath, class: Class, cause: &str) {
+        self.tally.failed(class);
+        self.out.replies.push(Reply::Failed { entry: id, code: class.code(), message: bounded_text(cause) });
+        self.event_failed(path, class, cause.to_string());
+    }
+
+    fn event_failed(&mut self, path: &TreePath, class: Class, message: String) {
+        self.out.events.push(Event::FileFailed { path: EventPath(path.to_bytes()), code: class.code(), message });
+    }
+}
+
+fn disk_class(error: &DiskError) -> Class {
+    match error {
+        DiskError::Exists | DiskError::NotDirectory => Class::Select,
+        DiskError::NoSpace => Class::FileIo,
+        DiskError::Io(_) => Class::Partial,
+    }
+}

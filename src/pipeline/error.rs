@@ -1,0 +1,103 @@
+//! Why a command ended without doing all of its work.
+//!
+//! `Display` is `object: cause`, said once; the program and command are put before it by `cli`. The class decides exit code and retry.
+
+use super::assemble::AssembleError;
+use crate::class::Class;
+use crate::fs::disk::DiskError;
+use crate::fs::source::SelectError;
+use crate::network::dial::ConnectError;
+use crate::network::endpoint::EndpointError;
+use crate::unit::Span;
+use crate::wire::WireError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a command failed as a whole. Failures of single files are events, and the class of the summary.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A source cannot be selected.
+    #[error(transparent)]
+    Source(#[from] SelectError),
+    /// The destination cannot be used.
+    #[error("{}: {error}", path.display())]
+    Destination {
+        /// As typed.
+        path: PathBuf,
+        /// Why.
+        error: DiskError,
+    },
+    /// A socket could not be had.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The addresses of this host cannot be told.
+    #[error("local addresses: {0}")]
+    Address(std::io::Error),
+    /// No connection came about.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The peer refused us.
+    #[error("receiver: {message}")]
+    Refused {
+        /// What it says it was.
+        class: Class,
+        /// Its words.
+        message: String,
+    },
+    /// The connection broke.
+    #[error("connection: {cause}")]
+    Lost {
+        /// As the transport puts it.
+        cause: String,
+    },
+    /// Nothing was heard for as long as we may keep trying.
+    #[error("connection: nothing heard for {}", Span(*span))]
+    Silent {
+        /// How long.
+        span: Duration,
+    },
+    /// The peer broke the protocol.
+    #[error("peer: {0}")]
+    Protocol(#[from] WireError),
+    /// What arrived cannot be assembled.
+    #[error("sender: {0}")]
+    Assemble(#[from] AssembleError),
+    /// The user ended it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// The one thing that exit code and retry depend on.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Source(error) => error.class(),
+            Error::Destination { error, .. } => match error {
+                DiskError::NoSpace => Class::FileIo,
+                _ => Class::Select,
+            },
+            Error::Endpoint(error) => error.class(),
+            Error::Connect(error) => error.class(),
+            Error::Refused { class, .. } => *class,
+            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
+            Error::Protocol(_) | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
+            Error::Assemble(AssembleError::Integrity) => Class::Integrity,
+        }
+    }
+
+    /// What the user can do about it, in one line.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Refused { class: Class::Authentication, .. } => Some("a ticket serves one sender, for a limited time: ask for a new one".into()),
+            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => Some("run the same command again; what has arrived complete is not sent twice".into()),
+            Error::Connect(ConnectError::WrongKey { .. }) => {
+                Some("another node answers there: ask for a new ticket, and if that changes nothing, for the reason".into())
+            }
+            Error::Connect(ConnectError::NoContact { .. }) => {
+                Some("is recv still waiting there, and does the network let its UDP port through?".into())
+            }
+            _ => None,
+        }
+    }
+}

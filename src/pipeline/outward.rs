@@ -1,0 +1,234 @@
+//! The sending end of a connection: chunks offered by ingest go out as shards, replies come in.
+//!
+//! This is where the sans-IO [`Outbound`] meets quinn. Shards are chosen as late as possible: no more than a few milliseconds of them wait
+//! inside quinn, because a queued shard is a decision taken too early.
+
+use super::error::Error;
+use super::ingest::Offer;
+use super::progress::{Meter, Tally};
+use super::{Cancel, RetryFor};
+use crate::event::{Event, Observer, Progress};
+use crate::network::congestion::Pilot;
+use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
+use crate::network::seam::now;
+use crate::transfer::Outbound;
+use crate::wire::datagram::{Datagram, MAX_DATAGRAM};
+use crate::wire::reply::{Counters, Reply, ReplyReader};
+use bytes::Bytes;
+use quinn::Connection;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Most bytes of datagrams inside quinn on any link: ten segments of a GSO batch several times over.
+const AHEAD_MOST: usize = 128 * 1024;
+/// Packets that a probe may send beyond what is in flight.
+const PROBE_PACKETS: u32 = 3;
+/// Datagrams that tell the receiver goodbye, each in a packet of its own.
+const BYES: usize = 3;
+
+pub(super) struct Outward {
+    pub(super) connection: Connection,
+    pilot: Arc<Pilot>,
+    pub(super) outbound: Outbound,
+    replies: ReplyReader,
+    stream: mpsc::Receiver<(u64, Bytes)>,
+    observer: Arc<dyn Observer>,
+    tally: Arc<Tally>,
+    bytes_total: u64,
+    meter: Meter,
+    retry_for: RetryFor,
+    train_told: bool,
+}
+
+/// Something that happened on the network side.
+enum Input {
+    Datagram(Bytes),
+    Stream(u64, Bytes),
+    Offer(Option<Offer>),
+    Room,
+    Time,
+}
+
+impl Outward {
+    pub(super) fn new(
+        connection: Connection,
+        pilot: Arc<Pilot>,
+        observer: Arc<dyn Observer>,
+        tally: Arc<Tally>,
+        bytes_total: u64,
+        retry_for: RetryFor,
+    ) -> Self {
+        let stream = read_replies(connection.clone());
+        Self {
+            outbound: Outbound::new(now()),
+            meter: Meter::new(now()),
+            replies: ReplyReader::default(),
+            train_told: false,
+            connection,
+            pilot,
+            stream,
+            observer,
+            tally,
+            bytes_total,
+            retry_for,
+        }
+    }
+
+    /// Sends what is offered until the receiver says that everything is complete; replies for single entries go to `replies`.
+    pub(super) async fn run(
+        &mut self,
+        offers: mpsc::Receiver<Offer>,
+        replies: mpsc::UnboundedSender<Reply>,
+        cancel: &Cancel,
+        accepted: impl FnOnce(&Connection),
+    ) -> Result<Counters, Error> {
+        let (mut offers, mut accepted) = (Some(offers), Some(accepted));
+        loop {
+            while let Some(reply) = self.replies.next_reply()? {
+                match reply {
+                    Reply::Complete(counters) => return Ok(counters),
+                    Reply::Refused { code, message } => {
+                        let class = crate::class::Class::from_code(code).unwrap_or(crate::class::Class::Refused);
+                        return Err(Error::Refused { class, message });
+                    }
+                    Reply::Accepted => {
+                        if let Some(accepted) = accepted.take() {
+                            accepted(&self.connection);
+                        }
+                    }
+                    // Ingest has nothing to do with it any more if it is gone.
+                    reply => drop(replies.send(reply)),
+                }
+            }
+            self.fill()?;
+            self.progress();
+            match self.wait(&mut offers, cancel).await? {
+                Input::Datagram(bytes) => self.datagram(&bytes)?,
+                Input::Stream(offset, bytes) => self.replies.insert(offset, bytes),
+                Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => self.outbound.offer(encoded, file_bytes),
+                Input::Offer(Some(Offer::Idle)) => self.outbound.set_idle(),
+                Input::Offer(None) => {
+                    offers = None;
+                    self.outbound.set_idle();
+                }
+                Input::Room | Input::Time => {}
+            }
+        }
+    }
+
+    async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
+        let rtt = self.connection.rtt();
+        let due = self.outbound.next_timeout(rtt).map_or(self.meter.due(), |at| at.min(self.meter.due()));
+        let take_offers = self.outbound.has_room();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::Interrupted),
+            datagram = self.connection.read_datagram() => {
+                datagram.map(Input::Datagram).map_err(|error| Error::Lost { cause: error.to_string() })
+            }
+            Some((offset, bytes)) = self.stream.recv() => Ok(Input::Stream(offset, bytes)),
+            offer = next_offer(offers), if take_offers => Ok(Input::Offer(offer)),
+            () = self.pilot.sent() => Ok(Input::Room),
+            () = tokio::time::sleep_until(due.into()) => Ok(Input::Time),
+        }
+    }
+
+    fn datagram(&mut self, bytes: &Bytes) -> Result<(), Error> {
+        if let Datagram::Feedback(feedback) = Datagram::decode(bytes)? {
+            if feedback.train > 0 && !self.train_told {
+                self.train_told = true;
+                self.pilot.train_hint(u64::from(feedback.train));
+            }
+            self.outbound.on_feedback(now(), &feedback);
+            self.replies.insert(u64::from(feedback.offset), feedback.replies);
+        }
+        Ok(())
+    }
+
+    /// Gives quinn as much as will leave within a few milliseconds, and probes a silent path.
+    fn fill(&mut self) -> Result<(), Error> {
+        let (now, rtt) = (now(), self.connection.rtt());
+        self.check_silence(now)?;
+        let ahead = self.ahead(rtt);
+        while self.queued() < ahead {
+            let Some(datagram) = self.outbound.poll_shard(now, rtt) else { break };
+            self.send(datagram)?;
+        }
+        if let Some(probe) = self.outbound.poll_probe(now, rtt) {
+            self.pilot.grant(PROBE_PACKETS);
+            self.send(probe)?;
+        }
+        Ok(())
+    }
+
+    fn check_silence(&self, now: Instant) -> Result<(), Error> {
+        let silence = self.outbound.heard().map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
+        match self.retry_for {
+            RetryFor::Span(span) if silence > span => Err(Error::Silent { span }),
+            _ => Ok(()),
+        }
+    }
+
+    fn queued(&self) -> usize {
+        DATAGRAM_SEND_BUFFER.saturating_sub(self.connection.datagram_send_buffer_space())
+    }
+
+    /// Two shards, or four milliseconds at the present rate.
+    fn ahead(&self, rtt: Duration) -> usize {
+        let rate = self.pilot.snapshot().window as f64 / rtt.as_secs_f64().max(1e-4);
+        ((rate * 0.004) as usize).clamp(2 * MAX_DATAGRAM, AHEAD_MOST)
+    }
+
+    fn send(&self, datagram: Bytes) -> Result<(), Error> {
+        self.connection.send_datagram(datagram).map_err(|error| Error::Lost { cause: error.to_string() })
+    }
+
+    fn progress(&mut self) {
+        if now() < self.meter.due() {
+            return;
+        }
+        let sent = self.outbound.sent();
+        let extra = sent.parity + sent.repair;
+        let snapshot = Progress {
+            bytes_done: self.outbound.delivered_bytes() + self.tally.bytes_matched(),
+            bytes_total: self.bytes_total,
+            files_done: self.tally.files_done(),
+            loss: self.outbound.loss(),
+            parity: extra as f64 / (extra + sent.data).max(1) as f64,
+            ..Progress::default()
+        };
+        if let Some(progress) = self.meter.tick(now(), snapshot) {
+            self.observer.event(&Event::Progress(progress));
+        }
+    }
+
+    /// Ends the connection so that the receiver most likely hears of it.
+    pub(super) fn goodbye(&self) {
+        for _ in 0..BYES {
+            // It is only a courtesy: the receiver ends by itself.
+            let _ = self.connection.send_datagram(crate::wire::datagram::encode_bye());
+        }
+    }
+}
+
+async fn next_offer(offers: &mut Option<mpsc::Receiver<Offer>>) -> Option<Offer> {
+    match offers {
+        Some(offers) => offers.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the reply stream on a task of its own, which ends with the connection.
+fn read_replies(connection: Connection) -> mpsc::Receiver<(u64, Bytes)> {
+    let (sender, receiver) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let Ok(mut stream) = connection.accept_uni().await else { return };
+        while let Ok(Some(chunk)) = stream.read_chunk(16 * 1024, true).await {
+            if sender.send((chunk.offset, chunk.bytes)).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

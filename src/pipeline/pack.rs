@@ -1,0 +1,144 @@
+//! Chunks at the sender: files read, hashed, packed and compressed, ready to be cut into stripes. Runs on a blocking thread.
+//!
+//! Invariant: a file that is smaller than a chunk travels whole in one extent, next to its neighbours in the manifest; a larger one in
+//! chunks of exactly [`CHUNK_BYTES`] but the last. A file that changes while it is read is never sent as if it had not.
+
+use crate::chunk::compression::{self, Choice};
+use crate::fs::source::{SourceError, SourceFile};
+use crate::integrity::{self, Digest, TreeHasher, chunk_value};
+use crate::manifest::{EntryId, FileTime, TreePath};
+use crate::range_set::RangeSet;
+use crate::wire::chunk::{CHUNK_BYTES, Extent, MAX_EXTENTS, encode_data};
+use bytes::Bytes;
+use std::path::PathBuf;
+
+/// A file of the manifest that is to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    pub(super) id: EntryId,
+    pub(super) source: PathBuf,
+    pub(super) path: TreePath,
+    pub(super) size: u64,
+    pub(super) mtime: FileTime,
+}
+
+/// An encoded chunk.
+#[derive(Debug)]
+pub(super) struct Packed {
+    pub(super) encoded: Bytes,
+    /// File bytes in it, before compression.
+    pub(super) file_bytes: u64,
+}
+
+/// Extents gathered for one chunk.
+#[derive(Debug, Default)]
+pub(super) struct Pack {
+    extents: Vec<Extent>,
+    body: Vec<u8>,
+}
+
+impl Pack {
+    pub(super) fn is_empty(&self) -> bool {
+        self.extents.is_empty()
+    }
+
+    /// Whether a file of `size` bytes still goes in.
+    pub(super) fn has_room(&self, size: u64) -> bool {
+        self.extents.len() < MAX_EXTENTS && self.body.len() as u64 + size <= CHUNK_BYTES as u64
+    }
+
+    /// Reads the whole of a small file into the pack.
+    pub(super) fn add(&mut self, file: &Planned) -> Result<(), SourceError> {
+        let start = self.body.len();
+        let source = SourceFile::open(&file.source, file.size, file.mtime)?;
+        self.body.resize(start + file.size as usize, 0);
+        let read = source.read_exact_at(0, &mut self.body[start..]).and_then(|()| check_unchanged(&source));
+        if let Err(error) = read {
+            self.body.truncate(start);
+            return Err(error);
+        }
+        let value = chunk_value(0, file.size, &self.body[start..]);
+        self.extents.push(Extent { entry: file.id, offset: 0, length: file.size as u32, value });
+        Ok(())
+    }
+
+    /// Compresses and encodes what was gathered.
+    pub(super) fn encode(self) -> Packed {
+        let body = Bytes::from(self.body);
+        let compressed = compression::compress(Choice::Auto, &body);
+        Packed {
+            encoded: encode_data(compressed.codec.number(), &self.extents, &compressed.bytes),
+            file_bytes: body.len() as u64,
+        }
+    }
+}
+
+fn check_unchanged(source: &SourceFile) -> Result<(), SourceError> {
+    if source.unchanged() { Ok(()) } else { Err(SourceError::Changed) }
+}
+
+/// A large file on its way, chunk by chunk.
+pub(super) struct Large {
+    pub(super) file: Planned,
+    source: SourceFile,
+    tree: TreeHasher,
+    next: u64,
+}
+
+/// What the next step of a large file gave.
+pub(super) enum Step {
+    /// A chunk to send.
+    Chunk(Packed),
+    /// A chunk that the receiver has; its bytes.
+    Known(u64),
+    /// All chunks are done; the digest of the file.
+    Sealed(Digest),
+}
+
+impl Large {
+    pub(super) fn open(file: Planned) -> Result<Self, (Planned, SourceError)> {
+        match SourceFile::open(&file.source, file.size, file.mtime) {
+            Ok(source) => {
+                let tree = TreeHasher::new(CHUNK_BYTES as u64, file.size).expect("the chunk size is a power of two of KiB");
+                Ok(Self { tree, source, next: 0, file })
+            }
+            Err(error) => Err((file, error)),
+        }
+    }
+
+    /// The next chunk. Chunks in `have` are read and hashed, because the digest of the whole is needed, and not sent.
+    pub(super) fn step(&mut self, have: &RangeSet) -> Result<Step, SourceError> {
+        let offset = self.next * CHUNK_BYTES as u64;
+        if offset >= self.file.size {
+            check_unchanged(&self.source)?;
+            let digest = self.tree.finish().expect("every chunk was inserted");
+            return Ok(Step::Sealed(digest));
+        }
+        let length = (self.file.size - offset).min(CHUNK_BYTES as u64) as usize;
+        let mut body = vec![0; length];
+        self.source.read_exact_at(offset, &mut body)?;
+        let value = chunk_value(offset, self.file.size, &body);
+        self.tree.insert(offset, &value).expect("chunks are read in order, each once");
+        let known = have.contains(self.next);
+        self.next += 1;
+        if known {
+            return Ok(Step::Known(length as u64));
+        }
+        let extent = Extent { entry: self.file.id, offset, length: length as u32, value };
+        Ok(Step::Chunk(Pack { extents: vec![extent], body }.encode()))
+    }
+}
+
+/// The digest of a file, to be compared with what stands at the receiver.
+pub(super) fn digest_of(file: &Planned) -> Result<Digest, SourceError> {
+    let source = SourceFile::open(&file.source, file.size, file.mtime)?;
+    let mut offset = 0;
+    let digest = integrity::digest_of(|buffer| {
+        let length = (file.size - offset).min(buffer.len() as u64) as usize;
+        source.read_exact_at(offset, &mut buffer[..length])?;
+        offset += length as u64;
+        Ok::<_, SourceError>(length)
+    })?;
+    check_unchanged(&source)?;
+    Ok(digest)
+}

@@ -1,0 +1,405 @@
+//! `resilient recv`: wait for one sender and write what it sends.
+//!
+//! 1. open the destination, listen, make a ticket; 2. greet whoever connects and admit who holds the ticket; 3. receive: chunks from the
+//!    network go to assembly, its replies go back; a sender that is lost may come back and goes on where it was; 4. when everything is
+//!    complete and durable, say so until the sender has heard it.
+
+use super::assemble::{AssembleError, Assembled, Assembler, Tally};
+use super::connect::{Listen, close, listen};
+use super::greet::{Admission, Guest, greet, refuse};
+use super::inward::{Inward, Received};
+use super::progress::Meter;
+use super::{Cancel, Env, Error, Family, RetryFor, Summary};
+use crate::class::Class;
+use crate::event::{Event, Observer, Progress};
+use crate::network::copies::Traffic;
+use crate::network::gate::Arrival;
+use crate::network::seam::{Blocking, now};
+use crate::ticket::{Secret, Ticket};
+use crate::transfer::Delivered;
+use crate::unit::Span;
+use crate::wire::control::SessionId;
+use crate::wire::reply::{Counters, Reply};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Time that finished files wait for others to be made durable with.
+const GATHER: Duration = Duration::from_millis(200);
+/// Chunks that assembly takes at once.
+const BATCH: usize = 16;
+/// Peers that are connected and have not yet said hello.
+const MAX_GREETINGS: usize = 64;
+/// Time that the last word is repeated to a sender that does not say goodbye.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What `recv` is to do.
+#[derive(Clone, Debug)]
+pub struct RecvOptions {
+    /// Where files go.
+    pub dir: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Which addresses may be used.
+    pub family: Family,
+    /// How long the ticket can be spent.
+    pub ticket_life: Duration,
+    /// How long to wait for a sender that was lost.
+    pub retry_for: RetryFor,
+}
+
+/// Receives one transfer into `options.dir`; see the module.
+pub async fn recv(env: &Env, options: RecvOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Error> {
+    let disk = (env.open_disk)(&options.dir).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
+    let mut door = listen(env, options.listen, options.family)?;
+    let mut secret = [0; 16];
+    (env.random)(&mut secret);
+    let secret = Secret::from_bytes(secret);
+    let ticket = Ticket { key: env.identity.node_id(), addresses: door.addresses.clone(), secret: Some(secret.clone()) };
+    observer.event(&Event::Ticket { uri: ticket.to_string() });
+
+    if door.moved {
+        let message = format!("UDP port {} is taken; listening on another one", options.listen.port);
+        observer.event(&Event::Detail { message });
+    }
+
+    let mut admission = Admission::new(secret, now(), options.ticket_life);
+    let mut greetings: JoinSet<Result<Guest, Error>> = JoinSet::new();
+    let mut refusals: JoinSet<()> = JoinSet::new();
+    let mut session: Option<Session> = None;
+    let mut expiry_told = false;
+    loop {
+        let expires = admission.expires().filter(|_| !expiry_told);
+        let given_up = session.as_ref().and_then(|session| session.given_up_at(options.retry_for));
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                if let Some(session) = &mut session {
+                    session.abandon(env.blocking).await;
+                }
+                close(&door.endpoint).await;
+                return Err(Error::Interrupted);
+            }
+            Some(Arrival { connection, peer, control, pass }) = door.next() => {
+                if greetings.len() < MAX_GREETINGS {
+                    greetings.spawn(greet(connection, control, peer, pass));
+                }
+            }
+            Some(greeted) = greetings.join_next() => {
+                let guest = match greeted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+                    Ok(guest) => guest,
+                    Err(error) => {
+                        observer.event(&Event::Detail { message: format!("a peer said no hello: {error}") });
+                        continue;
+                    }
+                };
+                let running = session.as_ref().map(|session| (session.id, session.heard()));
+                match admission.admit(now(), guest.node, &guest.hello, running) {
+                    Ok(()) => admit(&mut session, guest, env, &disk, &*observer).await,
+                    Err((class, message)) => {
+                        observer.event(&Event::Warning { message: format!("refused {}: {message}", guest.node) });
+                        refusals.spawn(refuse(guest, class, message, cancel.clone()));
+                    }
+                }
+            }
+            _ = refusals.join_next(), if !refusals.is_empty() => {}
+            ended = run(&mut session, options.retry_for, &*observer) => match ended {
+                Ok(counters) => {
+                    let Some(mut session) = session.take() else { continue };
+                    session.last_word(&cancel).await;
+                    close(&door.endpoint).await;
+                    return Ok(session.summary(&counters, &door.endpoint.traffic));
+                }
+                Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
+                    let Some(session) = &mut session else { continue };
+                    observer.event(&Event::Warning { message: format!("{error}; waiting for the sender to come back") });
+                    session.lost = Some((now(), error));
+                    session.stop_assembling().await;
+                }
+                Err(error) => {
+                    if let Some(session) = &mut session {
+                        session.abandon(env.blocking).await;
+                    }
+                    close(&door.endpoint).await;
+                    return Err(error);
+                }
+            },
+            () = sleep_until(given_up) => {
+                let Some(mut session) = session.take() else { continue };
+                session.abandon(env.blocking).await;
+                close(&door.endpoint).await;
+                return Err(session.lost.map_or(Error::Interrupted, |(_, error)| error));
+            }
+            () = sleep_until(expires) => {
+                expiry_told = true;
+                let life = Span(options.ticket_life);
+                observer.event(&Event::Warning { message: format!("the ticket expired unused after {life}; run recv again for a new one") });
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets a guest in: as a new session, or as the sender of the running one that has come back.
+async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Arc<dyn crate::fs::disk::Disk>, observer: &dyn Observer) {
+    let Guest { mut inward, hello, node, held, .. } = guest;
+    let assembler = match session.take() {
+        Some(mut old) if old.id == hello.session => {
+            old.stop_assembling().await;
+            old.lock().reconnect();
+            old.assembler
+        }
+        Some(mut old) => {
+            old.abandon(env.blocking).await;
+            Arc::new(Mutex::new(Assembler::new(disk.clone(), hello.session, hello.chunk_bytes)))
+        }
+        None => Arc::new(Mutex::new(Assembler::new(disk.clone(), hello.session, hello.chunk_bytes))),
+    };
+    inward.inbound.accept();
+    inward.reply(&Reply::Accepted);
+    observer.event(&Event::Connected {
+        peer: inward.connection.remote_address().to_string(),
+        key: node.to_string(),
+        transport: "quic",
+        rtt_ms: inward.connection.rtt().as_millis() as u64,
+    });
+    observer.event(&Event::Plan { files: hello.files, bytes: hello.bytes });
+    let (chunks, taken) = mpsc::unbounded_channel();
+    let (given, outputs) = mpsc::unbounded_channel();
+    let task = tokio::spawn(assembling(env.blocking, assembler.clone(), taken, given));
+    for delivered in held {
+        // The task has just begun and listens.
+        let _ = chunks.send(delivered);
+    }
+    *session = Some(Session {
+        id: hello.session,
+        inward: Some(inward),
+        assembler,
+        chunks: Some(chunks),
+        outputs,
+        task: Some(task),
+        bytes_total: hello.bytes,
+        meter: Meter::new(now()),
+        heard: now(),
+        lost: None,
+    });
+}
+
+/// A session that is being received.
+struct Session {
+    id: SessionId,
+    /// The connection; none while the sender is lost.
+    inward: Option<Inward>,
+    assembler: Arc<Mutex<Assembler>>,
+    chunks: Option<mpsc::UnboundedSender<Delivered>>,
+    outputs: mpsc::UnboundedReceiver<Output>,
+    task: Option<JoinHandle<()>>,
+    bytes_total: u64,
+    meter: Meter,
+    heard: Instant,
+    lost: Option<(Instant, Error)>,
+}
+
+/// What assembly has done with some chunks.
+type Output = Result<(Assembled, Tally, bool), AssembleError>;
+
+/// Runs the session until it is complete or its connection is lost. Waits for ever without one. May be dropped and called again.
+async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn Observer) -> Result<Counters, Error> {
+    let Some(Session { inward: Some(inward), outputs, chunks, meter, bytes_total, heard, .. }) = session else {
+        return std::future::pending().await;
+    };
+    let mut tally = Tally::default();
+    loop {
+        *heard = inward.heard();
+        tokio::select! {
+            biased;
+            Some(output) = outputs.recv() => {
+                let (assembled, newest, complete) = output?;
+                tally = newest;
+                inward.inbound.consumed(assembled.stripes);
+                for event in &assembled.events {
+                    observer.event(event);
+                }
+                for reply in &assembled.replies {
+                    inward.reply(reply);
+                }
+                if complete {
+                    let counters = Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inward.inbound.counters() };
+                    inward.reply(&Reply::Complete(counters));
+                    return Ok(counters);
+                }
+            }
+            received = inward.next(retry_for) => match received? {
+                Received::Chunk(delivered) => {
+                    if let Some(chunks) = chunks {
+                        // The task ends only after this sender is dropped.
+                        let _ = chunks.send(delivered);
+                    }
+                }
+                Received::Bye => return Err(Error::Lost { cause: "the sender left".into() }),
+            },
+            () = tokio::time::sleep_until(meter.due().into()) => {
+                let counters = inward.inbound.counters();
+                let snapshot = Progress {
+                    bytes_done: tally.bytes_literal + tally.bytes_matched,
+                    bytes_total: *bytes_total,
+                    files_done: tally.files_done,
+                    loss: counters.lost as f64 / (counters.lost + counters.shards).max(1) as f64,
+                    parity: counters.rebuilt as f64 / counters.shards.max(1) as f64,
+                    ..Progress::default()
+                };
+                if let Some(progress) = meter.tick(now(), snapshot) {
+                    observer.event(&Event::Progress(progress));
+                }
+            }
+        }
+    }
+}
+
+/// Assembly on a task of its own: takes chunks as they come and decides when finished files are made durable.
+async fn assembling(
+    blocking: Blocking,
+    assembler: Arc<Mutex<Assembler>>,
+    mut chunks: mpsc::UnboundedReceiver<Delivered>,
+    outputs: mpsc::UnboundedSender<Output>,
+) {
+    let mut committed = now();
+    loop {
+        let has_ready = lock(&assembler).has_ready();
+        let mut batch = Vec::new();
+        if has_ready {
+            match tokio::time::timeout_at((committed + GATHER).into(), chunks.recv()).await {
+                Ok(Some(delivered)) => batch.push(delivered),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+        } else {
+            match chunks.recv().await {
+                Some(delivered) => batch.push(delivered),
+                None => return,
+            }
+        }
+        while batch.len() < BATCH
+            && let Ok(delivered) = chunks.try_recv()
+        {
+            batch.push(delivered);
+        }
+        let (elapsed, drained) = (now() >= committed + GATHER, chunks.is_empty());
+        let shared = assembler.clone();
+        let (output, has_committed) = blocking
+            .run(move || {
+                let mut assembler = lock(&shared);
+                for delivered in batch {
+                    if let Err(error) = assembler.take(delivered) {
+                        return (Err(error), false);
+                    }
+                }
+                let commit = assembler.has_ready() && (elapsed || (drained && !assembler.is_landing()));
+                if commit {
+                    assembler.commit();
+                }
+                (Ok((assembler.take_output(), assembler.tally(), assembler.is_complete())), commit)
+            })
+            .await;
+        if has_committed {
+            committed = now();
+        }
+        let ends = !matches!(output, Ok((_, _, false)));
+        if outputs.send(output).is_err() || ends {
+            return;
+        }
+    }
+}
+
+fn lock(assembler: &Mutex<Assembler>) -> MutexGuard<'_, Assembler> {
+    // After a panic in assembly the process is on its way out; taking the partial files away is still right.
+    assembler.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    fn lock(&self) -> MutexGuard<'_, Assembler> {
+        lock(&self.assembler)
+    }
+
+    fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// When waiting for a lost sender ends.
+    fn given_up_at(&self, retry_for: RetryFor) -> Option<Instant> {
+        match (&self.lost, retry_for) {
+            (Some((at, _)), RetryFor::Span(span)) => Some(*at + span),
+            _ => None,
+        }
+    }
+
+    /// Ends the connection and waits until assembly has finished with what had arrived.
+    async fn stop_assembling(&mut self) {
+        if let Some(inward) = self.inward.take() {
+            inward.connection.close(0u32.into(), b"superseded");
+        }
+        self.chunks = None;
+        if let Some(task) = self.task.take()
+            && let Err(panic) = task.await
+            && panic.is_panic()
+        {
+            std::panic::resume_unwind(panic.into_panic());
+        }
+    }
+
+    /// Gives the session up: takes its unfinished files away.
+    async fn abandon(&mut self, blocking: Blocking) {
+        self.stop_assembling().await;
+        let assembler = self.assembler.clone();
+        blocking.run(move || lock(&assembler).abandon()).await;
+    }
+
+    /// Repeats that everything is complete until the sender says goodbye.
+    async fn last_word(&mut self, cancel: &Cancel) {
+        let Some(inward) = &mut self.inward else { return };
+        let until_gone = async {
+            // Chunks that still arrive are repairs of what is complete.
+            while let Ok(Received::Chunk(delivered)) = inward.next(RetryFor::Span(LINGER)).await {
+                inward.inbound.consumed(delivered.stripes);
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            _ = tokio::time::timeout(LINGER, until_gone) => {}
+        }
+        inward.connection.close(0u32.into(), b"done");
+    }
+
+    fn summary(&self, counters: &Counters, traffic: &Traffic) -> Summary {
+        let tally = self.lock().tally();
+        Summary {
+            class: tally.worst.unwrap_or(Class::Done),
+            session: self.id.to_string(),
+            files: tally.files_done,
+            bytes_sent: traffic.sent_bytes(),
+            bytes_literal: tally.bytes_literal,
+            bytes_matched: tally.bytes_matched,
+            stats: vec![
+                ("entries complete", tally.files_done),
+                ("file bytes written", tally.bytes_literal),
+                ("file bytes there already", tally.bytes_matched),
+                ("shards received", counters.shards),
+                ("shards lost", counters.lost),
+                ("stripes decoded", counters.stripes),
+                ("shards rebuilt from parity", counters.rebuilt),
+                ("shards not needed", counters.spare),
+                ("UDP bytes sent", traffic.sent_bytes()),
+                ("UDP bytes received", traffic.received_bytes()),
+            ],
+        }
+    }
+}

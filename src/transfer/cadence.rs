@@ -1,0 +1,158 @@
+//! When the receiver speaks.
+//!
+//! A feedback datagram also carries quinn's pending acknowledgements, so this is the ACK clock of the connection. Dense at the start,
+//! where the sender learns the path; sparse after that, because a return path may be a hundred times thinner than the forward one
+//! (about 1 % of the arriving bytes); and slower still when the return path shows a queue. A silent sender is reminded a number of times,
+//! then ever more rarely: nothing here ever stops for good.
+
+use std::time::{Duration, Instant};
+
+/// Bytes of a feedback with its headers and acknowledgements, about.
+const COST: f64 = 150.0;
+/// Shards after which feedback thins out.
+const DENSE: u64 = 400;
+/// Shards that are reported at once, whatever the time.
+const AT_ONCE: u32 = 48;
+/// Reminders at the short interval before they slow down.
+const REMINDERS: u32 = 24;
+/// The longest silence of a receiver that still lacks something.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The path as the receiver's end of the connection sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    pub(super) rtt: Duration,
+    pub(super) min_rtt: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Cadence {
+    last: Option<Instant>,
+    /// Shards since the last feedback.
+    fresh: u32,
+    /// Something changed that the sender should know now.
+    urgent: bool,
+    shards: u64,
+    /// Arriving bytes per second, smoothed over about 100 ms.
+    rate: f64,
+    counted_from: Option<Instant>,
+    counted: u64,
+    reminders: u32,
+    /// Stretch of the interval while the return path queues, 1 ..= 16.
+    stretch: f64,
+}
+
+impl Cadence {
+    pub(super) fn new() -> Self {
+        Self { last: None, fresh: 0, urgent: false, shards: 0, rate: 0.0, counted_from: None, counted: 0, reminders: 0, stretch: 1.0 }
+    }
+
+    pub(super) fn on_shard(&mut self, now: Instant, bytes: usize) {
+        self.shards += 1;
+        self.fresh += 1;
+        self.reminders = 0;
+        let from = *self.counted_from.get_or_insert(now);
+        self.counted += bytes as u64;
+        let span = now.saturating_duration_since(from).as_secs_f64();
+        if span >= 0.1 {
+            let sample = self.counted as f64 / span;
+            self.rate = if self.rate == 0.0 { sample } else { 0.6 * self.rate + 0.4 * sample };
+            (self.counted_from, self.counted) = (Some(now), 0);
+        }
+    }
+
+    /// Something is worth saying at once: acceptance, completion, an answer to a ping.
+    pub(super) fn urge(&mut self) {
+        self.urgent = true;
+        self.reminders = 0;
+    }
+
+    /// When the next feedback is due, `None` before anything arrived.
+    pub(super) fn due(&self, path: Path) -> Option<Instant> {
+        let Some(last) = self.last else { return self.counted_from };
+        if self.urgent || self.fresh >= AT_ONCE {
+            return Some(last + Duration::from_millis(u64::from(!self.urgent)));
+        }
+        if self.fresh > 0 {
+            return Some(last + self.interval(path));
+        }
+        let short = (path.rtt / 20).max(Duration::from_millis(8)).max(Duration::from_secs_f64(self.cost_seconds(0.1)));
+        let slower = 2u32.saturating_pow(self.reminders.saturating_sub(REMINDERS).min(16));
+        Some(last + (short * slower).min(LONGEST))
+    }
+
+    pub(super) fn sent(&mut self, now: Instant, path: Path) {
+        self.reminders = if self.fresh == 0 && !self.urgent { self.reminders + 1 } else { 0 };
+        self.last = Some(now);
+        self.fresh = 0;
+        self.urgent = false;
+        // The forward queue is kept at some 15 ms by the sender: what is beyond stands in the return path.
+        let queued = path.rtt > path.min_rtt + path.min_rtt / 4 + Duration::from_millis(40);
+        self.stretch = if queued { (self.stretch * 1.1).min(16.0) } else { (self.stretch * 0.97).max(1.0) };
+    }
+
+    fn interval(&self, path: Path) -> Duration {
+        let share = if self.shards < DENSE { 0.018 } else { 0.009 };
+        let shortest = path.rtt / 12;
+        let longest = (path.rtt / 3).max(Duration::from_millis(25));
+        let by_cost = Duration::from_secs_f64(self.cost_seconds(share));
+        by_cost.clamp(shortest, longest).mul_f64(self.stretch)
+    }
+
+    /// How far apart feedback must be to cost `share` of the arriving bytes.
+    fn cost_seconds(&self, share: f64) -> f64 {
+        if self.rate > 0.0 { (COST / (share * self.rate)).min(1.0) } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant serves as the origin of the test's time")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    const PATH: Path = Path { rtt: Duration::from_millis(200), min_rtt: Duration::from_millis(200) };
+
+    #[test]
+    fn the_first_shard_is_answered_at_once() {
+        let (start, mut cadence) = (origin(), Cadence::new());
+        assert_eq!(cadence.due(PATH), None);
+        cadence.on_shard(start, 1200);
+        assert_eq!(cadence.due(PATH), Some(start));
+    }
+
+    #[test]
+    fn long_transfers_cost_about_one_percent_of_return_bytes() {
+        let (start, mut cadence) = (origin(), Cadence::new());
+        let mut feedbacks = 0;
+        for i in 0..10_000u32 {
+            // 10 Mbit/s of 1200-byte packets.
+            let now = start + Duration::from_micros(960) * i;
+            cadence.on_shard(now, 1200);
+            if cadence.due(PATH).is_some_and(|due| due <= now) {
+                cadence.sent(now, PATH);
+                feedbacks += 1;
+            }
+        }
+        let share = f64::from(feedbacks) * COST / (10_000.0 * 1200.0);
+        assert!((0.004..0.016).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_silent_sender_is_reminded_ever_more_rarely_but_always() {
+        let (start, mut cadence) = (origin(), Cadence::new());
+        cadence.on_shard(start, 1200);
+        let mut now = start;
+        let mut count = 0;
+        while now < start + Duration::from_secs(60) {
+            let due = cadence.due(PATH).expect("a receiver that heard something always has a next feedback");
+            now = now.max(due);
+            cadence.sent(now, PATH);
+            count += 1;
+        }
+        assert!((50..120).contains(&count), "{count}");
+    }
+}

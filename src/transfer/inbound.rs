@@ -1,0 +1,255 @@
+//! The receiving side: shards make stripes, stripes make chunks.
+//!
+//! Invariant: at most [`WINDOW`] stripes are open or handed up and not yet [`Inbound::consumed`], and before [`Inbound::accept`] at most
+//! [`UNACCEPTED_BYTES`] are held, whatever a peer sends. A chunk is given up once. What its bytes mean is left to `wire::chunk`.
+
+use super::arrivals::Arrivals;
+use super::cadence::{Cadence, Path};
+use super::{Cut, UNACCEPTED_BYTES, WINDOW};
+use crate::chunk::erasure::{Inserted, StripeBuffer};
+use crate::wire::WireError;
+use crate::wire::chunk::encoded_length;
+use crate::wire::datagram::{Feedback, MAX_REPORT, NOTHING, Shard, expand};
+use crate::wire::reply::Counters;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A chunk that is whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The encoded chunk.
+    pub bytes: Bytes,
+    /// Stripes it took; to be given back by [`Inbound::consumed`].
+    pub stripes: u32,
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// Nothing has arrived.
+    Empty,
+    /// Some shards have arrived.
+    Open(Open),
+    /// Decoded, waiting for the other stripes of its chunk.
+    Decoded { part: u8, parts: u8, data: Vec<u8> },
+    /// Given up.
+    Delivered,
+}
+
+#[derive(Debug)]
+struct Open {
+    part: u8,
+    parts: u8,
+    k: u8,
+    shard_bytes: usize,
+    shards: StripeBuffer,
+    /// Parity shards among them: as many data shards will be rebuilt.
+    parity_held: u64,
+}
+
+impl Open {
+    fn missing(&self) -> u8 {
+        self.k - self.shards.held() as u8
+    }
+}
+
+/// The receiving side of one connection.
+#[derive(Debug)]
+pub struct Inbound {
+    slots: VecDeque<Slot>,
+    /// Number of the first slot; all before it are decoded.
+    base: u32,
+    consumed: u32,
+    accepted: bool,
+    held_bytes: usize,
+    arrivals: Arrivals,
+    cadence: Cadence,
+    counters: Counters,
+}
+
+impl Default for Inbound {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inbound {
+    /// A side that has received nothing and accepted nobody.
+    pub fn new() -> Self {
+        Self {
+            slots: VecDeque::new(),
+            base: 0,
+            consumed: 0,
+            accepted: false,
+            held_bytes: 0,
+            arrivals: Arrivals::default(),
+            cadence: Cadence::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The hello was accepted: raises the limit and tells the peer.
+    pub fn accept(&mut self) {
+        self.accepted = true;
+        self.cadence.urge();
+    }
+
+    /// `stripes` of delivered chunks are done with: their memory is free, so as many new ones may come.
+    pub fn consumed(&mut self, stripes: u32) {
+        self.consumed += stripes;
+    }
+
+    /// Something must be said at once.
+    pub fn urge(&mut self) {
+        self.cadence.urge();
+    }
+
+    /// What was counted so far. The byte counters are the assembler's.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            shards: u64::from(self.arrivals.received()),
+            lost: u64::from(self.arrivals.high() - self.arrivals.received()),
+            ..self.counters
+        }
+    }
+
+    /// Takes a shard. Gives a chunk if this completed one.
+    pub fn on_shard(&mut self, now: Instant, shard: &Shard) -> Result<Option<Delivered>, WireError> {
+        let seq = expand(shard.seq, self.arrivals.high());
+        self.arrivals.arrived(now, seq);
+        self.cadence.on_shard(now, shard.payload.len());
+        let stripe = expand(shard.stripe, self.base);
+        if stripe < self.base || stripe >= self.credit() {
+            self.counters.spare += 1;
+            return Ok(None);
+        }
+        let place = (stripe - self.base) as usize;
+        while self.slots.len() <= place {
+            self.slots.push_back(Slot::Empty);
+        }
+        if matches!(self.slots[place], Slot::Empty) {
+            let bytes = usize::from(shard.k) * shard.payload.len();
+            if !self.accepted && self.held_bytes + bytes > UNACCEPTED_BYTES {
+                return Ok(None);
+            }
+            let shards = StripeBuffer::new(stripe, usize::from(shard.k), shard.payload.len()).map_err(|_| WireError::Range("stripe"))?;
+            self.held_bytes += bytes;
+            self.slots[place] =
+                Slot::Open(Open { part: shard.part, parts: shard.parts, k: shard.k, shard_bytes: shard.payload.len(), shards, parity_held: 0 });
+        }
+        let Slot::Open(open) = &mut self.slots[place] else {
+            self.counters.spare += 1;
+            return Ok(None);
+        };
+        if (open.k, open.part, open.parts, open.shard_bytes) != (shard.k, shard.part, shard.parts, shard.payload.len()) {
+            return Err(WireError::Range("stripe"));
+        }
+        match open.shards.insert(shard.index, &shard.payload).map_err(|_| WireError::Range("shard"))? {
+            Inserted::New if shard.index >= shard.k => open.parity_held += 1,
+            Inserted::New => {}
+            Inserted::Duplicate | Inserted::Surplus => self.counters.spare += 1,
+        }
+        if !open.shards.is_complete() {
+            return Ok(None);
+        }
+        self.decode(place)?;
+        self.deliver(stripe)
+    }
+
+    fn decode(&mut self, place: usize) -> Result<(), WireError> {
+        let Slot::Open(open) = std::mem::replace(&mut self.slots[place], Slot::Empty) else { return Ok(()) };
+        self.counters.stripes += 1;
+        self.counters.rebuilt += open.parity_held;
+        let data = open.shards.into_data().map_err(|_| WireError::Range("stripe"))?;
+        self.slots[place] = Slot::Decoded { part: open.part, parts: open.parts, data };
+        Ok(())
+    }
+
+    /// Gives up the chunk that `stripe` belongs to if all of it is decoded.
+    fn deliver(&mut self, stripe: u32) -> Result<Option<Delivered>, WireError> {
+        let Some(Slot::Decoded { part, parts, .. }) = self.slots.get((stripe - self.base) as usize) else { return Ok(None) };
+        let (part, parts) = (u32::from(*part), u32::from(*parts));
+        // Slots leave the front only when their chunk is delivered, so its first stripe cannot be behind the base.
+        let Some(place) = stripe.checked_sub(part).and_then(|first| first.checked_sub(self.base)) else {
+            return Err(WireError::Range("stripe"));
+        };
+        let chunk = place as usize..(place + parts) as usize;
+        if chunk.end > self.slots.len() {
+            return Ok(None);
+        }
+        for (expected, slot) in self.slots.range(chunk.clone()).enumerate() {
+            match slot {
+                Slot::Decoded { part, parts: count, .. } if usize::from(*part) == expected && u32::from(*count) == parts => {}
+                Slot::Decoded { .. } | Slot::Delivered => return Err(WireError::Range("stripe")),
+                Slot::Empty | Slot::Open(_) => return Ok(None),
+            }
+        }
+        let bytes = self.join(chunk)?;
+        while matches!(self.slots.front(), Some(Slot::Delivered)) {
+            self.slots.pop_front();
+            self.base += 1;
+        }
+        Ok(Some(Delivered { bytes, stripes: parts }))
+    }
+
+    fn join(&mut self, chunk: std::ops::Range<usize>) -> Result<Bytes, WireError> {
+        let mut bytes = Vec::new();
+        let mut cut = None;
+        for (part, slot) in self.slots.range_mut(chunk.clone()).enumerate() {
+            let Slot::Decoded { data, parts, .. } = std::mem::replace(slot, Slot::Delivered) else { continue };
+            self.held_bytes = self.held_bytes.saturating_sub(data.len());
+            if cut.is_none() {
+                cut = Some(Cut::new(encoded_length(&data)?)).filter(|cut| cut.parts == usize::from(parts));
+            }
+            let Some(cut) = cut else { return Err(WireError::Range("stripe")) };
+            let length = cut.part_length(part);
+            let (k, shard_bytes) = Cut::geometry(length.max(1));
+            if data.len() != k * shard_bytes {
+                return Err(WireError::Range("stripe"));
+            }
+            if chunk.len() == 1 {
+                let mut data = data;
+                data.truncate(length);
+                return Ok(Bytes::from(data));
+            }
+            bytes.extend_from_slice(&data[..length]);
+        }
+        Ok(Bytes::from(bytes))
+    }
+
+    fn credit(&self) -> u32 {
+        self.consumed + WINDOW
+    }
+
+    /// When [`Inbound::poll_feedback`] will have something to say.
+    pub fn next_timeout(&self, rtt: Duration, min_rtt: Duration) -> Option<Instant> {
+        self.cadence.due(Path { rtt, min_rtt })
+    }
+
+    /// The feedback that is due now, if one is. Replies are the caller's to add.
+    pub fn poll_feedback(&mut self, now: Instant, rtt: Duration, min_rtt: Duration) -> Option<Feedback> {
+        let path = Path { rtt, min_rtt };
+        if self.cadence.due(path)? > now {
+            return None;
+        }
+        self.cadence.sent(now, path);
+        self.arrivals.relax();
+        let report = |slot: &Slot| match slot {
+            Slot::Empty => NOTHING,
+            Slot::Open(open) => open.missing(),
+            Slot::Decoded { .. } | Slot::Delivered => 0,
+        };
+        Some(Feedback {
+            accepted: self.accepted,
+            high: self.arrivals.high(),
+            received: self.arrivals.received(),
+            resolved: self.arrivals.resolved(now),
+            base: self.base,
+            credit: self.credit(),
+            train: self.arrivals.train(),
+            missing: self.slots.iter().take(MAX_REPORT).map(report).collect(),
+            offset: 0,
+            replies: Bytes::new(),
+        })
+    }
+}

@@ -1,0 +1,425 @@
+//! The sending side: chunks become stripes, and for each free place in the network the shard most worth sending is chosen.
+//!
+//! Choice (TRANSPORT, design "C-tail"): 1. the oldest stripe that cannot complete with what is under way gets a fresh shard; 2. else the next
+//! data shard; 3. else, with nothing left to send, the stripe least likely to complete gets parity ahead of any loss, because a repair
+//! would cost it a round trip. Any fresh shard fills any hole, so counts are enough and nothing waits for a particular packet.
+//!
+//! Invariant: a stripe is kept until the receiver has decoded it; no more than the receiver's credit is open. Congestion and pacing are
+//! the connection's; this is asked for a shard only when one can leave soon.
+
+use super::{Cut, UNACCEPTED_SHARDS, WINDOW};
+use crate::chunk::erasure::ParityRows;
+use crate::wire::datagram::{Feedback, NOTHING, encode_ping, encode_shard};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Loss that is assumed before the first feedback.
+const PRIOR_LOSS: f64 = 0.2;
+/// Shards of which one loss sample is made.
+const LOSS_SAMPLE: u32 = 40;
+/// Standard deviations of surplus that a stripe of the idle tail gets, and before the first feedback.
+const TAIL_SURPLUS: f64 = 3.5;
+const FIRST_SURPLUS: f64 = 6.0;
+/// Unsent chunks taken in ahead of need: enough to keep the network busy, few enough that a control message does not wait.
+const READY_SHARDS: usize = 256;
+/// Silence after which the path is probed, beyond 1.5 round trips.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// What was sent, for statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Data shards, each for the first time.
+    pub data: u64,
+    /// Parity shards ahead of any known loss.
+    pub parity: u64,
+    /// Fresh shards for stripes that had lost some.
+    pub repair: u64,
+    /// Shards and pings into a silent path.
+    pub probes: u64,
+}
+
+#[derive(Debug)]
+struct Stripe {
+    k: u8,
+    part: u8,
+    parts: u8,
+    shard_bytes: usize,
+    data: Bytes,
+    parity: ParityRows,
+    /// Shards sent, which is the index of the next one; from k on they are parity.
+    next: u32,
+    /// Shards the receiver still lacked when it last spoke.
+    missing: u8,
+    /// Shards whose fate is not known yet.
+    under_way: u16,
+    /// First stripe of the chunk.
+    chunk: u32,
+}
+
+impl Stripe {
+    fn all_data_sent(&self) -> bool {
+        self.next >= u32::from(self.k)
+    }
+
+    fn lacks(&self) -> bool {
+        self.all_data_sent() && u16::from(self.missing) > self.under_way
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    stripes_left: u8,
+    file_bytes: u64,
+}
+
+/// The sending side of one connection.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Open stripes by number from `base`; `None` once decoded.
+    stripes: VecDeque<Option<Stripe>>,
+    base: u32,
+    /// First stripe with data shards that were never sent.
+    unsent: u32,
+    unsent_shards: usize,
+    /// Stripe and time of the shards whose fate is unknown, from number `log_base` on.
+    log: VecDeque<(u32, Instant)>,
+    log_base: u32,
+    needy: BTreeSet<u32>,
+    chunks: BTreeMap<u32, Chunk>,
+    credit: u32,
+    accepted: bool,
+    idle: bool,
+    heard: Option<Instant>,
+    probed: Option<Instant>,
+    newest: (u32, u32),
+    sampled: (u32, u32),
+    loss: Option<f64>,
+    delivered_bytes: u64,
+    sent: Sent,
+    hello_copies: u64,
+}
+
+impl Outbound {
+    /// A side that has sent nothing, at `now`, when the connection stood.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            stripes: VecDeque::new(),
+            base: 0,
+            unsent: 0,
+            unsent_shards: 0,
+            log: VecDeque::new(),
+            log_base: 0,
+            needy: BTreeSet::new(),
+            chunks: BTreeMap::new(),
+            credit: WINDOW,
+            accepted: false,
+            idle: false,
+            heard: Some(now),
+            probed: None,
+            newest: (0, 0),
+            sampled: (0, 0),
+            loss: None,
+            delivered_bytes: 0,
+            sent: Sent::default(),
+            hello_copies: 0,
+        }
+    }
+
+    /// Whether another chunk would be sent soon and within the receiver's credit.
+    pub fn has_room(&self) -> bool {
+        self.unsent_shards < READY_SHARDS && self.base + (self.stripes.len() as u32) < self.credit
+    }
+
+    /// Takes an encoded chunk that carries `file_bytes` of files.
+    pub fn offer(&mut self, encoded: Bytes, file_bytes: u64) {
+        self.idle = false;
+        let cut = Cut::new(encoded.len());
+        let chunk = self.base + self.stripes.len() as u32;
+        for part in 0..cut.parts {
+            let length = cut.part_length(part);
+            let (k, shard_bytes) = Cut::geometry(length);
+            let start = part * cut.per_part;
+            let data = if length == k * shard_bytes {
+                encoded.slice(start..start + length)
+            } else {
+                let mut padded = Vec::with_capacity(k * shard_bytes);
+                padded.extend_from_slice(&encoded[start..start + length]);
+                padded.resize(k * shard_bytes, 0);
+                Bytes::from(padded)
+            };
+            self.unsent_shards += k;
+            self.stripes.push_back(Some(Stripe {
+                k: k as u8,
+                part: part as u8,
+                parts: cut.parts as u8,
+                shard_bytes,
+                parity: ParityRows::new(k, shard_bytes, data.clone()).expect("a chunk is cut into stripes of 1 to 50 equal shards"),
+                data,
+                next: 0,
+                missing: k as u8,
+                under_way: 0,
+                chunk,
+            }));
+        }
+        self.chunks.insert(chunk, Chunk { stripes_left: cut.parts as u8, file_bytes });
+    }
+
+    /// Nothing will be offered until the receiver has answered (or ever): what bandwidth is free may go to parity.
+    pub fn set_idle(&mut self) {
+        self.idle = true;
+    }
+
+    /// Whether the receiver has decoded everything that was offered.
+    pub fn is_drained(&self) -> bool {
+        self.stripes.is_empty()
+    }
+
+    /// Whether the hello was accepted.
+    pub fn is_accepted(&self) -> bool {
+        self.accepted
+    }
+
+    /// File bytes that the receiver has decoded.
+    pub fn delivered_bytes(&self) -> u64 {
+        self.delivered_bytes
+    }
+
+    /// Share of shards lost lately; 0 before anything is known.
+    pub fn loss(&self) -> f64 {
+        self.loss.unwrap_or(0.0)
+    }
+
+    /// What was sent so far.
+    pub fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// When the receiver was last heard.
+    pub fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// Takes a report. Old ones that arrive late change nothing.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &Feedback) {
+        self.heard = Some(now);
+        self.probed = None;
+        if feedback.received < self.newest.1 || feedback.high > self.next_seq() {
+            return;
+        }
+        self.accepted |= feedback.accepted;
+        self.credit = self.credit.max(feedback.credit);
+        self.newest = (feedback.high, feedback.received);
+        self.sample_loss();
+        while self.log_base < feedback.resolved && !self.log.is_empty() {
+            self.settle_oldest();
+        }
+        for stripe in self.base..feedback.base.min(self.base + self.stripes.len() as u32) {
+            self.decoded(stripe);
+        }
+        for (place, missing) in feedback.missing.iter().enumerate() {
+            let number = feedback.base + place as u32;
+            let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) else { continue };
+            match *missing {
+                0 => self.decoded(number),
+                missing => {
+                    stripe.missing = if missing == NOTHING { stripe.k } else { missing.min(stripe.k) };
+                    self.recheck(number);
+                }
+            }
+        }
+        while matches!(self.stripes.front(), Some(None)) {
+            self.stripes.pop_front();
+            self.base += 1;
+        }
+        self.unsent = self.unsent.max(self.base);
+    }
+
+    fn sample_loss(&mut self) {
+        let high = self.newest.0.saturating_sub(self.sampled.0);
+        let enough = if self.loss.is_none() { 8 } else { LOSS_SAMPLE };
+        if high < enough {
+            return;
+        }
+        let received = self.newest.1 - self.sampled.1;
+        let sample = 1.0 - (f64::from(received) / f64::from(high)).min(1.0);
+        self.loss = Some(self.loss.map_or(sample, |loss| 0.75 * loss + 0.25 * sample));
+        self.sampled = self.newest;
+    }
+
+    fn decoded(&mut self, number: u32) {
+        let Some(slot) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) else { return };
+        let Some(stripe) = slot.take() else { return };
+        self.needy.remove(&number);
+        if !stripe.all_data_sent() {
+            self.unsent_shards -= usize::from(stripe.k) - stripe.next as usize;
+        }
+        if let Some(chunk) = self.chunks.get_mut(&stripe.chunk) {
+            chunk.stripes_left -= 1;
+            if chunk.stripes_left == 0 {
+                self.delivered_bytes += chunk.file_bytes;
+                self.chunks.remove(&stripe.chunk);
+            }
+        }
+    }
+
+    /// The fate of the oldest shard under way is known, or it is given up.
+    fn settle_oldest(&mut self) {
+        let Some((number, _)) = self.log.pop_front() else { return };
+        self.log_base += 1;
+        if let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) {
+            stripe.under_way -= 1;
+            self.recheck(number);
+        }
+    }
+
+    fn recheck(&mut self, number: u32) {
+        let lacks = number
+            .checked_sub(self.base)
+            .and_then(|at| self.stripes.get(at as usize))
+            .and_then(Option::as_ref)
+            .is_some_and(Stripe::lacks);
+        if lacks {
+            self.needy.insert(number);
+        } else {
+            self.needy.remove(&number);
+        }
+    }
+
+    fn next_seq(&self) -> u32 {
+        self.log_base + self.log.len() as u32
+    }
+
+    /// How long a shard may be under way without word of it.
+    fn patience(rtt: Duration) -> Duration {
+        rtt + rtt / 2 + Duration::from_millis(60)
+    }
+
+    /// The datagram most worth sending now, if any is.
+    pub fn poll_shard(&mut self, now: Instant, rtt: Duration) -> Option<Bytes> {
+        while self.log.front().is_some_and(|(_, at)| *at + Self::patience(rtt) <= now) {
+            self.settle_oldest();
+        }
+        if let Some(number) = self.needy.first().copied() {
+            self.sent.repair += 1;
+            return Some(self.send_next(now, number));
+        }
+        if let Some(number) = self.hello_copy() {
+            self.sent.parity += 1;
+            return Some(self.send_next(now, number));
+        }
+        if let Some(number) = self.next_unsent() {
+            self.sent.data += 1;
+            self.unsent_shards -= 1;
+            return Some(self.send_next(now, number));
+        }
+        let number = self.likeliest_to_fail()?;
+        self.sent.parity += 1;
+        Some(self.send_next(now, number))
+    }
+
+    /// Until the hello is accepted everything hangs on the first stripe: a copy of it goes with every eighth shard.
+    fn hello_copy(&mut self) -> Option<u32> {
+        if self.accepted || self.base > 0 || self.sent.data < 8 * (self.hello_copies + 1) {
+            return None;
+        }
+        self.stripes.front()?.as_ref().filter(|stripe| stripe.all_data_sent())?;
+        self.hello_copies += 1;
+        Some(0)
+    }
+
+    /// The stripe whose data shards come next.
+    fn next_unsent(&mut self) -> Option<u32> {
+        if self.unsent_shards == 0 || (!self.accepted && self.sent.data >= u64::from(UNACCEPTED_SHARDS)) {
+            return None;
+        }
+        loop {
+            let place = (self.unsent - self.base) as usize;
+            match self.stripes.get(place)? {
+                Some(stripe) if !stripe.all_data_sent() => return Some(self.unsent),
+                _ => self.unsent += 1,
+            }
+        }
+    }
+
+    /// With nothing else to send: the stripe with the least surplus under way.
+    fn likeliest_to_fail(&self) -> Option<u32> {
+        let waiting = self.idle || (!self.accepted && self.unsent_shards > 0);
+        if !waiting {
+            return None;
+        }
+        let (loss, surplus) = match self.loss {
+            Some(loss) => (loss.max(0.002), TAIL_SURPLUS),
+            None => (PRIOR_LOSS, FIRST_SURPLUS),
+        };
+        let mut worst: Option<(u32, f64)> = None;
+        for (place, stripe) in self.stripes.iter().enumerate() {
+            let Some(stripe) = stripe.as_ref().filter(|stripe| stripe.all_data_sent()) else { continue };
+            if stripe.under_way > 3 * u16::from(stripe.missing) + 6 {
+                continue;
+            }
+            let (n, missing) = (f64::from(stripe.under_way), f64::from(stripe.missing));
+            let z = (n * (1.0 - loss) - missing) / (n * loss * (1.0 - loss) + 0.3).sqrt();
+            if z < surplus && worst.is_none_or(|(_, least)| z < least) {
+                worst = Some((self.base + place as u32, z));
+            }
+        }
+        worst.map(|(number, _)| number)
+    }
+
+    /// Sends the next shard of an open stripe.
+    fn send_next(&mut self, now: Instant, number: u32) -> Bytes {
+        let seq = self.next_seq();
+        let place = (number - self.base) as usize;
+        let stripe = self.stripes[place].as_mut().expect("only open stripes are chosen");
+        // 255 shards of a stripe and still not enough: begin again; most of what is sent is new to the receiver all the same.
+        let index = (stripe.next % 255) as u8;
+        let row;
+        let payload = if index < stripe.k {
+            &stripe.data[usize::from(index) * stripe.shard_bytes..][..stripe.shard_bytes]
+        } else {
+            row = stripe.parity.row(usize::from(index - stripe.k)).expect("k + rows stay below 255");
+            &row[..]
+        };
+        let datagram = encode_shard(seq, number, index, stripe.k, stripe.part, stripe.parts, payload);
+        stripe.next += 1;
+        stripe.under_way += 1;
+        self.log.push_back((number, now));
+        self.recheck(number);
+        datagram
+    }
+
+    /// When the path will have been silent for long enough to probe it.
+    fn probe_at(&self, rtt: Duration) -> Option<Instant> {
+        let heard = self.heard? + rtt + rtt / 2 + SILENCE;
+        let every = rtt.clamp(Duration::from_millis(100), Duration::from_millis(400));
+        Some(self.probed.map_or(heard, |probed| probed + every))
+    }
+
+    /// A datagram for a path that has been silent for too long: must be sent whatever the congestion window says, because nothing else
+    /// tells when the path is back.
+    pub fn poll_probe(&mut self, now: Instant, rtt: Duration) -> Option<Bytes> {
+        if self.probe_at(rtt)? > now {
+            return None;
+        }
+        self.probed = Some(now);
+        self.sent.probes += 1;
+        let oldest = self.stripes.iter().position(|stripe| stripe.as_ref().is_some_and(|stripe| stripe.next > 0));
+        Some(match oldest {
+            Some(place) => {
+                let number = self.base + place as u32;
+                if self.stripes[place].as_ref().is_some_and(|stripe| !stripe.all_data_sent()) {
+                    self.unsent_shards -= 1;
+                }
+                self.send_next(now, number)
+            }
+            None => encode_ping(),
+        })
+    }
+
+    /// When this side must be asked again even if nothing arrives.
+    pub fn next_timeout(&self, rtt: Duration) -> Option<Instant> {
+        let settles = self.log.front().map(|(_, at)| *at + Self::patience(rtt));
+        [settles, self.probe_at(rtt)].into_iter().flatten().min()
+    }
+}
