@@ -101,6 +101,7 @@ pub(super) enum When {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{Family, RetryFor};
     use clap::CommandFactory;
 
     fn parse(words: &str) -> Cli {
@@ -133,8 +134,8 @@ mod tests {
         assert_eq!(cli.global.color, When::Always);
         let Command::Recv(words) = cli.command else { panic!("not recv") };
         let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }).unwrap();
-        assert_eq!(order.connect.retry_for, Some(std::time::Duration::from_secs(7200)));
-        assert_eq!(order.connect.family, super::super::connect::Family::V6);
+        assert_eq!(order.options.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
+        assert_eq!(order.options.family, Family::V6);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the environment. Sources are local paths; whether they exist is found out by the command.
 
 use super::args::Global;
-use super::connect::{self, Connect};
+use super::connect;
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
@@ -14,6 +14,7 @@ use super::run;
 use super::span;
 use crate::class::Class;
 use crate::location::Location;
+use crate::pipeline::SendOptions;
 use crate::ticket::{self, Ticket};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -56,15 +57,10 @@ pub(super) struct Words {
 }
 
 /// The command as meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// Local paths, at least one.
-    pub(super) sources: Vec<PathBuf>,
-    /// Who receives.
-    pub(super) ticket: Ticket,
-    /// Time to a usable connection.
-    pub(super) contimeout: Duration,
-    pub(super) connect: Connect,
+    /// At least one source.
+    pub(super) options: SendOptions,
     /// File with this node's key.
     pub(super) identity: PathBuf,
 }
@@ -113,13 +109,14 @@ impl Words {
                     .hint("the last word is the ticket that `resilient recv` prints on the other host"));
             }
         };
-        Ok(Order {
+        let options = SendOptions {
             sources: self.typed.into_iter().map(PathBuf::from).collect(),
             ticket,
+            family: self.connect.family(),
             contimeout: self.contimeout,
-            connect: self.connect.resolve(),
-            identity: identity?,
-        })
+            retry_for: self.connect.retry_for,
+        };
+        Ok(Order { options, identity: identity? })
     }
 }
 
@@ -159,6 +156,7 @@ fn only_ticket(object: &str, text: &[u8]) -> Result<Ticket, Failure> {
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::pipeline::RetryFor;
     use clap::Parser as _;
 
     /// A ticket at this address.
@@ -177,15 +175,15 @@ mod tests {
 
     /// The address in the ticket of an order: 10.0.0.1:1 if it was typed.
     fn address(order: Result<Order, Failure>) -> String {
-        order.unwrap().ticket.addresses[0].to_string()
+        order.unwrap().options.ticket.addresses[0].to_string()
     }
 
     #[test]
     fn the_ticket_is_the_last_word_or_comes_from_elsewhere() {
         let order = resolve("-rp a b/ TICKET", None).unwrap();
-        assert_eq!(order.sources, [PathBuf::from("a"), "b/".into()]);
-        assert_eq!(order.contimeout.as_secs(), 30);
-        assert_eq!(order.connect.retry_for, Some(Duration::from_secs(600)));
+        assert_eq!(order.options.sources, [PathBuf::from("a"), "b/".into()]);
+        assert_eq!(order.options.contimeout.as_secs(), 30);
+        assert_eq!(order.options.retry_for, RetryFor::Span(Duration::from_secs(600)));
         let other = ticket("10.0.0.2:2");
         assert_eq!(address(resolve("a b", Some(&other))), "10.0.0.2:2");
         assert_eq!(address(resolve("a TICKET", Some(&other))), "10.0.0.1:1");

@@ -2,22 +2,19 @@
 //!
 //! Invariant: a span is at most [`LONGEST`], so that adding it to a point in time never overflows.
 
+use crate::pipeline::RetryFor;
 use crate::unit;
 use std::time::Duration;
 
 /// Ten years: no span that anyone means is longer.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
-/// How long to keep trying: a span, or without end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience(pub(super) Option<Duration>);
-
 /// Reads `SPAN|forever`.
-pub(super) fn patience(text: &str) -> Result<Patience, String> {
+pub(super) fn patience(text: &str) -> Result<RetryFor, String> {
     if text == "forever" {
-        return Ok(Patience(None));
+        return Ok(RetryFor::Forever);
     }
-    span(text).map(|span| Patience(Some(span)))
+    span(text).map(RetryFor::Span)
 }
 
 /// Reads a span of more than nothing.
@@ -51,8 +48,8 @@ mod tests {
 
     #[test]
     fn zero_and_forever_have_their_meaning() {
-        assert_eq!(patience("forever"), Ok(Patience(None)));
-        assert_eq!(patience("0"), Ok(Patience(Some(Duration::ZERO))));
+        assert_eq!(patience("forever"), Ok(RetryFor::Forever));
+        assert_eq!(patience("0"), Ok(RetryFor::Span(Duration::ZERO)));
         assert_eq!(time_out("0"), Ok(LONGEST));
         assert_eq!(time_out("30"), Ok(Duration::from_secs(30)));
         assert!(some_time("0").is_err());

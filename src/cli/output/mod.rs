@@ -15,9 +15,10 @@ mod tests;
 
 use super::args::{Global, When};
 use super::cancel::Cancel;
-use super::exit::{self, Failure, Outcome};
+use super::exit::{self, Failure};
 use crate::class::Class;
 use crate::event::{Event, Observer};
+use crate::pipeline::Summary;
 use json::JsonLines;
 use progress::{Due, Meter, Mode};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -131,7 +132,7 @@ impl Output {
     }
 
     /// The last words. `signal` is what asked for the end, if anything did.
-    pub(super) fn end(&self, result: &Result<Outcome, Failure>, signal: Option<i32>) {
+    pub(super) fn end(&self, result: &Result<Summary, Failure>, signal: Option<i32>) {
         self.terminal.clear();
         let elapsed_ms = self.clock.now().saturating_duration_since(self.began).as_millis() as u64;
         match (result, signal) {

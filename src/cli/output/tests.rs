@@ -47,8 +47,16 @@ impl Kept {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "it stands beside failures in the cases")]
-fn outcome(class: Class) -> Result<Outcome, Failure> {
-    Ok(Outcome { class, session: None, bytes_sent: 9, bytes_literal: 7, bytes_matched: 0, files: 1, stats: Vec::new() })
+fn outcome(class: Class) -> Result<Summary, Failure> {
+    Ok(Summary {
+        class,
+        session: String::new(),
+        bytes_sent: 9,
+        bytes_literal: 7,
+        bytes_matched: 0,
+        files: 1,
+        stats: Vec::new(),
+    })
 }
 
 fn story(output: &Output) {
@@ -60,7 +68,7 @@ fn story(output: &Output) {
     output.event(&Event::File { path: EventPath(b"a".to_vec()), action: Action::Transferred, bytes: 7 });
 }
 
-fn told(options: &str, tty: bool, result: &Result<Outcome, Failure>, signal: Option<i32>) -> (String, String) {
+fn told(options: &str, tty: bool, result: &Result<Summary, Failure>, signal: Option<i32>) -> (String, String) {
     let kept = Kept::default();
     let output = kept.output("recv", options, tty);
     story(&output);

@@ -3,8 +3,9 @@
 //! `-q` errors only · default warnings and, on a terminal, one summary line · `-v` connection, plan, files, summary · `-vv` decisions.
 
 use super::escape;
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::exit::Failure;
 use crate::event::{Action, Event};
+use crate::pipeline::Summary;
 use crate::unit::{Rate, Size, Span};
 use std::time::Duration;
 
@@ -81,9 +82,9 @@ impl Style {
     }
 
     /// The one line at the end of a success.
-    pub(super) fn summary(self, outcome: &Outcome, elapsed_ms: u64) -> String {
+    pub(super) fn summary(self, outcome: &Summary, elapsed_ms: u64) -> String {
         let verb = if self.command == "recv" { "received" } else { "sent" };
-        let Outcome { files, bytes_literal, bytes_matched, .. } = outcome;
+        let Summary { files, bytes_literal, bytes_matched, .. } = outcome;
         let matched = match bytes_matched {
             0 => String::new(),
             bytes => format!(" ({} more were there)", Size(*bytes)),
@@ -105,17 +106,17 @@ pub(super) fn count(files: u64) -> String {
 }
 
 /// The table of `--stats`.
-pub(super) fn table(outcome: &Outcome, elapsed_ms: u64) -> String {
-    let Outcome { session, files, bytes_sent, bytes_literal, bytes_matched, stats, .. } = outcome;
+pub(super) fn table(outcome: &Summary, elapsed_ms: u64) -> String {
+    let Summary { session, files, bytes_sent, bytes_literal, bytes_matched, stats, .. } = outcome;
     let mut rows = vec![
+        ("session".to_owned(), session.clone()),
         ("files".to_owned(), files.to_string()),
         ("bytes sent".to_owned(), bytes_sent.to_string()),
         ("bytes literal".to_owned(), bytes_literal.to_string()),
         ("bytes matched".to_owned(), bytes_matched.to_string()),
         ("elapsed".to_owned(), Span(Duration::from_millis(elapsed_ms)).to_string()),
     ];
-    rows.extend(session.iter().map(|session| ("session".to_owned(), session.clone())));
-    rows.extend(stats.iter().map(|(name, value)| (escape::text(name), escape::text(value))));
+    rows.extend(stats.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())));
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
 }
@@ -128,15 +129,15 @@ mod tests {
 
     const PLAIN: Style = Style { command: "send", color: false };
 
-    fn outcome() -> Outcome {
-        Outcome {
+    fn outcome() -> Summary {
+        Summary {
             class: Class::Done,
-            session: Some("7f3a".into()),
+            session: "7f3a".into(),
             bytes_sent: 5_000_000,
             bytes_literal: 4_000_000,
             bytes_matched: 1_500_000,
             files: 3,
-            stats: vec![("repairs".into(), "17".into())],
+            stats: vec![("repairs", 17)],
         }
     }
 
