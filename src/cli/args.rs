@@ -12,10 +12,10 @@ const EXAMPLES: &str = "\
 Both ends need `resilient`. The receiver prints a ticket, good for one sender.
 
 Examples:
-  resilient recv inbox                    prints a ticket and waits
-  resilient send photos/ notes.pdf rsl1…  sends to whoever printed that ticket
-  echo rsl1… | resilient send data --ticket-file -
-  resilient key show                      the node id of this host
+  resilient recv inbox                         prints a ticket and waits
+  resilient send photos/ a.pdf 'resilient://…' sends to whoever printed that
+  resilient send data --ticket-file -          the same, the ticket from stdin
+  resilient key show                           the node id of this host
 
 Exit status: 0 done, 1 usage, 3 cannot select, 4 not supported, 11 file I/O,
 23 partial, 40 integrity, 41 authentication, 45 refused by the peer.
@@ -83,14 +83,7 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) stats: bool,
     /// Colours: auto, always or never
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        value_enum,
-        hide_possible_values = true,
-        default_value = "auto"
-    )]
+    #[arg(long, global = true, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto")]
     pub(super) color: When,
 }
 
@@ -108,6 +101,7 @@ pub(super) enum When {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{Family, RetryFor};
     use clap::CommandFactory;
 
     fn parse(words: &str) -> Cli {
@@ -125,11 +119,9 @@ mod tests {
             let cli = parse(words);
             assert_eq!((cli.global.verbose, cli.global.stats), (2, true), "{words}");
         }
-        for words in [
-            "resilient -q --json=x key show",
-            "resilient key -q show --json=x",
-            "resilient key show --json=x -q",
-        ] {
+        for words in
+            ["resilient -q --json=x key show", "resilient key -q show --json=x", "resilient key show --json=x -q"]
+        {
             let cli = parse(words);
             assert!(cli.global.quiet);
             assert_eq!(cli.global.json, Some(PathBuf::from("x")), "{words}");
@@ -138,41 +130,24 @@ mod tests {
 
     #[test]
     fn the_last_of_a_repeated_option_wins() {
-        let cli = parse(
-            "resilient --color=never recv --color=always --retry-for=5m --retry-for 2h -4 -6 -q -q d",
-        );
+        let cli = parse("resilient --color=never recv --color=always --retry-for=5m --retry-for 2h -4 -6 -q -q d");
         assert_eq!(cli.global.color, When::Always);
-        let Command::Recv(words) = cli.command else {
-            panic!("not recv")
-        };
-        let order = words
-            .resolve(&Global {
-                identity: Some("k".into()),
-                ..cli.global
-            })
-            .unwrap();
-        assert_eq!(
-            order.connect.retry_for,
-            Some(std::time::Duration::from_secs(7200))
-        );
-        assert_eq!(order.connect.family, super::super::connect::Family::V6);
+        let Command::Recv(words) = cli.command else { panic!("not recv") };
+        let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }).unwrap();
+        assert_eq!(order.options.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
+        assert_eq!(order.options.family, Family::V6);
     }
 
     #[test]
     fn optional_values_do_not_swallow_the_next_word() {
         let cli = parse("resilient recv --json --progress inbox");
-        assert_eq!(
-            (cli.global.json, cli.global.progress),
-            (Some(PathBuf::from("-")), When::Always)
-        );
+        assert_eq!((cli.global.json, cli.global.progress), (Some(PathBuf::from("-")), When::Always));
         assert!(Cli::try_parse_from(["resilient", "recv", "--progress=often"]).is_err());
     }
 
     #[test]
     fn the_words_of_another_command_are_kept_whole() {
-        let Command::Other(words) = parse("resilient -v sync -avz --delete a b").command else {
-            panic!("taken")
-        };
+        let Command::Other(words) = parse("resilient -v sync -avz --delete a b").command else { panic!("taken") };
         assert_eq!(words, ["sync", "-avz", "--delete", "a", "b"]);
     }
 
@@ -181,16 +156,8 @@ mod tests {
         let mut command = Cli::command().term_width(80);
         command.build();
         for name in ["send", "recv", "key"] {
-            let help = command
-                .find_subcommand_mut(name)
-                .unwrap()
-                .render_help()
-                .to_string();
-            assert!(
-                help.lines().count() <= 40,
-                "{name}: {}",
-                help.lines().count()
-            );
+            let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
+            assert!(help.lines().count() <= 40, "{name}: {}", help.lines().count());
         }
         assert!(command.render_help().to_string().lines().count() <= 40);
     }

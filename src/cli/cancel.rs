@@ -2,31 +2,31 @@
 //!
 //! Set from the thread of signals or from an output that lost its reader; waited for by the run. It is never taken back.
 
+use crate::pipeline;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Shared by all its clones.
 #[derive(Clone, Debug)]
-pub(super) struct Cancel(watch::Sender<bool>);
+pub(super) struct Cancel {
+    tell: Arc<watch::Sender<bool>>,
+    told: pipeline::Cancel,
+}
 
 impl Cancel {
     pub(super) fn new() -> Cancel {
-        Cancel(watch::Sender::new(false))
+        let (tell, told) = pipeline::Cancel::channel();
+        Cancel { tell: Arc::new(tell), told }
     }
 
     /// Asks for the end.
     pub(super) fn cancel(&self) {
-        self.0.send_replace(true);
+        self.tell.send_replace(true);
     }
 
-    /// Resolves when the end was asked for, at once if that was before.
-    pub(super) fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut receiver = self.0.subscribe();
-        async move {
-            if receiver.wait_for(|asked| *asked).await.is_err() {
-                // Every sender is gone: nobody can ask any more.
-                std::future::pending::<()>().await;
-            }
-        }
+    /// The side that the library waits on: returns once the end was asked for, at once if that was before.
+    pub(super) fn told(&self) -> pipeline::Cancel {
+        self.told.clone()
     }
 }
 
@@ -37,9 +37,9 @@ mod tests {
     #[tokio::test]
     async fn early_and_late_waiters_are_told() {
         let cancel = Cancel::new();
-        let early = cancel.cancelled();
+        let early = cancel.told();
         cancel.clone().cancel();
-        early.await;
-        cancel.cancelled().await;
+        early.cancelled().await;
+        cancel.told().cancelled().await;
     }
 }

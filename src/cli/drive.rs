@@ -4,10 +4,11 @@
 //! was asked for, the job has [`GRACE`] to stop by itself; then it is dropped where it stands, which files survive by design.
 
 use super::cancel::Cancel;
-use super::exit::{Failure, Outcome};
+use super::exit::Failure;
 use super::output::{Output, escape};
 use crate::class::Class;
 use crate::event::Observer;
+use crate::pipeline::{self, Summary};
 use std::any::Any;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,41 +23,32 @@ const GRACE: Duration = Duration::from_secs(2);
 const WORKERS: usize = 2;
 
 /// What is run: a command with everything but its observer and the wish to stop.
-pub(super) type Job = Box<
-    dyn FnOnce(
-        Arc<dyn Observer>,
-        Cancel,
-    ) -> Pin<Box<dyn Future<Output = Result<Outcome, Failure>>>>,
->;
+pub(super) type Job =
+    Box<dyn FnOnce(Arc<dyn Observer>, pipeline::Cancel) -> Pin<Box<dyn Future<Output = Result<Summary, Failure>>>>>;
 
 /// Runs `job` until it ends, or until `cancel` and the grace are over.
-pub(super) fn run(job: Job, output: Arc<Output>, cancel: &Cancel) -> Result<Outcome, Failure> {
+pub(super) fn run(job: Job, output: Arc<Output>, cancel: &Cancel) -> Result<Summary, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Class::Internal, format!("runtime: {error}")))?;
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(until_cancelled(job(output, cancel.clone()), cancel))
-    }));
+    let result =
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(until_cancelled(job(output, cancel.told()), cancel))));
     // A read or write that hangs in the kernel must not hold the end of the program.
     runtime.shutdown_background();
-    result.unwrap_or_else(|_| {
-        Err(Failure::new(
-            Class::Internal,
-            "internal error, please report it",
-        ))
-    })
+    result.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "internal error, please report it")))
 }
 
 async fn until_cancelled(
-    mut job: Pin<Box<dyn Future<Output = Result<Outcome, Failure>>>>,
+    mut job: Pin<Box<dyn Future<Output = Result<Summary, Failure>>>>,
     cancel: &Cancel,
-) -> Result<Outcome, Failure> {
+) -> Result<Summary, Failure> {
+    let told = cancel.told();
     tokio::select! {
         biased;
         result = &mut job => result,
-        () = cancel.cancelled() => match tokio::time::timeout(GRACE, job).await {
+        () = told.cancelled() => match tokio::time::timeout(GRACE, job).await {
             Ok(result) => result,
             Err(_) => Err(Failure::new(Class::Interrupted, "interrupted")),
         },
@@ -70,50 +62,35 @@ pub(super) fn report_panics_in_one_line() {
     }
     std::panic::set_hook(Box::new(|panic| {
         let cause = told(panic.payload());
-        let place = panic
-            .location()
-            .map(|at| format!(" ({}:{})", at.file(), at.line()))
-            .unwrap_or_default();
-        let _ = writeln!(
-            std::io::stderr().lock(),
-            "resilient: internal error: {}{place}",
-            escape::text(cause)
-        );
+        let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let _ = writeln!(std::io::stderr().lock(), "resilient: internal error: {}{place}", escape::text(cause));
     }));
 }
 
 fn told(payload: &(dyn Any + Send)) -> &str {
     let owned = payload.downcast_ref::<String>().map(String::as_str);
-    owned
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("panic")
+    owned.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("panic")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn failure() -> Result<Outcome, Failure> {
+    fn failure() -> Result<Summary, Failure> {
         Err(Failure::usage("stopped by itself"))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_cancelled_job_may_stop_by_itself() {
         let cancel = Cancel::new();
-        let asked = cancel.cancelled();
+        let asked = cancel.told();
         cancel.cancel();
         let job = async move {
-            asked.await;
+            asked.cancelled().await;
             tokio::time::sleep(GRACE / 2).await;
             failure()
         };
-        assert_eq!(
-            until_cancelled(Box::pin(job), &cancel)
-                .await
-                .unwrap_err()
-                .message,
-            "stopped by itself"
-        );
+        assert_eq!(until_cancelled(Box::pin(job), &cancel).await.unwrap_err().message, "stopped by itself");
     }
 
     #[tokio::test(start_paused = true)]
@@ -131,9 +108,6 @@ mod tests {
         let cancel = Cancel::new();
         let output = Arc::new(Output::silent());
         let job: Job = Box::new(|_, _| Box::pin(async { panic!("on purpose") }));
-        assert_eq!(
-            run(job, output, &cancel).unwrap_err().class,
-            Class::Internal
-        );
+        assert_eq!(run(job, output, &cancel).unwrap_err().class, Class::Internal);
     }
 }

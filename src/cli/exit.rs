@@ -7,26 +7,8 @@ use super::args::When;
 use super::output;
 use crate::class::Class;
 use crate::event::End;
+use crate::pipeline::Summary;
 use std::process::ExitCode;
-
-/// How a run that could do its work ended.
-#[derive(Clone, Debug)]
-pub(super) struct Outcome {
-    /// Done, or partial in some way.
-    pub(super) class: Class,
-    /// Session id in hexadecimal.
-    pub(super) session: Option<String>,
-    /// UDP payload bytes sent.
-    pub(super) bytes_sent: u64,
-    /// File bytes that crossed the network and were written.
-    pub(super) bytes_literal: u64,
-    /// File bytes that the destination had already.
-    pub(super) bytes_matched: u64,
-    /// Files in all.
-    pub(super) files: u64,
-    /// Further counters for `--stats`, in the order to show them.
-    pub(super) stats: Vec<(String, String)>,
-}
 
 /// Why a run could not do its work: `object: cause`, and one piece of advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +20,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(class: Class, message: impl Into<String>) -> Failure {
-        Failure {
-            class,
-            message: message.into(),
-            hint: None,
-        }
+        Failure { class, message: message.into(), hint: None }
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Failure {
@@ -50,42 +28,35 @@ impl Failure {
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Failure {
-        Failure {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Failure { hint: Some(hint.into()), ..self }
     }
 }
 
 /// The class of a result.
-pub(super) fn class(result: &Result<Outcome, Failure>) -> Class {
+pub(super) fn class(result: &Result<Summary, Failure>) -> Class {
     match result {
-        Ok(outcome) => outcome.class,
+        Ok(summary) => summary.class,
         Err(failure) => failure.class,
     }
 }
 
 /// The exit status of a result.
-pub(super) fn status(result: &Result<Outcome, Failure>) -> ExitCode {
+pub(super) fn status(result: &Result<Summary, Failure>) -> ExitCode {
     ExitCode::from(class(result).code())
 }
 
 /// The `end` event of a result; `signal` is the one that ended the run.
-pub(super) fn end(result: &Result<Outcome, Failure>, signal: Option<i32>, elapsed_ms: u64) -> End {
-    let class = if signal.is_some() {
-        Class::Interrupted
-    } else {
-        class(result)
-    };
-    let outcome = result.as_ref().ok();
+pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, elapsed_ms: u64) -> End {
+    let class = if signal.is_some() { Class::Interrupted } else { class(result) };
+    let summary = result.as_ref().ok();
     End {
         exit: signal.map_or(class.code(), |number| 128 + number as u8),
         class,
         resumable: class.is_transient(),
-        session: outcome.and_then(|outcome| outcome.session.clone()),
-        bytes_sent: outcome.map_or(0, |outcome| outcome.bytes_sent),
-        bytes_literal: outcome.map_or(0, |outcome| outcome.bytes_literal),
-        bytes_matched: outcome.map_or(0, |outcome| outcome.bytes_matched),
+        session: summary.map(|summary| summary.session.clone()),
+        bytes_sent: summary.map_or(0, |summary| summary.bytes_sent),
+        bytes_literal: summary.map_or(0, |summary| summary.bytes_literal),
+        bytes_matched: summary.map_or(0, |summary| summary.bytes_matched),
         elapsed_ms,
     }
 }
@@ -103,14 +74,8 @@ mod tests {
     #[test]
     fn a_signal_goes_before_any_class() {
         let failed = Err(Failure::usage("x"));
-        assert_eq!(
-            (end(&failed, None, 5).exit, end(&failed, None, 5).class),
-            (1, Class::Usage)
-        );
+        assert_eq!((end(&failed, None, 5).exit, end(&failed, None, 5).class), (1, Class::Usage));
         let ended = end(&failed, Some(15), 5);
-        assert_eq!(
-            (ended.exit, ended.class, ended.resumable),
-            (143, Class::Interrupted, true)
-        );
+        assert_eq!((ended.exit, ended.class, ended.resumable), (143, Class::Interrupted, true));
     }
 }

@@ -14,29 +14,16 @@ pub(super) fn identity(global: &Global) -> Result<PathBuf, Failure> {
     if let Some(file) = &global.identity {
         return Ok(file.clone());
     }
-    let passwd = || {
-        std::fs::read("/etc/passwd")
-            .ok()
-            .and_then(|text| home_in(&text, rustix::process::getuid().as_raw()))
-    };
+    let passwd =
+        || std::fs::read("/etc/passwd").ok().and_then(|text| home_in(&text, rustix::process::getuid().as_raw()));
     let folder = folder(&|name| std::env::var_os(name), passwd);
-    folder
-        .map(|folder| folder.join("identity.key"))
-        .ok_or_else(|| {
-            Failure::usage("this user has no home folder")
-                .hint("set RESILIENT_HOME to a folder, or give --identity FILE")
-        })
+    folder.map(|folder| folder.join("identity.key")).ok_or_else(|| {
+        Failure::usage("this user has no home folder").hint("set RESILIENT_HOME to a folder, or give --identity FILE")
+    })
 }
 
-fn folder(
-    variable: &dyn Fn(&str) -> Option<OsString>,
-    passwd: impl FnOnce() -> Option<PathBuf>,
-) -> Option<PathBuf> {
-    let set = |name| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+fn folder(variable: &dyn Fn(&str) -> Option<OsString>, passwd: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = set("RESILIENT_HOME") {
         return Some(folder);
     }
@@ -48,14 +35,9 @@ fn folder(
 
 /// The home folder of `uid` in the text of a passwd file.
 fn home_in(passwd: &[u8], uid: u32) -> Option<PathBuf> {
-    let entries = passwd
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>());
-    let mut mine =
-        entries.filter(|entry| entry.len() == 7 && entry[2] == uid.to_string().as_bytes());
-    mine.next()
-        .map(|entry| Path::new(OsStr::from_bytes(entry[5])).to_owned())
-        .filter(|home| home.is_absolute())
+    let entries = passwd.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>());
+    let mut mine = entries.filter(|entry| entry.len() == 7 && entry[2] == uid.to_string().as_bytes());
+    mine.next().map(|entry| Path::new(OsStr::from_bytes(entry[5])).to_owned()).filter(|home| home.is_absolute())
 }
 
 #[cfg(test)]
@@ -63,31 +45,16 @@ mod tests {
     use super::*;
 
     fn found(variables: &[(&str, &str)], passwd: Option<&str>) -> Option<String> {
-        let get = |name: &str| {
-            variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| OsString::from(value))
-        };
+        let get = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
         folder(&get, || passwd.map(PathBuf::from)).map(|path| path.to_str().unwrap().to_owned())
     }
 
     #[test]
     fn the_first_that_is_set_counts() {
-        let all = [
-            ("RESILIENT_HOME", "/r"),
-            ("XDG_CONFIG_HOME", "/x"),
-            ("HOME", "/h"),
-        ];
+        let all = [("RESILIENT_HOME", "/r"), ("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")];
         assert_eq!(found(&all, Some("/p")).as_deref(), Some("/r"));
-        assert_eq!(
-            found(&all[1..], Some("/p")).as_deref(),
-            Some("/x/resilient")
-        );
-        assert_eq!(
-            found(&all[2..], Some("/p")).as_deref(),
-            Some("/h/.config/resilient")
-        );
+        assert_eq!(found(&all[1..], Some("/p")).as_deref(), Some("/x/resilient"));
+        assert_eq!(found(&all[2..], Some("/p")).as_deref(), Some("/h/.config/resilient"));
         assert_eq!(
             found(&[("XDG_CONFIG_HOME", "x"), ("HOME", "")], Some("/p")).as_deref(),
             Some("/p/.config/resilient")

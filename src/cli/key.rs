@@ -34,15 +34,6 @@ enum Verb {
     Other(Vec<OsString>),
 }
 
-/// What there is to tell of an identity.
-#[derive(Clone, Debug)]
-pub(super) struct Identity {
-    /// `rz1…`
-    pub(super) node_id: String,
-    /// Six groups of five digits.
-    pub(super) spoken: String,
-}
-
 #[derive(Serialize)]
 struct Shown {
     v: u8,
@@ -66,41 +57,28 @@ pub(super) fn main(words: &Words, global: &Global) -> ExitCode {
 }
 
 fn unknown(words: &[OsString]) -> Failure {
-    let verb = words
-        .first()
-        .map(|word| word.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let verb = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     if LATER.contains(&verb.as_str()) {
-        return Failure::new(
-            Class::Unsupported,
-            format!("{verb}: this version does not have that"),
-        )
-        .hint("it has `resilient key show`");
+        return Failure::new(Class::Unsupported, format!("{verb}: this version does not have that"))
+            .hint("it has `resilient key show`");
     }
     Failure::usage(format!("{verb}: no such verb")).hint("resilient key show")
 }
 
 fn show(global: &Global) -> Result<(), Failure> {
     let file = home::identity(global)?;
-    let identity = run::identity(&file)?;
+    let node_id = run::identity(&file)?.node_id();
     match &global.json {
         None => {
-            let Identity { node_id, spoken } = &identity;
-            write_to(
-                None,
-                &format!(
-                    "{node_id}\n{spoken}\n{}\n",
-                    escape::name(file.as_os_str().as_bytes())
-                ),
-            )
+            write_to(None, &format!("{node_id}\n{}\n{}\n", node_id.spoken(), escape::name(file.as_os_str().as_bytes())))
         }
         Some(to) => {
             let shown = Shown {
                 v: 1,
                 t: output::Clock::system().stamp(),
                 event: "key",
-                node_id: identity.node_id,
-                spoken: identity.spoken,
+                node_id: node_id.to_string(),
+                spoken: node_id.spoken(),
                 file: EventPath(file.into_os_string().into_vec()),
             };
             let line = serde_json::to_string(&shown).expect("strings always make JSON");
@@ -112,17 +90,13 @@ fn show(global: &Global) -> Result<(), Failure> {
 /// Writes a result whole. Whoever closed stdout has read enough.
 fn write_to(file: Option<&PathBuf>, text: &str) -> Result<(), Failure> {
     let (object, written) = match file {
-        Some(file) => (
-            escape::name(file.as_os_str().as_bytes()),
-            std::fs::write(file, text),
-        ),
+        Some(file) => (escape::name(file.as_os_str().as_bytes()), std::fs::write(file, text)),
         None => ("stdout".to_owned(), output::to_stdout(text)),
     };
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
-            Class::FileIo,
-            format!("{object}: {}", escape::cause(&error)),
-        )),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Class::FileIo, format!("{object}: {}", escape::cause(&error))))
+        }
         _ => Ok(()),
     }
 }

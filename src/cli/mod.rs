@@ -42,16 +42,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let Cli { global, command } = cli;
     match command {
-        Command::Send(words) => transfer(
-            "send",
-            &global,
-            words.resolve(&global).map(send::Order::job),
-        ),
-        Command::Recv(words) => transfer(
-            "recv",
-            &global,
-            words.resolve(&global).map(recv::Order::job),
-        ),
+        Command::Send(words) => transfer("send", &global, words.resolve(&global).map(send::Order::job)),
+        Command::Recv(words) => transfer("recv", &global, words.resolve(&global).map(recv::Order::job)),
         Command::Key(words) => key::main(&words, &global),
         Command::Other(words) => exit::refuse("", &usage::unknown_command(&words), global.color),
     }

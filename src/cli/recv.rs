@@ -4,22 +4,21 @@
 //! the default port gives way to any free one.
 
 use super::args::Global;
-use super::connect::{self, Connect, Family};
+use super::connect;
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
-use super::place::{self, Place};
+use super::place;
 use super::run;
 use super::span;
 use crate::class::Class;
+use crate::location::Location;
+use crate::pipeline::{Listen, RecvOptions};
 use clap::Args;
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The UDP port that a receiver has unless it is told another.
-const DEFAULT_PORT: u16 = 27183;
 
 /// What `--help` says first.
 pub(super) const LONG: &str = "Print a ticket and wait for one send.\n\n\
@@ -47,25 +46,10 @@ pub(super) struct Words {
     connect: connect::Flags,
 }
 
-/// Where to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Listen {
-    /// The address; `None`: all of the family.
-    pub(super) address: Option<IpAddr>,
-    pub(super) port: u16,
-    /// Whether it was typed. A port that was not may be exchanged for any free one, which a detail event then says.
-    pub(super) typed: bool,
-}
-
 /// The command as meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// Where to put what arrives.
-    pub(super) directory: PathBuf,
-    pub(super) listen: Listen,
-    /// How long the ticket can be used.
-    pub(super) ticket_life: Duration,
-    pub(super) connect: Connect,
+    pub(super) options: RecvOptions,
     /// File with this node's key.
     pub(super) identity: PathBuf,
 }
@@ -79,146 +63,90 @@ impl Order {
 
 impl Words {
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        let words = self.directory.iter().chain(&self.more);
-        let mut places = words.map(|word| (word, place::place(word)));
-        if let Some((word, place)) = places.find(|(_, place)| *place != Place::Local) {
-            return Err(match place {
-                Place::Ticket(_) | Place::Direct => Failure::new(
+        for word in self.directory.iter().chain(&self.more) {
+            let location = Location::parse(word);
+            let pull = matches!(location, Location::Ticket(_) | Location::ShortTicket(_) | Location::Direct { .. });
+            if pull {
+                return Err(Failure::new(
                     Class::Unsupported,
-                    "receiving from a ticket or an address: not in this version",
+                    "receiving from a ticket or an address is not in this version",
                 )
-                .hint("run `resilient recv` here and use its ticket on the other host"),
-                place => place::refusal(word, &place),
-            });
+                .hint("run `resilient recv` here and use its ticket on the other host"));
+            }
+            if let Some(failure) = place::refusal(word, &location) {
+                return Err(failure);
+            }
         }
         if !self.more.is_empty() {
             return Err(Failure::usage("more than one directory was given"));
         }
         let directory = self.directory.unwrap_or_else(|| ".".into());
-        if directory.is_empty() {
-            return Err(Failure::usage("an empty path was given"));
+        let listen = self.listen.unwrap_or_default();
+        let family = self.connect.family();
+        if listen.address.is_some_and(|address| !family.allows(address)) {
+            return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
         }
-        let connect = self.connect.resolve();
-        let listen = self.listen.unwrap_or(Listen {
-            address: None,
-            port: DEFAULT_PORT,
-            typed: false,
-        });
-        let fits = match (listen.address, connect.family) {
-            (Some(address), Family::V4) => address.is_ipv4(),
-            (Some(address), Family::V6) => address.is_ipv6(),
-            _ => true,
-        };
-        if !fits {
-            return Err(Failure::usage(
-                "--listen names an address of the family that -4 or -6 excludes",
-            ));
-        }
-        Ok(Order {
-            directory: directory.into(),
+        let options = RecvOptions {
+            dir: directory.into(),
             listen,
+            family,
             ticket_life: self.ticket_life,
-            connect,
-            identity: home::identity(global)?,
-        })
+            retry_for: self.connect.retry_for,
+        };
+        Ok(Order { options, identity: home::identity(global)? })
     }
 }
 
 /// Reads `[ADDR:]PORT`; an IPv6 address stands in brackets.
 fn listen(text: &str) -> Result<Listen, String> {
     if let Ok(port) = text.parse() {
-        return Ok(Listen {
-            address: None,
-            port,
-            typed: true,
-        });
+        return Ok(Listen { address: None, port, or_any: false });
     }
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "not [ADDR:]PORT (9000, 10.0.0.5:9000, [fd00::5]:9000)".to_owned())?;
-    Ok(Listen {
-        address: Some(address.ip()),
-        port: address.port(),
-        typed: true,
-    })
+    let address: SocketAddr =
+        text.parse().map_err(|_| "not [ADDR:]PORT (9000, 10.0.0.5:9000, [fd00::5]:9000)".to_owned())?;
+    Ok(Listen { address: Some(address.ip()), port: address.port(), or_any: false })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::pipeline::{Family, RetryFor};
     use clap::Parser as _;
 
     fn resolve(words: &str) -> Result<Order, Failure> {
         let words = format!("resilient recv --identity k {words}");
-        let cli = Cli::try_parse_from(words.split_whitespace())
-            .unwrap_or_else(|error| panic!("{words}: {error}"));
-        let Command::Recv(words) = cli.command else {
-            panic!("not recv")
-        };
+        let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
+        let Command::Recv(words) = cli.command else { panic!("not recv") };
         words.resolve(&cli.global)
     }
 
     #[test]
     fn the_defaults_are_the_contract() {
         let order = resolve("").unwrap();
-        assert_eq!(
-            (order.directory.to_str(), order.ticket_life.as_secs()),
-            (Some("."), 3600)
-        );
-        assert_eq!(
-            order.listen,
-            Listen {
-                address: None,
-                port: 27183,
-                typed: false
-            }
-        );
-        assert_eq!(
-            order.connect,
-            Connect {
-                retry_for: Some(Duration::from_secs(600)),
-                family: Family::Any
-            }
-        );
+        assert_eq!((order.options.dir.to_str(), order.options.ticket_life.as_secs()), (Some("."), 3600));
+        assert_eq!(order.options.listen, Listen { address: None, port: 27183, or_any: true });
+        let connect = (order.options.retry_for, order.options.family);
+        assert_eq!(connect, (RetryFor::Span(Duration::from_secs(600)), Family::Any));
     }
 
     #[test]
     fn a_port_may_have_an_address() {
-        assert_eq!(
-            listen("9000"),
-            Ok(Listen {
-                address: None,
-                port: 9000,
-                typed: true
-            })
-        );
-        assert_eq!(
-            listen("[::1]:0").unwrap().address,
-            Some("::1".parse().unwrap())
-        );
+        assert_eq!(listen("9000"), Ok(Listen { address: None, port: 9000, or_any: false }));
+        assert_eq!(listen("[::1]:0").unwrap().address, Some("::1".parse().unwrap()));
         for text in ["", "x", "host:9", "::1:9", "70000", "10.0.0.1", "-1"] {
             assert!(listen(text).is_err(), "{text}");
         }
         assert!(resolve("-4 --listen 127.0.0.1:1").is_ok());
-        assert_eq!(
-            resolve("-6 --listen 127.0.0.1:1").unwrap_err().class.code(),
-            1
-        );
+        assert_eq!(resolve("-6 --listen 127.0.0.1:1").unwrap_err().class.code(), 1);
     }
 
     #[test]
     fn pulling_is_refused_by_name() {
-        let ticket = "rsl1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-        for (words, status) in [
-            (ticket, 4),
-            ("host:9000", 4),
-            ("host:dir", 4),
-            ("@n d", 4),
-            ("-", 4),
-            ("a b", 1),
-            ("h::m", 1),
-        ] {
+        let ticket = "resilient://damaged";
+        for (words, status) in
+            [(ticket, 1), ("host:9000", 4), ("host:dir", 4), ("@n d", 4), ("-", 4), ("a b", 1), ("h::m", 1)]
+        {
             assert_eq!(resolve(words).unwrap_err().class.code(), status, "{words}");
         }
     }

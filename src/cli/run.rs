@@ -1,57 +1,37 @@
 //! The one place where a command that was understood meets the library that does it.
 //!
-//! Turns [`send::Order`] and [`recv::Order`] into the options of `pipeline`, and its summary or error into an [`Outcome`] or
-//! [`Failure`]. Nothing else in `cli` calls `pipeline` or `network`.
+//! Gives `pipeline` its options and this machine as its world, and makes its error one of `cli`. Nothing else in `cli` runs a command
+//! or opens the identity.
 
-use super::cancel::Cancel;
-use super::connect::{Connect, Family};
-use super::exit::{Failure, Outcome};
-use super::{key, recv, send};
-use crate::class::Class;
+use super::exit::Failure;
+use super::{recv, send};
 use crate::event::Observer;
 use crate::fs::disk::Disk;
 use crate::fs::real::RealDisk;
 use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, UdpSockets};
-use crate::pipeline::{self, Env, RecvOptions, RetryFor, SendOptions, Summary};
-use crate::ticket::Ticket;
+use crate::pipeline::{self, Cancel, Env, Summary};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Does `send`.
-pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Outcome, Failure> {
-    let ticket: Ticket =
-        order.ticket.parse().map_err(|error| Failure::new(Class::Usage, format!("ticket: {error}")))?;
-    let (family, retry_for) = connect(order.connect);
-    let options = SendOptions { sources: order.sources, ticket, family, contimeout: order.contimeout, retry_for };
-    outcome(pipeline::send(&env(&order.identity)?, options, observer, told(cancel)).await)
+pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
+    pipeline::send(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
 }
 
 /// Does `recv`.
-pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Outcome, Failure> {
-    let (family, retry_for) = connect(order.connect);
-    let listen = pipeline::Listen {
-        address: order.listen.address,
-        port: order.listen.port,
-        or_any: !order.listen.typed,
-    };
-    let options = RecvOptions { dir: order.directory, listen, family, ticket_life: order.ticket_life, retry_for };
-    outcome(pipeline::recv(&env(&order.identity)?, options, observer, told(cancel)).await)
+pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
+    pipeline::recv(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
 }
 
 /// Loads this node's identity, made on first use.
-pub(super) fn identity(file: &Path) -> Result<key::Identity, Failure> {
-    let node = load(file)?.node_id();
-    Ok(key::Identity { node_id: node.to_string(), spoken: node.spoken() })
-}
-
-fn load(file: &Path) -> Result<Identity, Failure> {
+pub(super) fn identity(file: &Path) -> Result<Identity, Failure> {
     Identity::load_or_create(file).map_err(|error| Failure::new(error.class(), error.to_string()))
 }
 
-fn env(identity: &Path) -> Result<Env, Failure> {
+fn env(key: &Path) -> Result<Env, Failure> {
     Ok(Env {
-        identity: Arc::new(load(identity)?),
+        identity: Arc::new(identity(key)?),
         sockets: Arc::new(UdpSockets),
         open_disk: Arc::new(|path| Ok(Arc::new(RealDisk::open(path)?) as Arc<dyn Disk>)),
         blocking: Blocking::Pool,
@@ -60,38 +40,6 @@ fn env(identity: &Path) -> Result<Env, Failure> {
     })
 }
 
-fn connect(connect: Connect) -> (pipeline::Family, RetryFor) {
-    let family = match connect.family {
-        Family::Any => pipeline::Family::Any,
-        Family::V4 => pipeline::Family::V4,
-        Family::V6 => pipeline::Family::V6,
-    };
-    (family, connect.retry_for.map_or(RetryFor::Forever, RetryFor::Span))
-}
-
-/// The library's form of the wish to stop.
-fn told(cancel: Cancel) -> pipeline::Cancel {
-    let (tell, told) = pipeline::Cancel::channel();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = cancel.cancelled() => { tell.send_replace(true); }
-            () = tell.closed() => {}
-        }
-    });
-    told
-}
-
-fn outcome(result: Result<Summary, pipeline::Error>) -> Result<Outcome, Failure> {
-    match result {
-        Ok(summary) => Ok(Outcome {
-            class: summary.class,
-            session: Some(summary.session),
-            bytes_sent: summary.bytes_sent,
-            bytes_literal: summary.bytes_literal,
-            bytes_matched: summary.bytes_matched,
-            files: summary.files,
-            stats: summary.stats.into_iter().map(|(what, count)| (what.to_string(), count.to_string())).collect(),
-        }),
-        Err(error) => Err(Failure { class: error.class(), message: error.to_string(), hint: error.hint() }),
-    }
+fn failure(error: pipeline::Error) -> Failure {
+    Failure { class: error.class(), message: error.to_string(), hint: error.hint() }
 }

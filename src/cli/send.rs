@@ -4,14 +4,18 @@
 //! the environment. Sources are local paths; whether they exist is found out by the command.
 
 use super::args::Global;
-use super::connect::{self, Connect};
+use super::connect;
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
 use super::output::escape;
-use super::place::{self, Place};
+use super::place;
 use super::run;
 use super::span;
+use crate::class::Class;
+use crate::location::Location;
+use crate::pipeline::SendOptions;
+use crate::ticket::{self, Ticket};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
@@ -53,15 +57,10 @@ pub(super) struct Words {
 }
 
 /// The command as meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// Local paths, at least one.
-    pub(super) sources: Vec<PathBuf>,
-    /// The ticket as typed or read.
-    pub(super) ticket: String,
-    /// Time to a usable connection.
-    pub(super) contimeout: Duration,
-    pub(super) connect: Connect,
+    /// At least one source.
+    pub(super) options: SendOptions,
     /// File with this node's key.
     pub(super) identity: PathBuf,
 }
@@ -83,89 +82,73 @@ impl Words {
         environment: Option<OsString>,
         identity: Result<PathBuf, Failure>,
     ) -> Result<Order, Failure> {
-        let last = self.typed.last().map(|word| place::place(word));
-        let typed = match (&last, &self.ticket_file) {
-            (Some(Place::Ticket(_)), Some(_)) => {
+        let typed = match self.typed.last().map(|word| Location::parse(word)) {
+            Some(Location::Ticket(_)) if self.ticket_file.is_some() => {
                 return Err(Failure::usage("a ticket and --ticket-file were both given"));
             }
-            (Some(Place::Ticket(ticket)), None) => Some(ticket.clone()),
+            Some(Location::Ticket(ticket)) => {
+                self.typed.pop();
+                Some(ticket)
+            }
             _ => None,
         };
-        if typed.is_some() {
-            self.typed.pop();
-        }
         for word in &self.typed {
-            let place = place::place(word);
-            if word.is_empty() {
-                return Err(Failure::usage("an empty path was given"));
-            }
-            if place != Place::Local {
-                return Err(place::refusal(word, &place));
+            if let Some(failure) = place::refusal(word, &Location::parse(word)) {
+                return Err(failure);
             }
         }
         if self.typed.is_empty() {
-            return Err(
-                Failure::usage("no path to send was given").hint("resilient send PATH... TICKET")
-            );
+            return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
-        let ticket = match (
-            typed,
-            &self.ticket_file,
-            environment.filter(|text| !text.is_empty()),
-        ) {
+        let ticket = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
             (Some(ticket), ..) => ticket,
             (None, Some(file), _) => ticket_in(file.as_os_str())?,
             (None, None, Some(text)) => only_ticket("RESILIENT_TICKET", text.as_bytes())?,
             (None, None, None) => {
-                return Err(Failure::usage("no destination was given").hint(
-                    "the last word is the ticket that `resilient recv` prints on the other host",
-                ));
+                return Err(Failure::usage("no destination was given")
+                    .hint("the last word is the ticket that `resilient recv` prints on the other host"));
             }
         };
-        Ok(Order {
+        let options = SendOptions {
             sources: self.typed.into_iter().map(PathBuf::from).collect(),
             ticket,
+            family: self.connect.family(),
             contimeout: self.contimeout,
-            connect: self.connect.resolve(),
-            identity: identity?,
-        })
+            retry_for: self.connect.retry_for,
+        };
+        Ok(Order { options, identity: identity? })
     }
 }
 
 /// The ticket in a file, or on stdin for `-`.
-fn ticket_in(file: &OsStr) -> Result<String, Failure> {
-    let name = if file == "-" {
-        "stdin".to_owned()
-    } else {
-        escape::name(file.as_bytes())
-    };
+fn ticket_in(file: &OsStr) -> Result<Ticket, Failure> {
+    let name = if file == "-" { "stdin".to_owned() } else { escape::name(file.as_bytes()) };
     let mut text = Vec::new();
     let read = if file == "-" {
-        std::io::stdin()
-            .lock()
-            .take(TICKET_FILE_LIMIT)
-            .read_to_end(&mut text)
+        std::io::stdin().lock().take(TICKET_FILE_LIMIT).read_to_end(&mut text)
     } else {
-        std::fs::File::open(file)
-            .and_then(|file| file.take(TICKET_FILE_LIMIT).read_to_end(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(TICKET_FILE_LIMIT).read_to_end(&mut text))
     };
     read.map_err(|error| Failure::usage(format!("{name}: {}", escape::cause(&error))))?;
     only_ticket(&name, &text)
 }
 
-/// The first line with anything on it, which must look like a ticket. Its text is a secret and is not repeated in the error.
-fn only_ticket(object: &str, text: &[u8]) -> Result<String, Failure> {
-    let mut lines = text
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty());
-    match lines
-        .next()
-        .map(|line| place::place(OsStr::from_bytes(line)))
-    {
-        Some(Place::Ticket(ticket)) => Ok(ticket),
-        Some(_) => Err(Failure::usage(format!("{object}: not a ticket"))),
-        None => Err(Failure::usage(format!("{object}: empty"))),
+/// The ticket on the first line with anything on it. The text may be a secret and is not repeated in the error.
+fn only_ticket(object: &str, text: &[u8]) -> Result<Ticket, Failure> {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let Some(line) = lines.find(|line| !line.is_empty()) else {
+        return Err(Failure::usage(format!("{object}: empty")));
+    };
+    match Location::parse(OsStr::from_bytes(line)) {
+        Location::Ticket(ticket) => Ok(ticket),
+        Location::ShortTicket(_) => Err(Failure::new(
+            Class::Unsupported,
+            format!("{object}: the short form of a ticket is not in this version"),
+        )),
+        Location::Refused { typed, hint } if typed.starts_with(ticket::SCHEME) => {
+            Err(Failure::usage(format!("{object}: {hint}")))
+        }
+        _ => Err(Failure::usage(format!("{object}: not a ticket"))),
     }
 }
 
@@ -173,65 +156,56 @@ fn only_ticket(object: &str, text: &[u8]) -> Result<String, Failure> {
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
-    use crate::class::Class;
+    use crate::pipeline::RetryFor;
     use clap::Parser as _;
 
-    const TICKET: &str = "rsl1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    /// A ticket at this address.
+    fn ticket(address: &str) -> String {
+        let key = crate::network::identity::Identity::generate().unwrap().node_id();
+        let secret = ticket::Secret::from_bytes([7; 16]);
+        Ticket::new(key, [address.parse().unwrap()], Some(secret)).to_string()
+    }
 
     fn resolve(words: &str, environment: Option<&str>) -> Result<Order, Failure> {
-        let words = format!("resilient send {words}").replace("TICKET", TICKET);
-        let cli = Cli::try_parse_from(words.split(' '))
-            .unwrap_or_else(|error| panic!("{words}: {error}"));
-        let Command::Send(words) = cli.command else {
-            panic!("not send")
-        };
+        let words = format!("resilient send {words}").replace("TICKET", &ticket("10.0.0.1:1"));
+        let cli = Cli::try_parse_from(words.split(' ')).unwrap_or_else(|error| panic!("{words}: {error}"));
+        let Command::Send(words) = cli.command else { panic!("not send") };
         words.resolve_with(environment.map(OsString::from), Ok("identity.key".into()))
+    }
+
+    /// The address in the ticket of an order: 10.0.0.1:1 if it was typed.
+    fn address(order: Result<Order, Failure>) -> String {
+        order.unwrap().options.ticket.addresses[0].to_string()
     }
 
     #[test]
     fn the_ticket_is_the_last_word_or_comes_from_elsewhere() {
         let order = resolve("-rp a b/ TICKET", None).unwrap();
-        assert_eq!(order.sources, [PathBuf::from("a"), "b/".into()]);
-        assert_eq!(
-            (order.ticket.as_str(), order.contimeout.as_secs()),
-            (TICKET, 30)
-        );
-        assert_eq!(order.connect.retry_for, Some(Duration::from_secs(600)));
-        assert_eq!(resolve("a b", Some(TICKET)).unwrap().sources.len(), 2);
-        assert_eq!(
-            resolve("a TICKET", Some("resilient://other"))
-                .unwrap()
-                .ticket,
-            TICKET
-        );
+        assert_eq!(order.options.sources, [PathBuf::from("a"), "b/".into()]);
+        assert_eq!(order.options.contimeout.as_secs(), 30);
+        assert_eq!(order.options.retry_for, RetryFor::Span(Duration::from_secs(600)));
+        let other = ticket("10.0.0.2:2");
+        assert_eq!(address(resolve("a b", Some(&other))), "10.0.0.2:2");
+        assert_eq!(address(resolve("a TICKET", Some(&other))), "10.0.0.1:1");
+        assert_eq!(resolve("a host:1", Some(&other)).unwrap_err().class.code(), 41);
     }
 
     #[test]
     fn a_ticket_file_gives_its_first_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t");
-        std::fs::write(&file, format!("\n  {TICKET}\r\nmore\n")).unwrap();
         let words = format!("a --ticket-file {}", file.display());
-        assert_eq!(
-            resolve(&words, Some("resilient://other")).unwrap().ticket,
-            TICKET
-        );
-        std::fs::write(&file, "secret words\n").unwrap();
-        let failure = resolve(&words, None).unwrap_err();
-        assert!(
-            failure.class == Class::Usage && !failure.message.contains("secret"),
-            "{failure:?}"
-        );
-        assert_eq!(
-            resolve("a --ticket-file /nonexistent/t", None)
-                .unwrap_err()
-                .class,
-            Class::Usage
-        );
-        assert_eq!(
-            resolve("a TICKET --ticket-file x", None).unwrap_err().class,
-            Class::Usage
-        );
+        std::fs::write(&file, format!("\n  {}\r\nmore\n", ticket("10.0.0.3:3"))).unwrap();
+        assert_eq!(address(resolve(&words, Some(&ticket("10.0.0.2:2")))), "10.0.0.3:3");
+        for text in ["secret words\n", "", "resilient://secret\n"] {
+            std::fs::write(&file, text).unwrap();
+            let failure = resolve(&words, None).unwrap_err();
+            assert_eq!(failure.class, Class::Usage);
+            assert!(!failure.message.contains("secret w"), "{failure:?}");
+        }
+        for words in ["a --ticket-file /nonexistent/t", "a TICKET --ticket-file x"] {
+            assert_eq!(resolve(words, None).unwrap_err().class, Class::Usage, "{words}");
+        }
     }
 
     #[test]
@@ -240,6 +214,7 @@ mod tests {
             ("a", 1),
             ("TICKET", 1),
             ("a b", 1),
+            ("a resilient://damaged", 1),
             ("a host:9000", 41),
             ("a user@host:dir", 4),
             ("a host:", 4),
@@ -252,7 +227,7 @@ mod tests {
         ] {
             let failure = resolve(words, None).unwrap_err();
             assert_eq!(failure.class.code(), status, "{words}: {failure:?}");
-            assert!(!failure.message.contains(TICKET), "{words}: {failure:?}");
+            assert!(!failure.message.contains("rz1"), "{words}: {failure:?}");
         }
     }
 }

@@ -22,37 +22,26 @@ pub(super) struct Interrupt {
 
 impl Interrupt {
     pub(super) fn new(cancel: Cancel) -> Interrupt {
-        Interrupt {
-            received: Arc::default(),
-            cancel,
-        }
+        Interrupt { received: Arc::default(), cancel }
     }
 
     /// Starts to listen. `status` is called for SIGUSR1.
     pub(super) fn watch(&self, status: impl Fn() + Send + 'static) -> io::Result<()> {
         let ignored = std::fs::read_to_string("/proc/self/status").map_or(0, |text| ignored(&text));
-        let wanted = ENDING
-            .iter()
-            .chain([&SIGUSR1])
-            .filter(|number| ignored & (1 << (**number - 1)) == 0);
+        let wanted = ENDING.iter().chain([&SIGUSR1]).filter(|number| ignored & (1 << (**number - 1)) == 0);
         let mut signals = Signals::new(wanted)?;
         let (received, cancel) = (Arc::clone(&self.received), self.cancel.clone());
-        std::thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || {
-                for signal in signals.forever() {
-                    if signal == SIGUSR1 {
-                        status();
-                    } else if received
-                        .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst)
-                        .is_ok()
-                    {
-                        cancel.cancel();
-                    } else {
-                        end_by(signal);
-                    }
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            for signal in signals.forever() {
+                if signal == SIGUSR1 {
+                    status();
+                } else if received.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                    cancel.cancel();
+                } else {
+                    end_by(signal);
                 }
-            })?;
+            }
+        })?;
         Ok(())
     }
 
@@ -75,8 +64,7 @@ pub(super) fn end_by(signal: i32) -> ! {
 /// The mask of ignored signals in the text of `/proc/self/status`; 0 where there is none (other systems).
 fn ignored(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|text| u64::from_str_radix(text.trim(), 16).ok())
-        .unwrap_or(0)
+    mask.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -20,28 +20,18 @@ pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let style = output_style(typed_color(arguments));
             let text = error.render();
-            let text = if style {
-                text.ansi().to_string()
-            } else {
-                text.to_string()
-            };
+            let text = if style { text.ansi().to_string() } else { text.to_string() };
             // Whoever closed stdout (`--help | head`) does not want the rest.
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = std::io::stderr()
-                .lock()
-                .write_all(error.render().to_string().as_bytes());
+            let _ = std::io::stderr().lock().write_all(error.render().to_string().as_bytes());
             ExitCode::from(Class::Usage.code())
         }
         _ => {
             let command = typed_command(arguments);
-            exit::refuse(
-                command,
-                &failure(&error.render().to_string(), command),
-                typed_color(arguments),
-            )
+            exit::refuse(command, &failure(&error.render().to_string(), command), typed_color(arguments))
         }
     }
 }
@@ -49,40 +39,19 @@ pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 /// What clap says, shortened to its one sentence and its one piece of advice.
 fn failure(rendered: &str, command: &str) -> Failure {
     let mut paragraphs = rendered.split("\n\n");
-    let sentence = paragraphs
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .trim_start_matches("error: ");
-    let sentence = sentence
-        .lines()
-        .map(str::trim)
-        .collect::<Vec<_>>()
-        .join(" ");
-    let tip = rendered
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("tip: "));
-    let help = || {
-        format!(
-            "try `resilient {command}{}--help`",
-            if command.is_empty() { "" } else { " " }
-        )
-    };
+    let sentence = paragraphs.next().unwrap_or_default().trim().trim_start_matches("error: ");
+    let sentence = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let tip = rendered.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let help = || format!("try `resilient {command}{}--help`", if command.is_empty() { "" } else { " " });
     Failure::new(Class::Usage, sentence).hint(tip.map_or_else(help, str::to_owned))
 }
 
 /// The refusal of a word that is no command of this version.
 pub(super) fn unknown_command(words: &[OsString]) -> Failure {
-    let name = words
-        .first()
-        .map(|word| word.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     if LATER.contains(&name.as_str()) {
-        return Failure::new(
-            Class::Unsupported,
-            format!("{name}: this version does not have that command"),
-        )
-        .hint("it has send, recv and key");
+        return Failure::new(Class::Unsupported, format!("{name}: this version does not have that command"))
+            .hint("it has send, recv and key");
     }
     Failure::new(Class::Usage, format!("{name}: no such command")).hint("try `resilient --help`")
 }
@@ -124,10 +93,7 @@ mod tests {
         let text = "error: unexpected argument '--progres' found\n\n  tip: a similar argument exists: '--progress'\n\nUsage: x\n";
         let told = failure(text, "send");
         assert_eq!(told.message, "unexpected argument '--progres' found");
-        assert_eq!(
-            told.hint.as_deref(),
-            Some("a similar argument exists: '--progress'")
-        );
+        assert_eq!(told.hint.as_deref(), Some("a similar argument exists: '--progress'"));
         let told = failure("error: these are missing:\n  <A>\n  <B>\n\nUsage: x", "");
         assert_eq!(told.message, "these are missing: <A> <B>");
         assert_eq!(told.hint.as_deref(), Some("try `resilient --help`"));
@@ -135,10 +101,7 @@ mod tests {
 
     #[test]
     fn later_commands_are_told_from_mistakes() {
-        assert_eq!(
-            unknown_command(&["sync".into(), "-a".into()]).class,
-            Class::Unsupported
-        );
+        assert_eq!(unknown_command(&["sync".into(), "-a".into()]).class, Class::Unsupported);
         assert_eq!(unknown_command(&["snd".into()]).class, Class::Usage);
     }
 
@@ -147,9 +110,6 @@ mod tests {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert_eq!(typed_command(&words("resilient -v recv --nope")), "recv");
         assert_eq!(typed_command(&words("resilient --nope")), "");
-        assert_eq!(
-            typed_color(&words("resilient --color never recv")),
-            When::Never
-        );
+        assert_eq!(typed_color(&words("resilient --color never recv")), When::Never);
     }
 }

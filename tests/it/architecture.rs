@@ -3,6 +3,8 @@
 //! The table itself is taken from the documentation, so that the two cannot differ. Only code is judged: comments are cut off, and so
 //! is everything from a file's `#[cfg(test)] mod tests` on, for tests may use what the code may not.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -22,10 +24,7 @@ impl Source {
 
     fn is_test(&self) -> bool {
         let stem = Path::new(&self.path).file_stem().unwrap().to_str().unwrap();
-        stem == "tests"
-            || stem.ends_with("_tests")
-            || stem.starts_with("tests_")
-            || self.path.contains("/tests/")
+        stem == "tests" || stem.ends_with("_tests") || stem.starts_with("tests_") || self.path.contains("/tests/")
     }
 
     /// The text without comments and without what is compiled for tests only.
@@ -55,12 +54,7 @@ fn sources(folder: &str) -> Vec<Source> {
         .map(|entry| entry.unwrap().into_path());
     let rust = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
     rust.map(|path: PathBuf| Source {
-        path: path
-            .strip_prefix(root)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned(),
+        path: path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(),
         text: std::fs::read_to_string(&path).unwrap(),
     })
     .collect()
@@ -68,23 +62,13 @@ fn sources(folder: &str) -> Vec<Source> {
 
 /// Module → layer, from the table in the documentation of the crate.
 fn layers() -> BTreeMap<String, u8> {
-    let lib = sources("src")
-        .into_iter()
-        .find(|source| source.path == "src/lib.rs")
-        .unwrap();
+    let lib = sources("src").into_iter().find(|source| source.path == "src/lib.rs").unwrap();
     let mut layers = BTreeMap::new();
-    for row in lib
-        .text
-        .lines()
-        .filter_map(|line| line.strip_prefix("//! | L"))
-    {
+    for row in lib.text.lines().filter_map(|line| line.strip_prefix("//! | L")) {
         let mut cells = row.split('|').map(str::trim);
         let layer: u8 = cells.next().unwrap().parse().unwrap();
         for name in cells.next().unwrap().split('`').skip(1).step_by(2) {
-            assert!(
-                layers.insert(name.to_owned(), layer).is_none(),
-                "{name} stands twice in the table"
-            );
+            assert!(layers.insert(name.to_owned(), layer).is_none(), "{name} stands twice in the table");
         }
     }
     layers
@@ -120,18 +104,13 @@ fn branches<'a>(text: &'a str, prefix: &str, found: &mut Vec<String>) -> &'a str
     let end = text.find(|letter| !is_word(letter)).unwrap_or(text.len());
     let path = format!("{prefix}{}", &text[..end]);
     match text[end..].strip_prefix("::") {
-        Some(rest)
-            if rest
-                .trim_start()
-                .starts_with(|letter| is_word(letter) || letter == '{') =>
-        {
+        Some(rest) if rest.trim_start().starts_with(|letter| is_word(letter) || letter == '{') => {
             branches(rest, &format!("{path}::"), found)
         }
         _ => {
             found.push(path);
             let rest = text[end..].trim_start();
-            rest.strip_prefix("as ")
-                .map_or(rest, |alias| alias.trim_start().trim_start_matches(is_word))
+            rest.strip_prefix("as ").map_or(rest, |alias| alias.trim_start().trim_start_matches(is_word))
         }
     }
 }
@@ -153,29 +132,17 @@ fn names(code: &str, name: &str) -> bool {
 fn trees_of_a_use_are_taken_apart() {
     let code = "use crate::{a::{b, c::D as E}, f,};\nlet x = crate::g::h(); my_crate::z; use std::fs::{self};";
     assert_eq!(paths(code, "crate::"), ["a::b", "a::c::D", "f", "g::h"]);
-    assert_eq!(
-        paths("use std::{io, fs::File};", "std::"),
-        ["io", "fs::File"]
-    );
+    assert_eq!(paths("use std::{io, fs::File};", "std::"), ["io", "fs::File"]);
     assert!(names("use tokio::time;", "tokio") && !names("tokio_stream", "tokio"));
 }
 
 #[test]
 fn every_module_has_a_layer() {
     let layers = layers();
-    let modules: BTreeSet<String> = sources("src")
-        .iter()
-        .map(|source| source.module().to_owned())
-        .collect();
-    let known: BTreeSet<String> = layers
-        .keys()
-        .map(String::clone)
-        .chain(["lib".to_owned(), "main".to_owned()])
-        .collect();
-    assert_eq!(
-        modules, known,
-        "the modules in src/ and those in the table of src/lib.rs differ"
-    );
+    let modules: BTreeSet<String> = sources("src").iter().map(|source| source.module().to_owned()).collect();
+    let known: BTreeSet<String> =
+        layers.keys().map(String::clone).chain(["lib".to_owned(), "main".to_owned()]).collect();
+    assert_eq!(modules, known, "the modules in src/ and those in the table of src/lib.rs differ");
 }
 
 #[test]
@@ -195,10 +162,7 @@ fn imports_point_down() {
             if layer > own {
                 wrong.push(format!("{} (L{own}) uses {path} (L{layer})", source.path));
             } else if layer == own && target != source.module() {
-                beside
-                    .entry(source.module().to_owned())
-                    .or_default()
-                    .insert(target.to_owned());
+                beside.entry(source.module().to_owned()).or_default().insert(target.to_owned());
             }
         }
     }
@@ -234,28 +198,17 @@ fn the_lower_layers_have_no_io_no_clock_and_no_chance() {
         "SystemTime",
     ];
     let mut wrong = Vec::new();
-    for source in sources("src")
-        .iter()
-        .filter(|source| layers.get(source.module()).is_some_and(|layer| *layer <= 2))
-    {
+    for source in sources("src").iter().filter(|source| layers.get(source.module()).is_some_and(|layer| *layer <= 2)) {
         let code = source.code();
-        let mut found: Vec<String> = words
-            .iter()
-            .filter(|word| names(&code, word))
-            .map(ToString::to_string)
-            .collect();
-        let std = paths(&code, "std::").into_iter().filter(|path| {
-            ["fs", "process", "env", "thread"].contains(&path.split("::").next().unwrap())
-        });
+        let mut found: Vec<String> = words.iter().filter(|word| names(&code, word)).map(ToString::to_string).collect();
+        let std = paths(&code, "std::")
+            .into_iter()
+            .filter(|path| ["fs", "process", "env", "thread"].contains(&path.split("::").next().unwrap()));
         found.extend(std.map(|path| format!("std::{path}")));
         if code.contains("Instant::now") {
             found.push("Instant::now".into());
         }
-        wrong.extend(
-            found
-                .into_iter()
-                .map(|what| format!("{}: {what}", source.path)),
-        );
+        wrong.extend(found.into_iter().map(|what| format!("{}: {what}", source.path)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -266,25 +219,14 @@ fn files_say_what_they_are_and_stay_small() {
     let mut lines: Vec<usize> = Vec::new();
     for source in &files {
         // `main.rs` opens with its own sentence like any other.
-        assert!(
-            source.text.starts_with("//! "),
-            "{} does not open with `//!`",
-            source.path
-        );
+        assert!(source.text.starts_with("//! "), "{} does not open with `//!`", source.path);
         let count = source.text.lines().count();
         assert!(count <= 450, "{} has {count} lines", source.path);
         lines.push(count);
     }
     lines.sort_unstable();
-    assert!(
-        lines[lines.len() / 2] <= 200,
-        "the median file has {} lines",
-        lines[lines.len() / 2]
-    );
-    let main = files
-        .iter()
-        .find(|source| source.path == "src/main.rs")
-        .unwrap();
+    assert!(lines[lines.len() / 2] <= 200, "the median file has {} lines", lines[lines.len() / 2]);
+    let main = files.iter().find(|source| source.path == "src/main.rs").unwrap();
     assert!(main.text.lines().count() <= 20);
 }
 
@@ -292,21 +234,15 @@ fn files_say_what_they_are_and_stay_small() {
 fn a_crate_that_may_be_exchanged_is_behind_one_module() {
     for name in ["reed_solomon_erasure", "bincode", "lz4_flex"] {
         let sources = sources("src");
-        let users: Vec<&str> = sources
-            .iter()
-            .filter(|source| names(&source.code(), name))
-            .map(|source| source.path.as_str())
-            .collect();
+        let users: Vec<&str> =
+            sources.iter().filter(|source| names(&source.code(), name)).map(|source| source.path.as_str()).collect();
         assert_eq!(users.len(), 1, "{name} is named by {users:?}");
     }
 }
 
 #[test]
 fn only_the_command_line_prints_or_ends_the_process() {
-    for source in sources("src")
-        .iter()
-        .filter(|source| !["cli", "main"].contains(&source.module()))
-    {
+    for source in sources("src").iter().filter(|source| !["cli", "main"].contains(&source.module())) {
         let code = source.code();
         for word in ["stdout", "stderr", "clap", "process::exit"] {
             assert!(!names(&code, word), "{} names {word}", source.path);

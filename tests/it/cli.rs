@@ -2,23 +2,25 @@
 //!
 //! Runs the binary in an empty environment, as cron would, with a folder of its own. Transfers are in other files.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
 use assert_cmd::Command;
 use predicates::prelude::*;
+use resilient::network::identity::Identity;
+use resilient::ticket::{Secret, Ticket};
 
-const TICKET: &str = "rsl1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+/// A ticket that nobody answers to.
+fn ticket() -> String {
+    let key = Identity::generate().unwrap().node_id();
+    let secret = Secret::from_bytes([7; 16]);
+    Ticket::new(key, ["127.0.0.1:9".parse().unwrap()], Some(secret)).to_string()
+}
 
 fn resilient(words: &str) -> (Command, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::cargo_bin("resilient").unwrap();
-    command
-        .env_clear()
-        .env("RESILIENT_HOME", home.path())
-        .current_dir(home.path());
-    command.args(
-        words
-            .split_whitespace()
-            .map(|word| word.replace("TICKET", TICKET)),
-    );
+    command.env_clear().env("RESILIENT_HOME", home.path()).current_dir(home.path());
+    command.args(words.split_whitespace().map(|word| word.replace("TICKET", &ticket())));
     (command, home)
 }
 
@@ -30,19 +32,9 @@ fn refused(words: &str, status: i32, said: &str) {
     assert_eq!(output.status.code(), Some(status), "{words}: {error}");
     assert!(output.stdout.is_empty(), "{words}");
     let lines: Vec<&str> = error.lines().collect();
-    assert!(
-        lines[0].starts_with("resilient: ") && lines[0].contains(said),
-        "{words}: {error}"
-    );
-    assert!(
-        lines.len() == 1 || (lines.len() == 2 && lines[1].starts_with("hint: ")),
-        "{words}: {error}"
-    );
-    assert_eq!(
-        std::fs::read_dir(home.path()).unwrap().count(),
-        0,
-        "{words} touched something"
-    );
+    assert!(lines[0].starts_with("resilient: ") && lines[0].contains(said), "{words}: {error}");
+    assert!(lines.len() == 1 || (lines.len() == 2 && lines[1].starts_with("hint: ")), "{words}: {error}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "{words} touched something");
 }
 
 #[test]
@@ -53,11 +45,7 @@ fn usage_is_1_and_says_what_is_wrong() {
     refused("send one two", 1, "no destination");
     refused("send --nope file TICKET", 1, "--nope");
     refused("send --contimeout soon file TICKET", 1, "--contimeout");
-    refused(
-        "send file --ticket-file missing",
-        1,
-        "resilient: send: missing: no such file or directory",
-    );
+    refused("send file --ticket-file missing", 1, "resilient: send: missing: no such file or directory");
     refused("send file --ticket-file missing TICKET", 1, "both");
     refused("recv one two", 1, "resilient: recv: more than one");
     refused("recv --listen nowhere", 1, "--listen");
@@ -72,14 +60,7 @@ fn usage_is_1_and_says_what_is_wrong() {
 
 #[test]
 fn what_a_later_version_has_is_4() {
-    for command in [
-        "sync -avz --delete a b",
-        "relay --spool d",
-        "sig f",
-        "delta s f",
-        "patch b d o",
-        "resume --all",
-    ] {
+    for command in ["sync -avz --delete a b", "relay --spool d", "sig f", "delta s f", "patch b d o", "resume --all"] {
         refused(command, 4, command.split(' ').next().unwrap());
     }
     refused("key trust rz1x name", 4, "trust");
@@ -87,73 +68,52 @@ fn what_a_later_version_has_is_4() {
     refused("send file @node", 4, "@node");
     refused("send - TICKET", 4, "stdin");
     refused("recv TICKET", 4, "not in this version");
+    refused("recv host:9000 dir", 4, "not in this version");
     refused("recv host:dir", 4, "host:dir");
 }
 
 #[test]
 fn other_programs_spellings_are_told_ours() {
-    for (words, hint) in [
-        ("send file host::module", "hint: write host:module\n"),
-        (
-            "send file rsync://host/module/x",
-            "hint: write host:module/x\n",
-        ),
-        (
-            "send file scp://user@host:22/x",
-            "hint: write user@host:x\n",
-        ),
+    for (words, spelling) in [
+        ("send file host::module", "host:/PATH"),
+        ("send file rsync://host/module/x", "host:/module/x"),
+        ("send file scp://user@host:22/x", "user@host:/x"),
     ] {
         let (mut command, _home) = resilient(words);
-        command
-            .assert()
-            .code(1)
-            .stderr(predicate::str::ends_with(hint));
+        let hint = predicate::str::contains("\nhint: ").and(predicate::str::contains(spelling));
+        command.assert().code(1).stdout("").stderr(hint);
+    }
+}
+
+#[test]
+fn a_damaged_ticket_is_a_usage_error_that_does_not_repeat_it() {
+    let damaged = ticket().replace("?t=", "?t=a");
+    for words in [format!("send file {damaged}"), "send file".to_owned()] {
+        let (mut command, _home) = resilient(&words);
+        let quiet = predicate::str::contains("rz1").not().and(predicate::str::contains("secret"));
+        command.env("RESILIENT_TICKET", &damaged).assert().code(1).stdout("").stderr(quiet);
     }
 }
 
 #[test]
 fn an_address_without_a_pinned_key_is_41() {
-    refused(
-        "send file host:9000",
-        41,
-        "resilient: send: host:9000: nothing pins the key",
-    );
+    refused("send file host:9000", 41, "resilient: send: host:9000: nothing pins the key");
     refused("send file [::1]:9000", 41, "[::1]:9000");
 }
 
 #[test]
 fn help_and_version_are_results() {
-    for words in [
-        "--help",
-        "-h",
-        "send --help",
-        "send -h",
-        "recv -h",
-        "key -h",
-        "key show --help",
-    ] {
+    for words in ["--help", "-h", "send --help", "send -h", "recv -h", "key -h", "key show --help"] {
         let (mut command, _home) = resilient(words);
-        command
-            .assert()
-            .code(0)
-            .stderr("")
-            .stdout(predicate::str::contains("Usage: resilient"));
+        command.assert().code(0).stderr("").stdout(predicate::str::contains("Usage: resilient"));
     }
     for words in ["-V", "--version"] {
         let (mut command, _home) = resilient(words);
-        command.assert().code(0).stderr("").stdout(concat!(
-            "resilient ",
-            env!("CARGO_PKG_VERSION"),
-            "\n"
-        ));
+        command.assert().code(0).stderr("").stdout(concat!("resilient ", env!("CARGO_PKG_VERSION"), "\n"));
     }
     for words in ["", "key"] {
         let (mut command, _home) = resilient(words);
-        command
-            .assert()
-            .code(1)
-            .stdout("")
-            .stderr(predicate::str::contains("Usage: resilient"));
+        command.assert().code(1).stdout("").stderr(predicate::str::contains("Usage: resilient"));
     }
 }
 
@@ -168,30 +128,16 @@ fn a_short_help_fits_a_screen() {
 
 #[test]
 fn an_error_after_parsing_ends_the_json_too() {
-    for (words, exit) in [
-        ("send --json file", 1),
-        ("--json send file host:9000", 41),
-        ("recv --json host:dir", 4),
-    ] {
+    for (words, exit) in [("send --json file", 1), ("--json send file host:9000", 41), ("recv --json host:dir", 4)] {
         let (mut command, _home) = resilient(words);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(exit));
-        let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        let names: Vec<_> = lines
-            .iter()
-            .map(|line| line["event"].as_str().unwrap())
-            .collect();
+        let lines: Vec<serde_json::Value> =
+            String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let names: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
         assert_eq!(names, ["start", "end"], "{words}");
         assert_eq!(lines[1]["exit"], exit);
-        assert!(
-            lines
-                .iter()
-                .all(|line| line["v"] == 1 && line["t"].as_str().unwrap().ends_with('Z'))
-        );
+        assert!(lines.iter().all(|line| line["v"] == 1 && line["t"].as_str().unwrap().ends_with('Z')));
     }
 }
 
@@ -200,44 +146,24 @@ fn json_may_go_to_a_file_but_not_anywhere() {
     let (mut command, home) = resilient("send --json=events file");
     command.assert().code(1).stdout("");
     let events = std::fs::read_to_string(home.path().join("events")).unwrap();
-    assert!(
-        events.lines().last().unwrap().contains(r#""event":"end""#),
-        "{events}"
-    );
-    refused(
-        "send --json=no/such/folder file TICKET",
-        1,
-        "no/such/folder: no such file or directory",
-    );
+    assert!(events.lines().last().unwrap().contains(r#""event":"end""#), "{events}");
+    refused("send --json=no/such/folder file TICKET", 1, "no/such/folder: no such file or directory");
 }
 
 #[test]
 fn no_escape_sequence_gets_through() {
     let (mut command, _home) = resilient("send");
-    command
-        .arg("a\x1b[2J:\u{202e}b")
-        .assert()
-        .code(4)
-        .stderr(predicate::str::contains("\x1b").not());
+    command.arg("a\x1b[2J:\u{202e}b").assert().code(1).stderr(predicate::str::contains("\x1b").not());
     let (mut command, _home) = resilient("send");
-    command
-        .arg("--\x1b[2J")
-        .assert()
-        .code(1)
-        .stderr(predicate::str::contains("\x1b").not());
+    command.arg("--\x1b[2J").assert().code(1).stderr(predicate::str::contains("\x1b").not());
 }
 
 #[test]
 fn colour_is_only_where_it_is_asked_for() {
     let (mut command, _home) = resilient("send --color=always");
-    command.assert().code(1).stderr(predicate::str::starts_with(
-        "\x1b[1;31mresilient: send:\x1b[0m",
-    ));
+    command.assert().code(1).stderr(predicate::str::starts_with("\x1b[1;31mresilient: send:\x1b[0m"));
     let (mut command, _home) = resilient("send --color=always --color=never");
-    command
-        .assert()
-        .code(1)
-        .stderr(predicate::str::contains("\x1b").not());
+    command.assert().code(1).stderr(predicate::str::contains("\x1b").not());
 }
 
 #[test]
@@ -254,4 +180,27 @@ fn a_bad_environment_is_a_usage_error() {
         .assert()
         .code(1)
         .stderr("resilient: send: RESILIENT_TICKET: not a ticket\n");
+}
+
+#[test]
+fn a_node_keeps_its_identity() {
+    let (mut command, home) = resilient("key show");
+    let first = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let lines: Vec<&str> = first.lines().collect();
+    let file = home.path().join("identity.key");
+    assert!(lines[0].starts_with("rz1") && lines[2] == file.to_str().unwrap(), "{first}");
+    assert_eq!(lines[1].split_whitespace().count(), 6, "{first}");
+    let again = command.output().unwrap();
+    assert_eq!((again.status.code(), String::from_utf8(again.stdout).unwrap()), (Some(0), first.clone()));
+
+    let line = command.arg("--json").output().unwrap().stdout;
+    let shown: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!((shown["v"].as_u64(), shown["event"].as_str()), (Some(1), Some("key")));
+    assert_eq!((shown["node_id"].as_str(), shown["spoken"].as_str()), (Some(lines[0]), Some(lines[1])));
+    assert_eq!(shown["file"]["text"].as_str(), Some(lines[2]));
+
+    let (mut command, other) = resilient("key show --identity sub/other.key");
+    let made = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(made.starts_with("rz1") && made.lines().next() != Some(lines[0]), "{made}");
+    assert!(other.path().join("sub/other.key").exists() && !other.path().join("identity.key").exists());
 }

@@ -24,9 +24,7 @@ pub(in crate::cli) fn cause(error: &io::Error) -> String {
     let mut letters = said.chars();
     // "Permission denied" stands in the middle of our line; "TLS …" stays.
     match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(letters).collect()
-        }
+        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
         _ => said.to_owned(),
     }
 }
@@ -79,20 +77,14 @@ mod tests {
         assert_eq!(name(b"\x1b[31mred\x7f"), "\\#033[31mred\\#177");
         assert_eq!(name(b"caf\xe9"), "caf\\#351");
         assert_eq!(name("é ü 漢 😀 a\\b".as_bytes()), "é ü 漢 😀 a\\b");
-        assert_eq!(
-            name("\u{85}\u{202e}".as_bytes()),
-            "\\#302\\#205\\#342\\#200\\#256"
-        );
+        assert_eq!(name("\u{85}\u{202e}".as_bytes()), "\\#302\\#205\\#342\\#200\\#256");
         assert_eq!(name(b"\\#012"), "\\#134#012");
         assert_eq!(text("a\\#012: no\n"), "a\\#012: no\\#012");
     }
 
     #[test]
     fn causes_are_short_and_fit_into_a_line() {
-        assert_eq!(
-            cause(&io::Error::from_raw_os_error(13)),
-            "permission denied"
-        );
+        assert_eq!(cause(&io::Error::from_raw_os_error(13)), "permission denied");
         assert_eq!(cause(&io::Error::other("TLS alert")), "TLS alert");
     }
 

@@ -45,15 +45,8 @@ struct State {
 impl JsonLines {
     /// Lines to `path`, which is emptied; `-` is stdout.
     pub(super) fn open(path: &Path) -> io::Result<JsonLines> {
-        let file = if path.as_os_str() == "-" {
-            None
-        } else {
-            Some(Mutex::new(File::create(path)?))
-        };
-        Ok(JsonLines {
-            file,
-            state: Mutex::default(),
-        })
+        let file = if path.as_os_str() == "-" { None } else { Some(Mutex::new(File::create(path)?)) };
+        Ok(JsonLines { file, state: Mutex::default() })
     }
 
     /// Whether stdout carries the lines.
@@ -79,10 +72,7 @@ impl JsonLines {
             return Ok(());
         }
         if let Event::Progress(_) = event {
-            if state
-                .progress
-                .is_some_and(|last| now.saturating_duration_since(last) < PROGRESS_EVERY)
-            {
+            if state.progress.is_some_and(|last| now.saturating_duration_since(last) < PROGRESS_EVERY) {
                 return Ok(());
             }
             state.progress = Some(now);
@@ -114,16 +104,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events");
         let json = JsonLines::open(&path).unwrap();
-        write(
-            &json,
-            &Terminal::of(Box::new(io::sink()), Box::new(io::sink())),
-            crate::network::seam::now(),
-        );
-        std::fs::read_to_string(path)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        write(&json, &Terminal::of(Box::new(io::sink()), Box::new(io::sink())), crate::network::seam::now());
+        std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
     }
 
     fn end() -> Event {
@@ -141,28 +123,17 @@ mod tests {
 
     #[test]
     fn a_line_opens_with_version_time_and_event() {
-        let file = Event::File {
-            path: EventPath(b"a\xff".to_vec()),
-            action: Action::Transferred,
-            bytes: 3,
-        };
+        let file = Event::File { path: EventPath(b"a\xff".to_vec()), action: Action::Transferred, bytes: 3 };
         let failure = Failure::new(Class::NoContact, "nobody there").hint("start recv");
         let lines = lines(|json, terminal, now| {
             json.write(terminal, (now, "T"), &file, None).unwrap();
-            json.write(terminal, (now, "T"), &end(), Some(&failure))
-                .unwrap();
+            json.write(terminal, (now, "T"), &end(), Some(&failure)).unwrap();
         });
         let expected = r#"{"v":1,"t":"T","event":"file","path":{"bytes":"Yf8="},"action":"transferred","bytes":3}"#;
         assert_eq!(lines[0], expected);
         let value: serde_json::Value = serde_json::from_str(&lines[1]).unwrap();
-        assert_eq!(
-            (value["event"].as_str(), value["class"].as_str()),
-            (Some("end"), Some("no_contact"))
-        );
-        assert_eq!(
-            (value["message"].as_str(), value["hint"].as_str()),
-            (Some("nobody there"), Some("start recv"))
-        );
+        assert_eq!((value["event"].as_str(), value["class"].as_str()), (Some("end"), Some("no_contact")));
+        assert_eq!((value["message"].as_str(), value["hint"].as_str()), (Some("nobody there"), Some("start recv")));
     }
 
     #[test]
@@ -170,24 +141,10 @@ mod tests {
         let progress = Event::Progress(Progress::default());
         let lines = lines(|json, terminal, now| {
             for tenth in 0..25 {
-                json.write(
-                    terminal,
-                    (now + Duration::from_millis(100) * tenth, "T"),
-                    &progress,
-                    None,
-                )
-                .unwrap();
+                json.write(terminal, (now + Duration::from_millis(100) * tenth, "T"), &progress, None).unwrap();
             }
             json.write(terminal, (now, "T"), &end(), None).unwrap();
-            json.write(
-                terminal,
-                (now, "T"),
-                &Event::Warning {
-                    message: "late".into(),
-                },
-                None,
-            )
-            .unwrap();
+            json.write(terminal, (now, "T"), &Event::Warning { message: "late".into() }, None).unwrap();
         });
         assert_eq!(lines.len(), 4, "{lines:?}");
         assert!(lines[3].contains(r#""event":"end""#));

@@ -5,7 +5,6 @@
 //! what the whole process knows, and not by the library.
 
 pub(super) mod escape;
-mod figures;
 mod json;
 mod progress;
 mod terminal;
@@ -16,9 +15,10 @@ mod tests;
 
 use super::args::{Global, When};
 use super::cancel::Cancel;
-use super::exit::{self, Failure, Outcome};
+use super::exit::{self, Failure};
 use crate::class::Class;
 use crate::event::{Event, Observer};
+use crate::pipeline::Summary;
 use json::JsonLines;
 use progress::{Due, Meter, Mode};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -35,9 +35,7 @@ pub(super) struct Clock(Box<dyn Fn() -> (Instant, jiff::Timestamp) + Send + Sync
 
 impl Clock {
     pub(super) fn system() -> Clock {
-        Clock(Box::new(|| {
-            (crate::network::seam::now(), jiff::Timestamp::now())
-        }))
+        Clock(Box::new(|| (crate::network::seam::now(), jiff::Timestamp::now())))
     }
 
     /// The date and time, RFC 3339, to the millisecond.
@@ -67,39 +65,20 @@ pub(super) struct Output {
 
 impl Output {
     /// The output of this process. `cancel` is used when the result cannot be shown to anyone.
-    pub(super) fn open(
-        command: &'static str,
-        global: &Global,
-        cancel: Cancel,
-    ) -> Result<Output, Failure> {
+    pub(super) fn open(command: &'static str, global: &Global, cancel: Cancel) -> Result<Output, Failure> {
         let tty = io::stderr().is_terminal();
-        let interval =
-            match std::env::var_os("RESILIENT_PROGRESS_INTERVAL").filter(|text| !text.is_empty()) {
-                None => INTERVAL,
-                Some(text) => text
-                    .to_str()
-                    .and_then(|text| super::span::span(text).ok())
-                    .ok_or_else(|| {
-                        Failure::usage(format!(
-                            "RESILIENT_PROGRESS_INTERVAL: {}: not a number of seconds",
-                            text.to_string_lossy()
-                        ))
-                    })?,
-            };
-        let mode = mode(global, tty && !dumb_terminal(), interval);
-        let style = Style {
-            command,
-            color: colored(global.color, tty),
+        let interval = match std::env::var_os("RESILIENT_PROGRESS_INTERVAL").filter(|text| !text.is_empty()) {
+            None => INTERVAL,
+            Some(text) => text.to_str().and_then(|text| super::span::span(text).ok()).ok_or_else(|| {
+                Failure::usage(format!(
+                    "RESILIENT_PROGRESS_INTERVAL: {}: not a number of seconds",
+                    text.to_string_lossy()
+                ))
+            })?,
         };
-        Output::new(
-            style,
-            global,
-            tty,
-            mode,
-            Terminal::standard(),
-            Clock::system(),
-            cancel,
-        )
+        let mode = mode(global, tty && !dumb_terminal(), interval);
+        let style = Style { command, color: colored(global.color, tty) };
+        Output::new(style, global, tty, mode, Terminal::standard(), Clock::system(), cancel)
     }
 
     fn new(
@@ -112,9 +91,8 @@ impl Output {
         cancel: Cancel,
     ) -> Result<Output, Failure> {
         let json = global.json.as_deref().map(|path| {
-            JsonLines::open(path).map_err(|error| {
-                Failure::usage(format!("{}: {}", path.display(), escape::cause(&error)))
-            })
+            JsonLines::open(path)
+                .map_err(|error| Failure::usage(format!("{}: {}", path.display(), escape::cause(&error))))
         });
         let began = clock.now();
         Ok(Output {
@@ -138,11 +116,7 @@ impl Output {
 
     /// Tells that the run begins.
     pub(super) fn start(&self) {
-        let start = Event::Start {
-            session: None,
-            command: self.style.command,
-            version: env!("CARGO_PKG_VERSION"),
-        };
+        let start = Event::Start { session: None, command: self.style.command, version: env!("CARGO_PKG_VERSION") };
         self.to_json(&start, None);
     }
 
@@ -158,20 +132,15 @@ impl Output {
     }
 
     /// The last words. `signal` is what asked for the end, if anything did.
-    pub(super) fn end(&self, result: &Result<Outcome, Failure>, signal: Option<i32>) {
+    pub(super) fn end(&self, result: &Result<Summary, Failure>, signal: Option<i32>) {
         self.terminal.clear();
-        let elapsed_ms = self
-            .clock
-            .now()
-            .saturating_duration_since(self.began)
-            .as_millis() as u64;
+        let elapsed_ms = self.clock.now().saturating_duration_since(self.began).as_millis() as u64;
         match (result, signal) {
             (_, Some(_)) => self.terminal.err(&self.style.error("interrupted")),
             (Err(failure), None) => self.terminal.err(&self.style.failure(failure)),
             (Ok(outcome), None) => {
                 if outcome.class != Class::Done {
-                    self.terminal
-                        .err(&self.style.error(&self.incomplete(outcome.class)));
+                    self.terminal.err(&self.style.error(&self.incomplete(outcome.class)));
                 }
                 if self.level.summary {
                     self.terminal.err(&self.style.summary(outcome, elapsed_ms));
@@ -186,7 +155,7 @@ impl Output {
     }
 
     fn incomplete(&self, class: Class) -> String {
-        let failed = figures::files(*lock(&self.failed_files));
+        let failed = text::count(*lock(&self.failed_files));
         match class {
             Class::Vanished => {
                 format!("{failed} vanished or changed while being read; the others are complete")
@@ -197,37 +166,22 @@ impl Output {
 
     fn to_json(&self, event: &Event, failure: Option<&Failure>) {
         let Some(json) = &self.json else { return };
-        if let Err(error) = json.write(
-            &self.terminal,
-            (self.clock.now(), &self.clock.stamp()),
-            event,
-            failure,
-        ) {
+        if let Err(error) = json.write(&self.terminal, (self.clock.now(), &self.clock.stamp()), event, failure) {
             // The transfer is worth more than its description: go on without.
-            self.terminal.err(
-                &self
-                    .style
-                    .warning(&format!("events end here: {}", escape::cause(&error))),
-            );
+            self.terminal.err(&self.style.warning(&format!("events end here: {}", escape::cause(&error))));
         }
     }
 
     /// The ticket is why `recv` was started: if nobody can read it, nobody will come.
     fn show_ticket(&self, uri: &str) {
         let shown = match &self.json {
-            Some(json) if json.on_stdout() && json.is_closed() => {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
+            Some(json) if json.on_stdout() && json.is_closed() => Err(io::ErrorKind::BrokenPipe.into()),
             Some(json) if json.on_stdout() => Ok(()),
             _ => self.terminal.out(uri),
         };
         if let Err(error) = shown {
             let failure = Failure::new(Class::FileIo, format!("stdout: {}", escape::cause(&error)));
-            if self
-                .broken
-                .set(failure.hint("the ticket could not be printed"))
-                .is_ok()
-            {
+            if self.broken.set(failure.hint("the ticket could not be printed")).is_ok() {
                 self.cancel.cancel();
             }
         }
@@ -283,10 +237,7 @@ pub(super) fn colored(color: When, tty: bool) -> bool {
     match color {
         When::Always => true,
         When::Never => false,
-        When::Auto => {
-            tty && !dumb_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty())
-        }
+        When::Auto => tty && !dumb_terminal() && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty()),
     }
 }
 
@@ -296,17 +247,9 @@ fn dumb_terminal() -> bool {
 
 /// Writes an error to stderr, before or without an [`Output`].
 pub(super) fn complain(command: &str, failure: &Failure, color: When) {
-    let command = ["send", "recv", "key"]
-        .into_iter()
-        .find(|name| *name == command)
-        .unwrap_or("");
-    let style = Style {
-        command,
-        color: colored(color, io::stderr().is_terminal()),
-    };
-    let _ = io::stderr()
-        .lock()
-        .write_all(format!("{}\n", style.failure(failure)).as_bytes());
+    let command = ["send", "recv", "key"].into_iter().find(|name| *name == command).unwrap_or("");
+    let style = Style { command, color: colored(color, io::stderr().is_terminal()) };
+    let _ = io::stderr().lock().write_all(format!("{}\n", style.failure(failure)).as_bytes());
 }
 
 /// Writes a whole result to stdout.

@@ -2,8 +2,8 @@
 //!
 //! Holds the last snapshot and decides; drawing is the terminal's.
 
-use super::figures;
 use crate::event::Progress;
+use crate::unit::{Rate, Size, Span};
 use std::time::{Duration, Instant};
 
 /// How progress is shown.
@@ -37,11 +37,7 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(mode: Mode, now: Instant) -> Meter {
-        Meter {
-            mode,
-            last: None,
-            told: now,
-        }
+        Meter { mode, last: None, told: now }
     }
 
     /// Takes a new snapshot.
@@ -59,9 +55,7 @@ impl Meter {
 
     /// One line on where the transfer is.
     pub(super) fn status(&self) -> String {
-        self.last
-            .as_ref()
-            .map_or_else(|| "nothing transferred yet".to_owned(), describe)
+        self.last.as_ref().map_or_else(|| "nothing transferred yet".to_owned(), describe)
     }
 }
 
@@ -77,17 +71,22 @@ fn bar(progress: &Progress) -> String {
 
 /// The most important first: a narrow terminal cuts the end off.
 fn describe(progress: &Progress) -> String {
-    let eta = progress
-        .eta_ms
-        .map_or_else(|| "-:--".to_owned(), figures::clock);
+    let eta = progress.eta_ms.map(|eta| Span(Duration::from_millis(eta)).to_string());
     format!(
-        "{:>4} of {}  {}/s  loss {}  parity {}  ETA {eta}",
-        figures::percent(share(progress)),
-        figures::size(progress.bytes_total),
-        figures::size(progress.rate),
-        figures::percent(progress.loss),
-        figures::percent(progress.parity),
+        "{:>4} of {}  {}  loss {}  parity {}  ETA {}",
+        percent(share(progress)),
+        Size(progress.bytes_total),
+        Rate(progress.rate),
+        percent(progress.loss),
+        percent(progress.parity),
+        eta.as_deref().unwrap_or("-"),
     )
+}
+
+/// A share of one, in percent; never 100 before it is all.
+fn percent(share: f64) -> String {
+    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    format!("{}%", (share * 100.0).floor())
 }
 
 fn share(progress: &Progress) -> f64 {
@@ -116,10 +115,8 @@ mod tests {
     #[test]
     fn a_line_says_how_far_how_fast_and_how_bad() {
         let line = describe(&snapshot(1_000_000));
-        assert_eq!(
-            line,
-            " 25% of 4.0 MB  1.2 MB/s  loss 21%  parity 8%  ETA 0:45"
-        );
+        assert_eq!(line, " 25% of 3.81 MiB  1.19 MiB/s  loss 21%  parity 8%  ETA 44s");
+        assert_eq!((percent(0.999_9), percent(f64::NAN), percent(7.0)), ("99%".into(), "0%".into(), "100%".into()));
         assert!(describe(&Progress::default()).starts_with("100% of 0 B"));
     }
 
@@ -135,9 +132,8 @@ mod tests {
         let start = crate::network::seam::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut meter = Meter::new(Mode::Lines(Duration::from_secs(10)), start);
-        let due: Vec<u64> = (0..35)
-            .filter(|second| meter.take(&snapshot(*second), at(*second)) != Due::Nothing)
-            .collect();
+        let due: Vec<u64> =
+            (0..35).filter(|second| meter.take(&snapshot(*second), at(*second)) != Due::Nothing).collect();
         assert_eq!(due, [10, 20, 30]);
     }
 

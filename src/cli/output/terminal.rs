@@ -27,11 +27,7 @@ impl Terminal {
 
     /// Any two streams.
     pub(super) fn of(out: Sink, err: Sink) -> Terminal {
-        Terminal {
-            out: Mutex::new(out),
-            err: Mutex::new(err),
-            bar: Mutex::new(None),
-        }
+        Terminal { out: Mutex::new(out), err: Mutex::new(err), bar: Mutex::new(None) }
     }
 
     /// Writes a line of the result.
@@ -48,10 +44,8 @@ impl Terminal {
     pub(super) fn draw(&self, line: String) {
         let mut bar = lock(&self.bar);
         let bar = bar.get_or_insert_with(|| {
-            let style =
-                ProgressStyle::with_template("{wide_msg}").expect("the template is a constant");
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(HZ))
-                .with_style(style)
+            let style = ProgressStyle::with_template("{wide_msg}").expect("the template is a constant");
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(HZ)).with_style(style)
         });
         // One call, one redraw: the bar itself is part of the line.
         bar.set_message(line);
@@ -80,7 +74,5 @@ fn write_line(sink: &Mutex<Sink>, line: &str) -> io::Result<()> {
 
 /// A panic elsewhere must not keep the last words from being said.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -3,9 +3,11 @@
 //! `-q` errors only · default warnings and, on a terminal, one summary line · `-v` connection, plan, files, summary · `-vv` decisions.
 
 use super::escape;
-use super::figures;
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::exit::Failure;
 use crate::event::{Action, Event};
+use crate::pipeline::Summary;
+use crate::unit::{Rate, Size, Span};
+use std::time::Duration;
 
 /// How much is told.
 #[derive(Clone, Copy, Debug)]
@@ -31,53 +33,32 @@ impl Style {
     pub(super) fn failure(self, failure: &Failure) -> String {
         let mut lines = self.error(&failure.message);
         if let Some(hint) = &failure.hint {
-            lines = format!(
-                "{lines}\n{} {}",
-                self.paint("36", "hint:"),
-                escape::text(hint)
-            );
+            lines = format!("{lines}\n{} {}", self.paint("36", "hint:"), escape::text(hint));
         }
         lines
     }
 
     /// One error line.
     pub(super) fn error(self, message: &str) -> String {
-        format!(
-            "{} {}",
-            self.paint("31", &self.prefix()),
-            escape::text(message)
-        )
+        format!("{} {}", self.paint("31", &self.prefix()), escape::text(message))
     }
 
     /// One line of warning.
     pub(super) fn warning(self, message: &str) -> String {
-        format!(
-            "{} {}",
-            self.paint("33", &format!("{} warning:", self.prefix())),
-            escape::text(message)
-        )
+        format!("{} {}", self.paint("33", &format!("{} warning:", self.prefix())), escape::text(message))
     }
 
     fn prefix(self) -> String {
-        if self.command.is_empty() {
-            "resilient:".to_owned()
-        } else {
-            format!("resilient: {}:", self.command)
-        }
+        if self.command.is_empty() { "resilient:".to_owned() } else { format!("resilient: {}:", self.command) }
     }
 
     fn paint(self, color: &str, words: &str) -> String {
-        if self.color {
-            format!("\x1b[1;{color}m{words}\x1b[0m")
-        } else {
-            words.to_owned()
-        }
+        if self.color { format!("\x1b[1;{color}m{words}\x1b[0m") } else { words.to_owned() }
     }
 
     /// The line for an event, if this level has one. Tickets, progress and the ends of a run are told elsewhere.
     pub(super) fn line(self, event: &Event, level: Level) -> Option<String> {
-        let at =
-            |verbose: u8, line: String| (!level.quiet && level.verbose >= verbose).then_some(line);
+        let at = |verbose: u8, line: String| (!level.quiet && level.verbose >= verbose).then_some(line);
         match event {
             Event::FileFailed { path, message, .. } => Some(format!(
                 "{} {}: {}",
@@ -86,102 +67,58 @@ impl Style {
                 escape::text(message)
             )),
             Event::Warning { message } => at(0, self.warning(message)),
-            Event::Connected {
-                peer,
-                key,
-                transport,
-                rtt_ms,
-            } => {
+            Event::Connected { peer, key, transport, rtt_ms } => {
                 let (peer, key) = (escape::text(peer), escape::text(key));
-                at(
-                    1,
-                    format!("connected to {peer} ({key}) by {transport}, round trip {rtt_ms} ms"),
-                )
+                at(1, format!("connected to {peer} ({key}) by {transport}, round trip {rtt_ms} ms"))
             }
-            Event::Plan { files, bytes } => at(
-                1,
-                format!("{}, {}", figures::files(*files), figures::size(*bytes)),
-            ),
-            Event::File {
-                path,
-                action: Action::Transferred,
-                ..
-            } => at(1, escape::name(&path.0)),
-            Event::File {
-                path,
-                action: Action::Identical,
-                ..
-            } => at(1, format!("{} (identical)", escape::name(&path.0))),
+            Event::Plan { files, bytes } => at(1, format!("{}, {}", count(*files), Size(*bytes))),
+            Event::File { path, action: Action::Transferred, .. } => at(1, escape::name(&path.0)),
+            Event::File { path, action: Action::Identical, .. } => {
+                at(1, format!("{} (identical)", escape::name(&path.0)))
+            }
             Event::Detail { message } => at(2, escape::text(message)),
             _ => None,
         }
     }
 
     /// The one line at the end of a success.
-    pub(super) fn summary(self, outcome: &Outcome, elapsed_ms: u64) -> String {
-        let verb = if self.command == "recv" {
-            "received"
-        } else {
-            "sent"
-        };
-        let Outcome {
-            files,
-            bytes_literal,
-            bytes_matched,
-            ..
-        } = outcome;
+    pub(super) fn summary(self, outcome: &Summary, elapsed_ms: u64) -> String {
+        let verb = if self.command == "recv" { "received" } else { "sent" };
+        let Summary { files, bytes_literal, bytes_matched, .. } = outcome;
         let matched = match bytes_matched {
             0 => String::new(),
-            bytes => format!(" ({} more were there)", figures::size(*bytes)),
+            bytes => format!(" ({} more were there)", Size(*bytes)),
         };
-        let rate = bytes_literal.saturating_mul(1000) / elapsed_ms.max(1);
-        format!(
-            "{verb} {}, {}{matched} in {}, {}/s",
-            figures::files(*files),
-            figures::size(*bytes_literal),
-            figures::span(elapsed_ms),
-            figures::size(rate)
-        )
+        let span = Span(Duration::from_millis(elapsed_ms));
+        let rate = match elapsed_ms {
+            // A rate over less time than it takes to connect says nothing.
+            ..100 => String::new(),
+            _ => format!(", {}", Rate(bytes_literal.saturating_mul(1000) / elapsed_ms)),
+        };
+        let (files, size) = (count(*files), Size(*bytes_literal));
+        format!("{verb} {files}, {size}{matched} in {span}{rate}")
     }
 }
 
+/// `1 file`, `2 files`.
+pub(super) fn count(files: u64) -> String {
+    format!("{files} file{}", if files == 1 { "" } else { "s" })
+}
+
 /// The table of `--stats`.
-pub(super) fn table(outcome: &Outcome, elapsed_ms: u64) -> String {
-    let Outcome {
-        session,
-        files,
-        bytes_sent,
-        bytes_literal,
-        bytes_matched,
-        stats,
-        ..
-    } = outcome;
+pub(super) fn table(outcome: &Summary, elapsed_ms: u64) -> String {
+    let Summary { session, files, bytes_sent, bytes_literal, bytes_matched, stats, .. } = outcome;
     let mut rows = vec![
+        ("session".to_owned(), session.clone()),
         ("files".to_owned(), files.to_string()),
         ("bytes sent".to_owned(), bytes_sent.to_string()),
         ("bytes literal".to_owned(), bytes_literal.to_string()),
         ("bytes matched".to_owned(), bytes_matched.to_string()),
-        ("elapsed".to_owned(), figures::span(elapsed_ms)),
+        ("elapsed".to_owned(), Span(Duration::from_millis(elapsed_ms)).to_string()),
     ];
-    rows.extend(
-        session
-            .iter()
-            .map(|session| ("session".to_owned(), session.clone())),
-    );
-    rows.extend(
-        stats
-            .iter()
-            .map(|(name, value)| (escape::text(name), escape::text(value))),
-    );
-    let width = rows
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    rows.iter()
-        .map(|(name, value)| format!("{name:width$}  {value}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    rows.extend(stats.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())));
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -190,34 +127,25 @@ mod tests {
     use crate::class::Class;
     use crate::event::EventPath;
 
-    const PLAIN: Style = Style {
-        command: "send",
-        color: false,
-    };
+    const PLAIN: Style = Style { command: "send", color: false };
 
-    fn outcome() -> Outcome {
-        Outcome {
+    fn outcome() -> Summary {
+        Summary {
             class: Class::Done,
-            session: Some("7f3a".into()),
+            session: "7f3a".into(),
             bytes_sent: 5_000_000,
             bytes_literal: 4_000_000,
             bytes_matched: 1_500_000,
             files: 3,
-            stats: vec![("repairs".into(), "17".into())],
+            stats: vec![("repairs", 17)],
         }
     }
 
     #[test]
     fn an_error_is_program_command_object_cause() {
         let failure = Failure::usage("a\nb: gone").hint("look");
-        assert_eq!(
-            PLAIN.failure(&failure),
-            "resilient: send: a\\#012b: gone\nhint: look"
-        );
-        let style = Style {
-            command: "",
-            color: true,
-        };
+        assert_eq!(PLAIN.failure(&failure), "resilient: send: a\\#012b: gone\nhint: look");
+        let style = Style { command: "", color: true };
         assert_eq!(style.error("x"), "\x1b[1;31mresilient:\x1b[0m x");
     }
 
@@ -225,33 +153,14 @@ mod tests {
     fn each_level_adds_its_lines() {
         let path = EventPath(b"p\x1b".to_vec());
         let events = [
-            Event::FileFailed {
-                path: path.clone(),
-                code: 11,
-                message: "gone".into(),
-            },
-            Event::Warning {
-                message: "old".into(),
-            },
-            Event::File {
-                path,
-                action: Action::Identical,
-                bytes: 1,
-            },
-            Event::Detail {
-                message: "any port".into(),
-            },
+            Event::FileFailed { path: path.clone(), code: 11, message: "gone".into() },
+            Event::Warning { message: "old".into() },
+            Event::File { path, action: Action::Identical, bytes: 1 },
+            Event::Detail { message: "any port".into() },
         ];
         let told = |quiet, verbose| {
-            let level = Level {
-                quiet,
-                verbose,
-                summary: false,
-            };
-            events
-                .iter()
-                .filter_map(|event| PLAIN.line(event, level))
-                .collect::<Vec<_>>()
+            let level = Level { quiet, verbose, summary: false };
+            events.iter().filter_map(|event| PLAIN.line(event, level)).collect::<Vec<_>>()
         };
         assert_eq!(told(true, 3), ["resilient: send: p\\#033: gone"]);
         assert_eq!(told(false, 0)[1..], ["resilient: send: warning: old"]);
@@ -263,12 +172,9 @@ mod tests {
     fn summary_and_table_name_what_crossed_and_what_was_there() {
         assert_eq!(
             PLAIN.summary(&outcome(), 2_000),
-            "sent 3 files, 4.0 MB (1.5 MB more were there) in 2.0 s, 2.0 MB/s"
+            "sent 3 files, 3.81 MiB (1.43 MiB more were there) in 2.0s, 1.91 MiB/s"
         );
         let table = table(&outcome(), 2_000);
-        assert!(
-            table.contains("\nbytes matched  1500000\n") && table.ends_with("\nrepairs        17"),
-            "{table}"
-        );
+        assert!(table.contains("\nbytes matched  1500000\n") && table.ends_with("\nrepairs        17"), "{table}");
     }
 }
