@@ -9,8 +9,10 @@ use super::progress::{Meter, Tally};
 use super::{CLOSE_COMPLETE, Cancel, RetryFor};
 use crate::event::{Event, Observer, Progress};
 use crate::network::congestion::Pilot;
+use crate::network::dial::ConnectError;
 use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
 use crate::network::seam::now;
+use crate::node_id::NodeId;
 use crate::transfer::Outbound;
 use crate::wire::datagram::{Datagram, MAX_DATAGRAM};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
@@ -37,8 +39,20 @@ pub(super) struct Outward {
     tally: Arc<Tally>,
     bytes_total: u64,
     meter: Meter,
-    retry_for: RetryFor,
+    patience: Patience,
+    accepted: bool,
     train_told: bool,
+}
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// The receiver must have let us in.
+    pub(super) accepted_by: Instant,
+    /// The time that was given for that, as the user said it.
+    pub(super) contimeout: Duration,
+    /// A path that was good is probed for this long.
+    pub(super) retry_for: RetryFor,
 }
 
 /// Something that happened on the network side.
@@ -57,7 +71,7 @@ impl Outward {
         observer: Arc<dyn Observer>,
         tally: Arc<Tally>,
         bytes_total: u64,
-        retry_for: RetryFor,
+        patience: Patience,
     ) -> Self {
         let stream = read_replies(connection.clone());
         Self {
@@ -71,7 +85,8 @@ impl Outward {
             observer,
             tally,
             bytes_total,
-            retry_for,
+            patience,
+            accepted: false,
         }
     }
 
@@ -81,9 +96,9 @@ impl Outward {
         offers: mpsc::Receiver<Offer>,
         replies: mpsc::UnboundedSender<Reply>,
         cancel: &Cancel,
-        accepted: impl FnOnce(&Connection),
+        peer: NodeId,
     ) -> Result<Counters, Error> {
-        let (mut offers, mut accepted) = (Some(offers), Some(accepted));
+        let mut offers = Some(offers);
         loop {
             while let Some(reply) = self.replies.next_reply()? {
                 match reply {
@@ -92,11 +107,7 @@ impl Outward {
                         let class = crate::class::Class::from_code(code).unwrap_or(crate::class::Class::Refused);
                         return Err(Error::Refused { class, message });
                     }
-                    Reply::Accepted => {
-                        if let Some(accepted) = accepted.take() {
-                            accepted(&self.connection);
-                        }
-                    }
+                    Reply::Accepted => self.on_accepted(peer),
                     // Ingest has nothing to do with it any more if it is gone.
                     reply => drop(replies.send(reply)),
                 }
@@ -120,6 +131,20 @@ impl Outward {
                 Input::Room | Input::Time => {}
             }
         }
+    }
+
+    fn on_accepted(&mut self, peer: NodeId) {
+        self.accepted = true;
+        self.observer.event(&Event::Connected {
+            peer: self.connection.remote_address().to_string(),
+            key: peer.to_string(),
+            transport: "quic",
+            rtt_ms: self.connection.rtt().as_millis() as u64,
+        });
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted
     }
 
     fn was_completed(&self) -> bool {
@@ -173,8 +198,11 @@ impl Outward {
     }
 
     fn check_silence(&self, now: Instant) -> Result<(), Error> {
+        if !self.accepted && now >= self.patience.accepted_by {
+            return Err(ConnectError::NoContact { after: self.patience.contimeout, besides: None }.into());
+        }
         let silence = self.outbound.heard().map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
-        match self.retry_for {
+        match self.patience.retry_for {
             RetryFor::Span(span) if silence > span => Err(Error::Silent { span }),
             _ => Ok(()),
         }
