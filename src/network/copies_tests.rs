@@ -1,3 +1,5 @@
+//! The socket of copies against a recorder, and against a real handshake.
+
 use super::*;
 use std::collections::VecDeque;
 use tokio::time::Instant;

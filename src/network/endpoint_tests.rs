@@ -1,3 +1,5 @@
+//! Endpoints, gate and dialling together, over a network in memory and in virtual time.
+
 use super::*;
 use crate::network::dial::{self, ConnectError, Dialled, dial};
 use crate::network::gate::{Arrival, Gate, HANDSHAKE_DEADLINE, MAX_HALF_OPEN, MAX_UNPROVED};
