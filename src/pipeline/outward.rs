@@ -14,7 +14,7 @@ use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
 use crate::transfer::Outbound;
-use crate::wire::datagram::{Datagram, MAX_DATAGRAM};
+use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError};
@@ -28,6 +28,8 @@ const AHEAD_MOST: usize = 128 * 1024;
 const PROBE_PACKETS: u32 = 3;
 /// Datagrams that tell the receiver goodbye, each in a packet of its own.
 const BYES: usize = 3;
+/// Time for them to leave.
+const FAREWELL: Duration = Duration::from_millis(20);
 
 pub(super) struct Outward {
     pub(super) connection: Connection,
@@ -241,12 +243,21 @@ impl Outward {
         }
     }
 
-    /// Ends the connection so that the receiver most likely hears of it.
-    pub(super) fn goodbye(&self) {
+    /// Tells the receiver that it may leave. Only a courtesy: without it, it waits a while and leaves by itself.
+    pub(super) async fn goodbye(&self) {
+        self.pilot.grant(BYES as u32);
         for _ in 0..BYES {
-            // It is only a courtesy: the receiver ends by itself.
-            let _ = self.connection.send_datagram(crate::wire::datagram::encode_bye());
+            if self.send(encode_bye()).is_err() {
+                return;
+            }
         }
+        // What is still queued when a connection is closed never leaves.
+        let sent = async {
+            while self.queued() > 0 {
+                self.pilot.sent().await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, sent).await;
     }
 }
 

@@ -127,7 +127,7 @@ async fn attempt(
             return Err(Unfinished { error, accepted: outward.is_accepted() });
         }
     };
-    outward.goodbye();
+    outward.goodbye().await;
     connection.close(CLOSE_DONE.into(), b"done");
     close(&endpoint).await;
     let (sent_bytes, received_bytes) = (endpoint.traffic.sent_bytes(), endpoint.traffic.received_bytes());
