@@ -155,11 +155,12 @@ impl Output {
     }
 
     fn incomplete(&self, class: Class) -> String {
-        let failed = text::count(*lock(&self.failed_files));
+        let failed = match *lock(&self.failed_files) {
+            0 => "some files".to_owned(),
+            files => text::count(files),
+        };
         match class {
-            Class::Vanished => {
-                format!("{failed} vanished or changed while being read; the others are complete")
-            }
+            Class::Vanished => format!("{failed} vanished or changed while being read; the others are complete"),
             _ => format!("{failed} failed; the others are complete"),
         }
     }
