@@ -203,7 +203,6 @@ impl Observer for Output {
             _ => self.to_json(event, None),
         }
         match event {
-            Event::Ticket { uri } => self.show_ticket(uri),
             Event::Progress(progress) => {
                 let due = lock(&self.meter).take(progress, self.clock.now());
                 match due {
@@ -213,8 +212,10 @@ impl Observer for Output {
                 }
             }
             _ => {
-                if let Event::FileFailed { .. } = event {
-                    *lock(&self.failed_files) += 1;
+                match event {
+                    Event::Ticket { uri } => self.show_ticket(uri),
+                    Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+                    _ => {}
                 }
                 if let Some(line) = self.style.line(event, self.level) {
                     self.terminal.err(&line);

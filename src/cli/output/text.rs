@@ -6,6 +6,7 @@ use super::escape;
 use crate::cli::exit::Failure;
 use crate::event::{Action, Event};
 use crate::pipeline::Summary;
+use crate::ticket::Ticket;
 use crate::unit::{Rate, Size, Span};
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl Style {
         if self.color { format!("\x1b[1;{color}m{words}\x1b[0m") } else { words.to_owned() }
     }
 
-    /// The line for an event, if this level has one. Tickets, progress and the ends of a run are told elsewhere.
+    /// The line for an event, if this level has one. Progress and the ends of a run are told elsewhere.
     pub(super) fn line(self, event: &Event, level: Level) -> Option<String> {
         let at = |verbose: u8, line: String| (!level.quiet && level.verbose >= verbose).then_some(line);
         match event {
@@ -64,12 +65,18 @@ impl Style {
                 "{} {}: {}",
                 self.paint("31", &self.prefix()),
                 escape::name(&path.0),
-                escape::text(message)
+                escape::text(&escape::without_number(message))
             )),
             Event::Warning { message } => at(0, self.warning(message)),
             Event::Connected { peer, key, transport, rtt_ms } => {
                 let (peer, key) = (escape::text(peer), escape::text(key));
                 at(1, format!("connected to {peer} ({key}) by {transport}, round trip {rtt_ms} ms"))
+            }
+            Event::Ticket { uri } => {
+                // The secret is for stdout alone; where we wait, and on which port, is for whoever reads along.
+                let addresses = uri.parse::<Ticket>().ok()?.addresses;
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                at(1, format!("waiting at {}", addresses.join(", ")))
             }
             Event::Plan { files, bytes } => at(1, format!("{}, {}", count(*files), Size(*bytes))),
             Event::File { path, action: Action::Transferred, .. } => at(1, escape::name(&path.0)),
