@@ -9,6 +9,7 @@ use super::output::{Output, escape};
 use crate::class::Class;
 use crate::event::Observer;
 use crate::pipeline::{self, Summary};
+use anyhow::Context as _;
 use std::any::Any;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,11 +29,8 @@ pub(super) type Job =
 
 /// Runs `job` until it ends, or until `cancel` and the grace are over.
 pub(super) fn run(job: Job, output: Arc<Output>, cancel: &Cancel) -> Result<Summary, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Class::Internal, format!("runtime: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().context("runtime")?;
     let result =
         catch_unwind(AssertUnwindSafe(|| runtime.block_on(until_cancelled(job(output, cancel.told()), cancel))));
     // A read or write that hangs in the kernel must not hold the end of the program.

@@ -32,6 +32,13 @@ impl Failure {
     }
 }
 
+/// What this machine refused while the program set itself up has no class of its own: it is a bug, or a machine in ruins.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::new(Class::Internal, format!("{error:#}"))
+    }
+}
+
 /// The class of a result.
 pub(super) fn class(result: &Result<Summary, Failure>) -> Class {
     match result {

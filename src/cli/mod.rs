@@ -21,7 +21,6 @@ mod signal;
 mod span;
 mod usage;
 
-use crate::class::Class;
 use args::{Cli, Command, Global};
 use cancel::Cancel;
 use clap::Parser as _;
@@ -61,8 +60,7 @@ fn transfer(command: &'static str, global: &Global, job: Result<drive::Job, Fail
     let interrupt = signal::Interrupt::new(cancel.clone());
     let result = job.and_then(|job| {
         let status = Arc::clone(&output);
-        let watching = interrupt.watch(move || status.status());
-        watching.map_err(|error| Failure::new(Class::Internal, format!("signals: {error}")))?;
+        interrupt.watch(move || status.status())?;
         drive::run(job, Arc::clone(&output), &cancel)
     });
     let result = output.broken().map_or(result, Err);

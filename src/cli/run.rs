@@ -4,6 +4,7 @@
 //! or opens the identity.
 
 use super::exit::Failure;
+use super::output::escape;
 use super::{recv, send};
 use crate::event::Observer;
 use crate::fs::disk::Disk;
@@ -26,7 +27,8 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
 
 /// Loads this node's identity, made on first use.
 pub(super) fn identity(file: &Path) -> Result<Identity, Failure> {
-    Identity::load_or_create(file).map_err(|error| Failure::new(error.class(), error.to_string()))
+    Identity::load_or_create(file)
+        .map_err(|error| Failure::new(error.class(), escape::without_number(&error.to_string())))
 }
 
 fn env(key: &Path) -> Result<Env, Failure> {
@@ -41,5 +43,5 @@ fn env(key: &Path) -> Result<Env, Failure> {
 }
 
 fn failure(error: pipeline::Error) -> Failure {
-    Failure { class: error.class(), message: error.to_string(), hint: error.hint() }
+    Failure { class: error.class(), message: escape::without_number(&error.to_string()), hint: error.hint() }
 }

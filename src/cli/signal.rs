@@ -5,10 +5,10 @@
 //! as Rust leaves it: a closed pipe is an error of a write.
 
 use super::cancel::Cancel;
+use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -26,10 +26,10 @@ impl Interrupt {
     }
 
     /// Starts to listen. `status` is called for SIGUSR1.
-    pub(super) fn watch(&self, status: impl Fn() + Send + 'static) -> io::Result<()> {
+    pub(super) fn watch(&self, status: impl Fn() + Send + 'static) -> anyhow::Result<()> {
         let ignored = std::fs::read_to_string("/proc/self/status").map_or(0, |text| ignored(&text));
         let wanted = ENDING.iter().chain([&SIGUSR1]).filter(|number| ignored & (1 << (**number - 1)) == 0);
-        let mut signals = Signals::new(wanted)?;
+        let mut signals = Signals::new(wanted).context("signals")?;
         let (received, cancel) = (Arc::clone(&self.received), self.cancel.clone());
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in signals.forever() {

@@ -19,12 +19,24 @@ pub(in crate::cli) fn text(message: &str) -> String {
 
 /// What the system says of an error, without its number.
 pub(in crate::cli) fn cause(error: &io::Error) -> String {
-    let said = error.to_string();
-    let said = said.split(" (os error ").next().unwrap_or_default();
-    let mut letters = said.chars();
-    // "Permission denied" stands in the middle of our line; "TLS …" stays.
+    without_number(&error.to_string())
+}
+
+/// A message that ends with the system's words for an error, made to fit into a line of ours: `a: No such file or directory (os
+/// error 2)` is `a: no such file or directory`. Any other message stays as it is.
+pub(in crate::cli) fn without_number(message: &str) -> String {
+    let number = message.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (os error "));
+    let Some((said, _)) = number.filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit())) else {
+        return message.to_owned();
+    };
+    let start = said.rfind(": ").map_or(0, |at| at + 2);
+    let (object, words) = said.split_at(start);
+    let mut letters = words.chars();
     match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
+        // "RPC …" is no word to lower.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            format!("{object}{}{}", first.to_lowercase(), letters.as_str())
+        }
         _ => said.to_owned(),
     }
 }
@@ -86,6 +98,8 @@ mod tests {
     fn causes_are_short_and_fit_into_a_line() {
         assert_eq!(cause(&io::Error::from_raw_os_error(13)), "permission denied");
         assert_eq!(cause(&io::Error::other("TLS alert")), "TLS alert");
+        assert_eq!(without_number("a: b: No such file or directory (os error 2)"), "a: b: no such file or directory");
+        assert_eq!(without_number("a (os error x)"), "a (os error x)");
     }
 
     /// The inverse of `name`.

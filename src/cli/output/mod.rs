@@ -155,11 +155,12 @@ impl Output {
     }
 
     fn incomplete(&self, class: Class) -> String {
-        let failed = text::count(*lock(&self.failed_files));
+        let failed = match *lock(&self.failed_files) {
+            0 => "some files".to_owned(),
+            files => text::count(files),
+        };
         match class {
-            Class::Vanished => {
-                format!("{failed} vanished or changed while being read; the others are complete")
-            }
+            Class::Vanished => format!("{failed} vanished or changed while being read; the others are complete"),
             _ => format!("{failed} failed; the others are complete"),
         }
     }
@@ -202,7 +203,6 @@ impl Observer for Output {
             _ => self.to_json(event, None),
         }
         match event {
-            Event::Ticket { uri } => self.show_ticket(uri),
             Event::Progress(progress) => {
                 let due = lock(&self.meter).take(progress, self.clock.now());
                 match due {
@@ -212,8 +212,10 @@ impl Observer for Output {
                 }
             }
             _ => {
-                if let Event::FileFailed { .. } = event {
-                    *lock(&self.failed_files) += 1;
+                match event {
+                    Event::Ticket { uri } => self.show_ticket(uri),
+                    Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+                    _ => {}
                 }
                 if let Some(line) = self.style.line(event, self.level) {
                     self.terminal.err(&line);
