@@ -16,6 +16,8 @@ const TEST_EVERY: Seconds = 7.0;
 /// Rounds of a test, and the share of the window during it.
 const TEST_ROUNDS: u32 = 3;
 const TEST_SHARE: f64 = 0.7;
+/// Tests in a row that have to say so.
+const TESTS: u32 = 2;
 /// Delivery during the test, relative to before, that only a flow alone can have.
 const ALONE: f64 = 0.94;
 
@@ -71,8 +73,21 @@ pub(super) struct Compete {
     tests: u32,
     /// Bytes per second acknowledged lately.
     delivered: f64,
-    /// Rounds so far and best delivery of a running test.
-    test: Option<(u32, f64)>,
+    test: Option<Test>,
+    /// Tests passed in a row, and rounds in a row with an idle queue.
+    passed: u32,
+    idle: u32,
+}
+
+/// A running test for being alone.
+#[derive(Debug, Clone)]
+struct Test {
+    rounds: u32,
+    /// Best delivery so far.
+    best: f64,
+    /// The queue before, and how much shorter a window of ours makes it if nobody else is there.
+    queue: Seconds,
+    shorter: Seconds,
 }
 
 impl Compete {
@@ -83,6 +98,8 @@ impl Compete {
             tests: 0,
             delivered: 0.0,
             test: None,
+            passed: 0,
+            idle: 0,
         }
     }
 
@@ -95,25 +112,52 @@ impl Compete {
         self.cubic.window() * if self.test.is_some() { TEST_SHARE } else { 1.0 }
     }
 
-    /// Takes a finished round that delivered `rate` bytes per second; `fair` is a window it is never below before its first
-    /// loss. True if we are alone.
-    pub(super) fn round(&mut self, now: Seconds, rate: f64, rtt: Seconds, fair: f64) -> bool {
+    /// Takes a finished round that delivered `rate` bytes per second with `queue` standing on a round trip of `min`. Below
+    /// `idle` a queue is nobody's; `fair` is a window it is never below before its first loss. True if we are alone.
+    pub(super) fn round(
+        &mut self,
+        now: Seconds,
+        rate: f64,
+        min: Seconds,
+        queue: Seconds,
+        idle: Seconds,
+        fair: f64,
+    ) -> bool {
         if !self.cubic.has_been_cut() {
             self.cubic.raise_to(fair);
         }
-        if let Some((rounds, best)) = self.test {
+        if queue < idle {
+            self.idle += 1;
+        } else {
+            self.idle = 0;
+        }
+        if self.idle >= TEST_ROUNDS {
+            return true;
+        }
+        let rtt = min + queue;
+        if let Some(mut test) = self.test.take() {
             // The first round still delivers the old flight.
-            let best = if rounds == 0 { best } else { best.max(rate) };
-            if rounds + 1 < TEST_ROUNDS {
-                self.test = Some((rounds + 1, best));
+            if test.rounds > 0 {
+                test.best = test.best.max(rate);
+            }
+            test.rounds += 1;
+            if test.rounds < TEST_ROUNDS {
+                self.test = Some(test);
                 return false;
             }
-            self.test = None;
             // Not in step with anyone: tests of two flows at once would cheat each other.
             self.tests += 1;
             let spread = 0.8 + 0.5 * (f64::from(self.tests) * 0.618_034).fract();
             self.next_test = now + (TEST_EVERY * spread).max(20.0 * rtt);
-            return best > ALONE * self.delivered;
+            // Others would have filled the room we left: then the queue is no shorter.
+            if test.best > ALONE * self.delivered && queue < test.queue - 0.6 * test.shorter {
+                self.passed += 1;
+                // Once may be chance: another flow backing off at the same time.
+                self.next_test = now + 5.0 * rtt;
+            } else {
+                self.passed = 0;
+            }
+            return self.passed >= TESTS;
         }
         self.delivered = if self.delivered == 0.0 {
             rate
@@ -121,7 +165,12 @@ impl Compete {
             f64::midpoint(self.delivered, rate)
         };
         if now >= self.next_test {
-            self.test = Some((0, 0.0));
+            self.test = Some(Test {
+                rounds: 0,
+                best: 0.0,
+                queue,
+                shorter: queue.min((1.0 - TEST_SHARE) * rtt),
+            });
         }
         false
     }

@@ -74,7 +74,8 @@ impl Cubic {
             now
         });
         let ahead = now - epoch + rtt - self.k;
-        let cubic = (SCALE * ahead.powi(3) * self.mtu + self.peak).clamp(self.window, 1.5 * self.window);
+        let cubic =
+            (SCALE * ahead.powi(3) * self.mtu + self.peak).clamp(self.window, 1.5 * self.window);
         self.friendly += 3.0 * (1.0 - BETA) / (1.0 + BETA) * self.mtu * bytes / self.window;
         self.window += (cubic - self.window) * bytes / self.window;
         self.window = self.window.max(self.friendly);

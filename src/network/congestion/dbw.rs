@@ -5,13 +5,17 @@
 //! argument (seconds since the path began) and nothing here knows the transport; the delay statistics, rounds, start-up,
 //! policers and competition each have a module of their own.
 
+mod drain;
+mod steady;
+
 use super::Seconds;
-use super::compete::{CLEAN, Compete, Crowd, Sight};
+use super::compete::{Compete, Crowd};
 use super::delay::{Delay, Spacing};
 use super::flight::Flight;
 use super::policer::{Ceiling, Dispersion, Gradient, Hold, Look, Verdict};
 use super::rounds::{History, Round};
 use super::startup::{INITIAL_PACKETS, StartUp};
+use drain::Drain;
 
 /// Window below which nothing goes, packets.
 const MIN_PACKETS: f64 = 4.0;
@@ -22,21 +26,14 @@ const MAX_WINDOW: f64 = 256.0 * 1024.0 * 1024.0;
 const ROUND_LAG: f64 = 0.25;
 /// Shortest round: below it scheduling and timers are all one sees.
 const ROUND_MIN: Seconds = 0.002;
-/// Share of the step that is taken when the window has to shrink.
-const YIELD: f64 = 0.7;
-/// Largest growth of the window in one round.
-const STEP_MAX: f64 = 1.5;
-/// Seconds and round trips after which a queue that never was empty is drained, to see the path's own round trip.
-const DRAIN_AFTER: (Seconds, f64) = (5.0, 25.0);
-/// Windows of a drain, relative to the bandwidth-delay product; each lasts 1.2 round trips.
-const DRAIN: [f64; 3] = [0.9, 0.6, 0.3];
-/// Seconds within which a second cry of "crowd" means that draining did not help.
-const CROWD_AGAIN: Seconds = 8.0;
+/// Shares of jitter, spacing of ACK frames and round trip that the target of queue is at least: below them it could not be told
+/// from none.
+const JITTER_SHARE: f64 = 1.5;
+const GAP_SHARE: f64 = 0.7;
+const TRIP_SHARE: f64 = 0.07;
 /// Packets of reordering from which the transport declares packets lost that are only late, the more the faster they are
 /// sent; then loss proves nothing about a ceiling.
-const REORDERED: f64 = 16.0;
-/// Cut on a congestion mark (RFC 8511 suggests 0.85 for CUBIC).
-const MARK_CUT: f64 = 0.85;
+const REORDERED: f64 = 6.0;
 
 /// What the controller is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,24 +48,6 @@ pub enum Phase {
     Drain,
     /// Sharing a queue with flows that only loss slows down.
     Compete,
-}
-
-#[derive(Debug, Clone)]
-struct Drain {
-    step: usize,
-    until: Seconds,
-    /// Bandwidth-delay product, bytes.
-    product: f64,
-    /// Own rate before, bytes per second.
-    rate: f64,
-    target: Seconds,
-    /// Round trip that stood before, and the smallest seen since.
-    stood: Seconds,
-    lowest: Seconds,
-    /// Whether it was started because of a crowd.
-    crowd: bool,
-    /// Where to go back to if the queue was only a drain away.
-    cap: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -105,11 +84,15 @@ pub(super) struct Law {
     resolved: f64,
     lost_lately: f64,
     queue: Seconds,
+    /// How much longer the queue would get by the last growth of the window if the path was full.
+    expected: Seconds,
     hint: f64,
     /// Rounds in a row with an empty queue, and with one far above the target.
     empty: i32,
     deep: u32,
     steady_since: Seconds,
+    /// When the first ACK frame came: what left before met an empty path in one burst.
+    first_frame: Option<Seconds>,
     /// When the round trip last was at its minimum.
     low_at: Seconds,
     crowd: Crowd,
@@ -133,10 +116,12 @@ impl Law {
             resolved: 0.0,
             lost_lately: 0.0,
             queue: 0.0,
+            expected: 0.0,
             hint: 0.0,
             empty: 0,
             deep: 0,
             steady_since: 0.0,
+            first_frame: None,
             low_at: 0.0,
             crowd: Crowd::default(),
             crowd_at: None,
@@ -208,10 +193,17 @@ impl Law {
         self.frame.newest = Some(self.frame.newest.map_or(sent, |newest| newest.max(sent)));
         // On slow links a short packet is faster than a full one, which would pass for the round trip without queue.
         if bytes > 0.6 * self.mtu {
-            self.frame.newest_full = Some(self.frame.newest_full.map_or(sent, |newest| newest.max(sent)));
+            self.frame.newest_full = Some(
+                self.frame
+                    .newest_full
+                    .map_or(sent, |newest| newest.max(sent)),
+            );
         }
         let rtt = self.delay.smoothed();
-        if let State::Compete(compete) = &mut self.state {
+        let used = self.round.flight >= 0.5 * self.window;
+        if let State::Compete(compete) = &mut self.state
+            && used
+        {
             compete.cubic().on_ack(now, sent, bytes, rtt);
         }
     }
@@ -239,11 +231,15 @@ impl Law {
         let spacing = self.delay.on_frame(now);
         self.round.holed |= spacing == Spacing::Silent;
         let starting = matches!(self.state, State::StartUp(_));
-        if let Some(sent) = frame.newest_full.filter(|_| spacing == Spacing::InStep || starting) {
+        if let Some(sent) = frame
+            .newest_full
+            .filter(|_| spacing == Spacing::InStep || starting)
+        {
             let competing = matches!(self.state, State::Compete(_));
             let rtt = (now - sent).max(0.0);
             self.round.frames += 1;
-            self.delay.sample(now, rtt, frame.packets, self.resolved, !competing);
+            self.delay
+                .sample(now, rtt, frame.packets, self.resolved, !competing);
             let near = self.target(self.own_rate(self.queue)) / 4.0;
             if rtt <= self.delay.min() + near {
                 self.low_at = now;
@@ -255,8 +251,12 @@ impl Law {
         }
         self.lost_lately = 0.0;
         self.drain_tick(now);
-        let lag = k("LAG",ROUND_LAG) * self.delay.smoothed();
-        if now - self.round.start >= ROUND_MIN && frame.newest.is_some_and(|sent| sent >= self.round.start + lag) {
+        let lag = ROUND_LAG * self.delay.smoothed();
+        if now - self.round.start >= ROUND_MIN
+            && frame
+                .newest
+                .is_some_and(|sent| sent >= self.round.start + lag)
+        {
             self.end_round(now);
         }
     }
@@ -269,6 +269,7 @@ impl Law {
         self.state = state;
         self.empty = 0;
         self.deep = 0;
+        self.expected = 0.0;
     }
 
     fn enter_steady(&mut self, now: Seconds) {
@@ -280,7 +281,9 @@ impl Law {
     /// The rate we send at, bytes per second.
     fn own_rate(&self, queue: Seconds) -> f64 {
         let rtt = self.delay.min() + queue;
-        self.window.min(1.1 * self.round.flight.max(self.flight.bytes())) / rtt.max(1e-5)
+        self.window
+            .min(1.1 * self.round.flight.max(self.flight.bytes()))
+            / rtt.max(1e-5)
     }
 
     /// The queue that a flow of `rate` bytes per second aims at. Longer for a smaller flow: that alone makes equal flows equal.
@@ -288,8 +291,10 @@ impl Law {
         let rate = rate.max(1.0);
         let scaled = (0.012 * (1_250_000.0 / rate).sqrt()).clamp(0.004, 0.060);
         scaled
-            .max((k("JT",1.5) * self.delay.jitter()).min(k("JC",0.060)))
-            .max((k("GT",0.7) * self.delay.gap()).min(0.040))
+            .max((JITTER_SHARE * self.delay.jitter()).min(0.060))
+            .max((GAP_SHARE * self.delay.gap()).min(0.040))
+            .max((4.0 * self.mtu / rate).min(0.100))
+            .max(TRIP_SHARE * self.delay.min().min(2.0))
             .max(1.5 * self.mtu / rate)
     }
 
@@ -298,17 +303,45 @@ impl Law {
         if !min.is_finite() {
             return;
         }
+        let first_frame = *self.first_frame.get_or_insert(now);
+        let first_flight = frame.newest.is_some_and(|sent| sent < first_frame);
         if let Some(rtt) = self.delay.recent() {
             let queue = rtt - min;
+            // The first flight goes as a burst; unless it takes half a round trip to get through, that is no standing queue.
+            let queue = if first_flight && queue < 0.5 * min {
+                0.0
+            } else {
+                queue
+            };
             let target = self.target(self.own_rate(queue));
-            if queue > (1.5 * target).max(0.1 * min).max(0.006).max(1.5 * self.delay.jitter()) {
+            if queue
+                > (1.5 * target)
+                    .max(0.1 * min)
+                    .max(0.006)
+                    .max(1.5 * self.delay.jitter())
+            {
                 self.leave_startup(now, frame, min + queue, target);
                 return;
             }
         }
+        let target = self.target(self.hint);
         if let State::StartUp(startup) = &mut self.state {
+            if let Some(rate) = startup.is_full(self.window, min + target) {
+                let floor = 0.25 * INITIAL_PACKETS * self.mtu;
+                self.set_window((rate * (min + target)).max(floor));
+                self.enter_steady(now);
+                self.round = Round::new(now, self.flight.bytes());
+                return;
+            }
             let flight = self.round.flight.max(self.flight.bytes() + frame.acked);
-            let window = startup.grow(self.window, frame.acked, self.lost_lately, min, flight, self.mtu);
+            let window = startup.grow(
+                self.window,
+                frame.acked,
+                self.lost_lately,
+                min,
+                flight,
+                self.mtu,
+            );
             self.set_window(window);
         }
     }
@@ -316,7 +349,11 @@ impl Law {
     /// A queue has been seen: `rtt` stands.
     fn leave_startup(&mut self, now: Seconds, frame: &Frame, rtt: Seconds, target: Seconds) {
         let min = self.delay.min();
-        let by_flight = frame.newest.and_then(|sent| self.flight.when_left(sent)).unwrap_or(0.0) / rtt;
+        let by_flight = frame
+            .newest
+            .and_then(|sent| self.flight.when_left(sent))
+            .unwrap_or(0.0)
+            / rtt;
         let rate = self.delay.rate().unwrap_or(0.0).max(by_flight);
         let floor = 0.5 * INITIAL_PACKETS * self.mtu;
         self.set_window((rate * (min + target)).clamp(floor.min(self.window), self.window));
@@ -334,7 +371,7 @@ impl Law {
         let min = self.delay.min();
         let standing = self.delay.standing(now);
         let queue = (standing - min).max(0.0);
-        self.queue = queue;
+        let before = std::mem::replace(&mut self.queue, queue);
         let look = Look {
             rate: (round.acked + round.lost) / lasted,
             packets: (round.acked + round.lost) / self.mtu,
@@ -356,13 +393,19 @@ impl Law {
                 };
                 if let Some(ceiling) = ceiling {
                     self.hold(now, ceiling);
-                } else if round.marked || queue > (2.0 * target).max(0.2 * min).max(1.5 * self.delay.jitter()) {
+                } else if round.marked
+                    || (self.first_frame.is_some_and(|at| round.start > at)
+                        && queue > (2.0 * target).max(0.2 * min).max(1.5 * self.delay.jitter()))
+                {
                     self.leave_startup(now, &Frame::default(), min + queue, target);
                 }
             }
-            State::Steady => self.steady_round(now, &round, look, queue, target, full),
+            State::Steady => self.steady_round(now, &round, look, [before, queue], target, full),
             State::Hold(hold) => {
-                let verdict = if queue > target || round.marked || look.rate * jitter > REORDERED * self.mtu {
+                let verdict = if queue > target
+                    || round.marked
+                    || look.rate * jitter > REORDERED * self.mtu
+                {
                     Verdict::Leave
                 } else if full && !round.holed {
                     hold.round(now, min, &look, &self.dispersion)
@@ -379,9 +422,12 @@ impl Law {
             State::Drain(_) => {}
             State::Compete(compete) => {
                 let fair = self.history.peak(now) / 2.0 * (min + queue);
-                let alone = compete.round(now, round.acked / lasted, self.delay.smoothed(), fair);
+                let alone =
+                    compete.round(now, round.acked / lasted, min, queue, target / 2.0, fair);
                 let window = compete.window();
-                if alone || (queue < target / 2.0 && full) {
+                if alone {
+                    // Whatever stood while nobody else was there is the best guess of the path; the next drain mends it.
+                    self.delay.rebase(now, standing);
                     let window = window.min(self.history.capacity() * (min + target));
                     self.set_window(window);
                     self.enter_steady(now);
@@ -400,155 +446,4 @@ impl Law {
         self.set_window(hold.cap() * (self.delay.min() + self.target(hold.cap()) / 4.0));
         self.enter(State::Hold(hold));
     }
-
-    fn steady_round(&mut self, now: Seconds, round: &Round, look: Look, queue: Seconds, target: Seconds, full: bool) {
-        let min = self.delay.min();
-        let mut factor = (min + target) / (min + queue);
-        if queue < target / 2.0 && full {
-            self.empty += 1;
-            let most = if self.empty > 8 { 0.5 } else { 0.25 };
-            factor = factor.max(1.0 + (0.05 * 1.6f64.powi(self.empty - 1)).min(most));
-        } else {
-            self.empty = 0;
-        }
-        self.deep = if queue > 3.0 * target { self.deep + 1 } else { 0 };
-        if round.marked {
-            factor = factor.min(MARK_CUT);
-        }
-        if factor > 1.0 {
-            let capacity = self.history.capacity();
-            if full {
-                let most = if capacity > 0.0 {
-                    (2.0 * capacity * (min + target) / self.window).clamp(1.0, STEP_MAX)
-                } else {
-                    STEP_MAX
-                };
-                self.set_window(self.window * (1.0 + k("GR",1.0) * (factor.min(most)-1.0)));
-            }
-        } else {
-            let damped = if self.deep >= 2 {
-                factor
-            } else {
-                1.0 - k("YI",YIELD) * (1.0 - factor)
-            };
-            // A window that is not used did not make the queue.
-            let floor = if full { 0.0 } else { INITIAL_PACKETS * self.mtu };
-            self.set_window((self.window * damped).max(floor.min(self.window)));
-        }
-        if !full {
-            self.low_at = self.low_at.max(now - DRAIN_AFTER.0 / 2.0);
-            self.crowd.clear();
-            return;
-        }
-        if queue > target || look.rate * self.delay.jitter() > REORDERED * self.mtu {
-            self.gradient.clear();
-        } else if queue < target / 2.0 && !round.holed {
-            if let Some(ceiling) = self.gradient.add(look, &self.dispersion) {
-                self.hold(now, ceiling);
-                return;
-            }
-        }
-        self.look_for_crowd(now, queue, target);
-        let patience = DRAIN_AFTER.0.max(DRAIN_AFTER.1 * self.delay.smoothed());
-        if matches!(self.state, State::Steady) && now - self.low_at > patience {
-            self.drain(now, 0, queue, target, false);
-        }
-    }
-
-    fn look_for_crowd(&mut self, now: Seconds, queue: Seconds, target: Seconds) {
-        let min = self.delay.min();
-        let peak = self.history.peak(now).max(0.5 * self.hint);
-        let rate = self.window / (min + queue).max(1e-5);
-        let sight = Sight {
-            queue,
-            target,
-            window: self.window,
-            squeezed: rate < 0.35 * peak && queue > 1.8 * self.target(rate.max(peak / 8.0)),
-        };
-        if !self.crowd.add(sight, self.mtu) || now - self.steady_since < 0.5 {
-            return;
-        }
-        let again = CROWD_AGAIN.max(40.0 * self.delay.smoothed());
-        let clean = self.history.loss() < CLEAN;
-        if clean && self.crowd_at.is_some_and(|at| now - at < again) {
-            let window = self.crowd.from().max(self.window).max(peak / 2.0 * (min + queue));
-            let compete = Compete::new(now, window, self.mtu, self.delay.smoothed());
-            self.crowd_at = None;
-            self.crowd.clear();
-            self.set_window(window);
-            self.enter(State::Compete(compete));
-        } else {
-            self.crowd_at = Some(now);
-            self.drain(now, 1, queue, target, true);
-        }
-    }
-
-    fn drain(&mut self, now: Seconds, step: usize, queue: Seconds, target: Seconds, crowd: bool) {
-        let min = self.delay.min();
-        let stood = min + queue;
-        let rate = self.window / stood.max(1e-5);
-        let drain = Drain {
-            step,
-            until: now + 1.2 * self.delay.smoothed().max(ROUND_MIN),
-            product: rate * min,
-            rate,
-            target,
-            stood,
-            lowest: f64::INFINITY,
-            crowd,
-            cap: self.window,
-        };
-        self.set_window(DRAIN[step] * drain.product);
-        self.enter(State::Drain(drain));
-    }
-
-    fn drain_sample(&mut self, now: Seconds, rtt: Seconds) {
-        if let State::Drain(drain) = &mut self.state {
-            drain.lowest = drain.lowest.min(rtt);
-            if self.low_at >= now {
-                self.end_drain(now);
-            }
-        }
-    }
-
-    fn drain_tick(&mut self, now: Seconds) {
-        let State::Drain(drain) = &mut self.state else {
-            return;
-        };
-        if now < drain.until {
-            return;
-        }
-        drain.step += 1;
-        if let Some(share) = DRAIN.get(drain.step) {
-            drain.until = now + 1.2 * self.delay.smoothed().max(ROUND_MIN);
-            let window = share * drain.product;
-            self.set_window(window);
-        } else {
-            self.end_drain(now);
-        }
-    }
-
-    fn end_drain(&mut self, now: Seconds) {
-        let State::Drain(drain) = &self.state else {
-            return;
-        };
-        let drain = drain.clone();
-        let stood = drain.stood - self.delay.min();
-        let left = drain.lowest - self.delay.min();
-        let lossy = self.history.loss() >= CLEAN;
-        if drain.crowd && lossy && left.is_finite() && left > (stood / 2.0).max(1.6 * drain.target) {
-            // Sending a third did not shorten the queue and nobody here is driven by loss: it is no queue of ours to yield
-            // to, or no queue at all but a longer path.
-            self.delay.rebase(now, drain.lowest);
-        }
-        self.low_at = now;
-        self.set_window((drain.rate * (self.delay.min() + drain.target)).min(drain.cap));
-        self.crowd.clear();
-        self.enter_steady(now);
-        self.round = Round::new(now, self.flight.bytes());
-    }
-}
-
-pub(super) fn k(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().map_or(default, |v| v.parse().unwrap())
 }

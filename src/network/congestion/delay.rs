@@ -10,6 +10,8 @@ use super::Seconds;
 
 /// Life of one bucket of the round-trip minimum; the minimum spans the running and the previous one.
 const BUCKET: Seconds = 10.0;
+/// The same in round trips: longer than a queue may stand before it is drained.
+const BUCKET_TRIPS: f64 = 30.0;
 /// Jitter from which the standing queue is read from many more frames.
 const JITTERY: Seconds = 0.012;
 /// How an ACK frame came, seen from the one before.
@@ -113,16 +115,26 @@ impl Delay {
 
     /// Adds the smallest round trip of the frame of `now`, which acknowledged `packets` full-sized packets. `may_turn` lets
     /// the minimum forget what is older than the two buckets.
-    pub(super) fn sample(&mut self, now: Seconds, rtt: Seconds, packets: f64, resolved: f64, may_turn: bool) {
-        if may_turn && now - self.bucket_start > BUCKET {
+    pub(super) fn sample(
+        &mut self,
+        now: Seconds,
+        rtt: Seconds,
+        packets: f64,
+        resolved: f64,
+        may_turn: bool,
+    ) {
+        if may_turn && now - self.bucket_start > BUCKET.max(BUCKET_TRIPS * self.smoothed) {
             self.previous = self.bucket;
             self.bucket = f64::INFINITY;
             self.bucket_start = now;
         }
         self.bucket = self.bucket.min(rtt);
-        if let Some(last) = self.frames.back() {
+        let mut newest = self.frames.iter().rev();
+        if let (Some(b), Some(a)) = (newest.next(), newest.next()) {
+            // How far the middle one of three lies off the line: a queue of our own making rises and falls in ramps.
+            let step = (a.rtt - 2.0 * b.rtt + rtt).abs() / 2.0;
             self.steps = (self.steps + 1.0).min(20.0);
-            self.jitter += ((rtt - last.rtt).abs() - self.jitter) / self.steps;
+            self.jitter += (step - self.jitter) / self.steps;
         }
         self.smoothed = if self.smoothed == 0.0 {
             rtt
@@ -184,7 +196,11 @@ impl Delay {
     /// Bytes per second resolved (acknowledged or lost) over about the last round trip.
     pub(super) fn rate(&self) -> Option<f64> {
         let newest = self.frames.back()?;
-        let oldest = self.frames.iter().rev().find(|f| newest.at - f.at >= self.min())?;
+        let oldest = self
+            .frames
+            .iter()
+            .rev()
+            .find(|f| newest.at - f.at >= self.min())?;
         Some((newest.resolved - oldest.resolved) / (newest.at - oldest.at).max(1e-6))
     }
 }

@@ -11,11 +11,11 @@ mod delay;
 mod flight;
 mod policer;
 mod rounds;
+#[cfg(test)]
+mod scenarios;
 mod startup;
 #[cfg(test)]
 mod testlink;
-#[cfg(test)]
-mod tests;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -152,6 +152,11 @@ impl Dbw {
         at.saturating_duration_since(self.epoch).as_secs_f64()
     }
 
+    fn acked(&mut self, now: Instant, sent: Instant, bytes: u64) {
+        let (now, sent) = (self.seconds(now), self.seconds(sent));
+        self.law.on_ack(now, sent, bytes as f64);
+    }
+
     fn publish(&self) {
         *self.pilot.lock() = Snapshot {
             window: self.law.window() as u64,
@@ -169,28 +174,47 @@ impl Controller for Dbw {
         self.law.on_sent(self.seconds(now), bytes as f64);
         let used = |left: u64| (left > 0).then(|| left.saturating_sub(bytes));
         // Fails only when there is no grant, which is as well.
-        let _ = self.pilot.grant.fetch_update(Ordering::AcqRel, Ordering::Acquire, used);
+        let _ = self
+            .pilot
+            .grant
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, used);
         self.publish();
         self.pilot.sent.notify_one();
     }
 
-    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, _app_limited: bool, _rtt: &RttEstimator) {
-        let (now, sent) = (self.seconds(now), self.seconds(sent));
-        self.law.on_ack(now, sent, bytes as f64);
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        _app_limited: bool,
+        _rtt: &RttEstimator,
+    ) {
+        self.acked(now, sent, bytes);
     }
 
-    fn on_end_acks(&mut self, now: Instant, in_flight: u64, _app_limited: bool, _largest: Option<u64>) {
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        _app_limited: bool,
+        _largest: Option<u64>,
+    ) {
         let hint = self.pilot.hint.swap(0, Ordering::AcqRel);
         if hint > 0 {
             self.law.hint(hint as f64);
         }
         self.law.on_frame(self.seconds(now), in_flight as f64);
-        // An answer: the outage is over, if there was one.
-        self.pilot.grant.store(0, Ordering::Release);
         self.publish();
     }
 
-    fn on_congestion_event(&mut self, now: Instant, sent: Instant, _persistent: bool, lost_bytes: u64) {
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        _persistent: bool,
+        lost_bytes: u64,
+    ) {
         // Zero bytes is how a congestion mark is told. Persistent congestion is an outage, and says nothing about the rate.
         if lost_bytes == 0 {
             self.law.on_mark();
@@ -231,3 +255,158 @@ impl Controller for Dbw {
 
 /// Packet size that the initial window is counted in, bytes (RFC 9000 section 14.1).
 const BASE_MTU: u16 = 1200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MTU: u64 = 1200;
+
+    struct Bench {
+        dbw: Box<Dbw>,
+        pilot: Arc<Pilot>,
+        start: Instant,
+        in_flight: u64,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (factory, pilot) = DbwFactory::new();
+            // Any instant will do: only differences count.
+            let start = tokio::time::Instant::now().into_std();
+            let dbw = Arc::new(factory).build(start, BASE_MTU).into_any();
+            Self {
+                dbw: dbw.downcast().expect("the factory builds this type"),
+                pilot,
+                start,
+                in_flight: 0,
+            }
+        }
+
+        fn at(&self, millis: u64) -> Instant {
+            self.start + Duration::from_millis(millis)
+        }
+
+        /// Sends while the connection would (a packet has to end below the window); the number of packets sent.
+        fn fill(&mut self, millis: u64) -> u64 {
+            let mut packets = 0;
+            while self.in_flight + MTU < self.dbw.window() && packets < 100_000 {
+                self.in_flight += MTU;
+                packets += 1;
+                self.dbw.on_sent(self.at(millis), MTU, packets);
+            }
+            packets
+        }
+
+        /// Acknowledges `packets` that left at `sent`.
+        fn answer(&mut self, millis: u64, sent: u64, packets: u64) {
+            for _ in 0..packets {
+                self.in_flight -= MTU;
+                let (now, sent) = (self.at(millis), self.at(sent));
+                self.dbw.acked(now, sent, MTU);
+            }
+            self.dbw
+                .on_end_acks(self.at(millis), self.in_flight, false, None);
+        }
+    }
+
+    #[test]
+    fn the_first_flight_is_forty_packets() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.dbw.initial_window(), 40 * MTU);
+        assert_eq!(bench.dbw.window(), 40 * MTU);
+        assert_eq!(bench.fill(0), 39);
+    }
+
+    #[test]
+    fn a_grant_lets_exactly_its_packets_through() {
+        let mut bench = Bench::new();
+        bench.fill(0);
+        for round in 1..=5 {
+            bench.pilot.grant(3);
+            assert_eq!(bench.fill(30_000 * round), 3);
+            assert_eq!(bench.fill(30_000 * round), 0);
+        }
+        assert_eq!(bench.pilot.snapshot().in_flight, bench.in_flight);
+    }
+
+    #[test]
+    fn a_grant_holds_above_a_window_that_fell_below_the_flight() {
+        let mut bench = Bench::new();
+        bench.fill(0);
+        bench.answer(100, 0, 39);
+        bench.fill(100);
+        let before = bench.dbw.window();
+        bench.dbw.law.hint(1000.0);
+        bench.answer(200, 100, 1);
+        assert!(bench.dbw.window() < before);
+        assert!(bench.dbw.window() < bench.in_flight);
+        bench.pilot.grant(4);
+        assert_eq!(bench.fill(5000), 4);
+    }
+
+    #[test]
+    fn persistent_congestion_and_losses_leave_the_window_alone() {
+        let mut bench = Bench::new();
+        bench.fill(0);
+        bench.answer(100, 0, 39);
+        let sent = bench.fill(100);
+        let window = bench.dbw.window();
+        assert!(window > 40 * MTU);
+        let lost = (sent - 1) * MTU;
+        bench
+            .dbw
+            .on_congestion_event(bench.at(40_000), bench.at(100), true, lost);
+        bench.in_flight -= lost;
+        assert_eq!(bench.dbw.window(), window);
+        assert_eq!(bench.pilot.snapshot().in_flight, bench.in_flight);
+        assert!(bench.fill(40_000) > 38);
+    }
+
+    #[test]
+    fn a_hint_opens_the_window_at_once_and_no_further_than_the_cap() {
+        let opened = |hint: u64| {
+            let mut bench = Bench::new();
+            bench.fill(0);
+            bench.pilot.train_hint(hint);
+            bench.answer(100, 0, 10);
+            bench.dbw.window()
+        };
+        // 0.8 * 1.25 MB/s * 0.1 s, and what the ten packets add.
+        assert!(
+            (100_000..112_000).contains(&opened(1_250_000)),
+            "{}",
+            opened(1_250_000)
+        );
+        assert!(
+            (500_000..=512_000).contains(&opened(75_000_000)),
+            "{}",
+            opened(75_000_000)
+        );
+    }
+
+    #[test]
+    fn a_snapshot_tells_what_was_measured() {
+        let mut bench = Bench::new();
+        let first = bench.pilot.snapshot();
+        assert_eq!(
+            (first.window, first.min_rtt, first.phase),
+            (40 * MTU, None, Phase::StartUp)
+        );
+        bench.fill(0);
+        bench.answer(80, 0, 39);
+        let later = bench.pilot.snapshot();
+        assert_eq!(later.min_rtt, Some(Duration::from_millis(80)));
+        assert_eq!(later.window, bench.dbw.window());
+        assert!(later.window > first.window);
+    }
+
+    #[tokio::test]
+    async fn sending_wakes_the_application() {
+        let mut bench = Bench::new();
+        let pilot = Arc::clone(&bench.pilot);
+        let waiting = tokio::spawn(async move { pilot.sent().await });
+        bench.fill(0);
+        waiting.await.expect("the waiting task ends");
+    }
+}

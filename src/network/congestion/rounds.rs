@@ -77,7 +77,8 @@ impl History {
             self.rates.pop_front();
         }
         let loss = round.loss().min(self.loss() + LOSS_SLACK);
-        self.rates.push_back(round.acked / (1.0 - loss).max(0.05) / lasted);
+        self.rates
+            .push_back(round.acked / (1.0 - loss).max(0.05) / lasted);
         self.peak = self.peak(now).max(self.capacity());
         self.peak_at = now;
     }

@@ -21,6 +21,9 @@ const HINT_WINDOWS: f64 = 64.0;
 /// Window over the estimated bandwidth-delay product from which, without a queue, the estimate was too low.
 const HINT_DISPROVED: f64 = 1.5;
 
+/// Share of the window that an estimate has to fall short of for start-up to be over at once.
+const FULL: f64 = 0.75;
+
 /// The state of start-up.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StartUp {
@@ -39,14 +42,30 @@ impl StartUp {
         self.hint = Some((rate.min(HINT_CAP), rate > HINT_CAP));
     }
 
+    /// The estimate as bytes per second, if it is fresh and a window of `window` bytes is far above it even with `rtt` seconds
+    /// of round trip and queue: the first burst alone has filled the path.
+    pub(super) fn is_full(&self, window: f64, rtt: Seconds) -> Option<f64> {
+        let (rate, _) = self.hint.filter(|_| !self.opened)?;
+        (rate * rtt < FULL * window).then_some(rate)
+    }
+
     /// The window after `acked` and `lost` bytes; `rtt` is the smallest round trip, `flight` the most bytes lately in flight.
-    pub(super) fn grow(&mut self, window: f64, acked: f64, lost: f64, rtt: Seconds, flight: f64, mtu: f64) -> f64 {
+    pub(super) fn grow(
+        &mut self,
+        window: f64,
+        acked: f64,
+        lost: f64,
+        rtt: Seconds,
+        flight: f64,
+        mtu: f64,
+    ) -> f64 {
         let mut window = window;
         let mut growth = 1.0;
         if let Some((rate, capped)) = self.hint {
             if !self.opened {
                 self.opened = true;
-                window = window.max((HINT_SHARE * rate * rtt).min(HINT_WINDOWS * INITIAL_PACKETS * mtu));
+                window =
+                    window.max((HINT_SHARE * rate * rtt).min(HINT_WINDOWS * INITIAL_PACKETS * mtu));
             }
             if !capped && window < HINT_DISPROVED * rate * rtt {
                 growth = HINTED_GROWTH;
@@ -60,13 +79,24 @@ impl StartUp {
     }
 
     /// Looks at a finished round; a ceiling if much more was sent and hardly more arrived.
-    pub(super) fn round(&mut self, round: &Round, lasted: Seconds, mtu: f64, dispersion: &Dispersion) -> Option<Ceiling> {
+    pub(super) fn round(
+        &mut self,
+        round: &Round,
+        lasted: Seconds,
+        mtu: f64,
+        dispersion: &Dispersion,
+    ) -> Option<Ceiling> {
         let resolved = round.acked + round.lost;
         let (sent, acked) = (resolved / lasted, round.acked / lasted);
         let packets = resolved / mtu;
         let loss = round.loss();
-        let usual = if self.rounds > 0.0 { self.losses / self.rounds } else { 0.0 };
-        let noise = (dispersion.phi() * (usual * (1.0 - usual)).max(0.01) / packets.max(1.0)).sqrt();
+        let usual = if self.rounds > 0.0 {
+            self.losses / self.rounds
+        } else {
+            0.0
+        };
+        let noise =
+            (dispersion.phi() * (usual * (1.0 - usual)).max(0.01) / packets.max(1.0)).sqrt();
         let in_vain = self.before.is_some_and(|(sent_before, acked_before)| {
             packets >= 60.0
                 && sent > 1.3 * sent_before

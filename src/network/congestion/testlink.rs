@@ -1,4 +1,4 @@
-//! A link and its senders in virtual time, for the tests of the window law.
+//! Senders and receivers over a link in virtual time, for the tests of the window law.
 //!
 //! Invariant: everything follows from the seed; time is integer nanoseconds and events of one instant keep their order. The
 //! senders copy what QUIC does around a controller (pacing, loss detection, probes after silence); receivers acknowledge in
@@ -7,106 +7,23 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+mod link;
+
 use super::cubic::Cubic;
 use super::dbw::Law;
+pub(super) use link::Link;
+use link::{Lossy, Random};
 
 pub(super) const MTU: f64 = 1200.0;
 /// Bytes of IP and UDP headers: they take time on the link and no room in the window.
 const HEADERS: f64 = 28.0;
 
-pub(super) fn ns(seconds: f64) -> u64 {
+fn ns(seconds: f64) -> u64 {
     (seconds * 1e9).round() as u64
 }
 
 fn secs(ns: u64) -> f64 {
     ns as f64 / 1e9
-}
-
-/// SplitMix64.
-#[derive(Clone)]
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-/// A bottleneck and the path behind it.
-#[derive(Clone)]
-pub(super) struct Link {
-    /// (from second, bits per second)
-    pub(super) rates: Vec<(f64, f64)>,
-    /// One way, seconds.
-    pub(super) delay: f64,
-    /// Added delay is uniform in 0..jitter, seconds; it reorders.
-    pub(super) jitter: f64,
-    /// Tail-drop queue, bytes.
-    pub(super) queue: f64,
-    /// Share lost behind the bottleneck, both ways.
-    pub(super) loss: f64,
-    /// Mean length of a run of losses, seconds; 0 is independent.
-    pub(super) burst: f64,
-    /// (bits per second, bucket bytes) of a token bucket before the bottleneck.
-    pub(super) policer: Option<(f64, f64)>,
-    /// (from, to) in seconds: nothing passes either way.
-    pub(super) outage: Option<(f64, f64)>,
-    /// From this second on the one-way delay is this much longer.
-    pub(super) detour: Option<(f64, f64)>,
-}
-
-impl Link {
-    /// `mbit`, round trip in ms, queue in ms of the rate, loss 0..1.
-    pub(super) fn new(mbit: f64, rtt_ms: f64, queue_ms: f64, loss: f64) -> Self {
-        Self {
-            rates: vec![(0.0, mbit * 1e6)],
-            delay: rtt_ms / 2000.0,
-            jitter: 0.0,
-            queue: mbit * 1e6 / 8.0 * queue_ms / 1000.0,
-            loss,
-            burst: 0.0,
-            policer: None,
-            outage: None,
-            detour: None,
-        }
-    }
-
-    fn rate(&self, at: f64) -> f64 {
-        let past = self.rates.iter().rev().find(|r| r.0 <= at);
-        past.map_or(self.rates[0].1, |r| r.1) / 8.0
-    }
-}
-
-/// One direction's state of a link with runs of losses.
-struct Lossy {
-    bad: bool,
-    until: u64,
-}
-
-impl Lossy {
-    fn loses(&mut self, link: &Link, now: u64, random: &mut Random) -> bool {
-        let (draw, dwell) = (random.next(), random.next());
-        if link.outage.is_some_and(|(from, to)| now >= ns(from) && now < ns(to)) {
-            return true;
-        }
-        if link.burst == 0.0 || link.loss == 0.0 {
-            return draw < link.loss;
-        }
-        while self.until <= now {
-            self.bad = !self.bad;
-            let mean = if self.bad {
-                link.burst
-            } else {
-                link.burst * (1.0 - link.loss) / link.loss
-            };
-            self.until += ns(-mean * (1.0 - dwell).ln()).max(1);
-        }
-        self.bad
-    }
 }
 
 /// What sets a sender's window.
@@ -125,7 +42,7 @@ impl Control {
 }
 
 /// How often the receiver acknowledges after the first 400 packets.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Acks {
     /// Every second packet, or 4 ms.
     Dense,
@@ -266,19 +183,18 @@ pub(super) struct Net {
 impl Net {
     pub(super) fn new(link: Link, flows: Vec<Flow>, seed: u64) -> Self {
         let tokens = link.policer.map_or(0.0, |p| p.1);
-        let lossy = || Lossy { bad: true, until: 0 };
         let mut net = Self {
             link,
             flows,
-            random: Random(seed),
+            random: Random::new(seed),
             events: BinaryHeap::new(),
             seq: 0,
             now: 0,
             busy: 0,
             tokens,
             tokens_at: 0,
-            forward: lossy(),
-            back: lossy(),
+            forward: Lossy::new(),
+            back: Lossy::new(),
             queues: Vec::new(),
         };
         for i in 0..net.flows.len() {
@@ -302,7 +218,11 @@ impl Net {
 
     /// Runs until `end` seconds.
     pub(super) fn run(&mut self, end: f64) {
-        while self.events.peek().is_some_and(|Reverse((at, ..))| *at <= ns(end)) {
+        while self
+            .events
+            .peek()
+            .is_some_and(|Reverse((at, ..))| *at <= ns(end))
+        {
             let Some(Reverse((at, _, event))) = self.events.pop() else {
                 break;
             };
@@ -345,8 +265,9 @@ impl Net {
                 flow.backoff += 1;
                 flow.heard = now;
             }
-            let probe = flow.probes > 0;
-            if !probe {
+            if flow.probes > 0 {
+                flow.probes -= 1;
+            } else {
                 if flow.bytes + MTU >= window {
                     break;
                 }
@@ -360,8 +281,6 @@ impl Net {
                     break;
                 }
                 flow.tokens -= MTU;
-            } else {
-                flow.probes -= 1;
             }
             let number = flow.next;
             flow.next += 1;
@@ -408,7 +327,11 @@ impl Net {
         }
         self.busy = self.busy.max(now) + ns(size / rate);
         if !lost {
-            let detour = self.link.detour.filter(|d| secs(now) >= d.0).map_or(0.0, |d| d.1);
+            let detour = self
+                .link
+                .detour
+                .filter(|d| secs(now) >= d.0)
+                .map_or(0.0, |d| d.1);
             let at = self.busy + ns(self.link.delay + jitter + detour);
             self.push(at, Event::Arrive(i, number));
         }
@@ -422,7 +345,9 @@ impl Net {
         flow.received += 1;
         flow.pending.push(number);
         let (count, interval) = match flow.acks {
-            Acks::Sparse(share) if flow.received > 400 => (48, (rtt * share).clamp(0.004, 0.05_f64.max(rtt / 3.0))),
+            Acks::Sparse(share) if flow.received > 400 => {
+                (48, (rtt * share).clamp(0.004, 0.05_f64.max(rtt / 3.0)))
+            }
             _ => (2, 0.004),
         };
         if flow.pending.len() >= count {
@@ -478,10 +403,10 @@ impl Net {
         let Some((largest, sent)) = newest else {
             return;
         };
-        if flow.received > 10 {
-            if let (Some(rate), Control::Dbw(law)) = (flow.hint.take(), &mut flow.control) {
-                law.hint(rate / 8.0);
-            }
+        if flow.received > 10
+            && let (Some(rate), Control::Dbw(law)) = (flow.hint.take(), &mut flow.control)
+        {
+            law.hint(rate / 8.0);
         }
         if let Control::Dbw(law) = &mut flow.control {
             law.on_frame(secs(now), flow.bytes);
@@ -537,9 +462,18 @@ impl Net {
 
     /// (median, 90 % quantile) of the bottleneck's queue between two instants, seconds.
     pub(super) fn queue(&self, from: f64, to: f64) -> (f64, f64) {
-        let mut seen: Vec<f64> = self.queues.iter().filter(|q| q.0 >= from && q.0 < to).map(|q| q.1).collect();
+        let mut seen: Vec<f64> = self
+            .queues
+            .iter()
+            .filter(|q| q.0 >= from && q.0 < to)
+            .map(|q| q.1)
+            .collect();
         seen.sort_by(f64::total_cmp);
-        let at = |share: f64| seen.get((seen.len() as f64 * share) as usize).copied().unwrap_or(0.0);
+        let at = |share: f64| {
+            seen.get((seen.len() as f64 * share) as usize)
+                .copied()
+                .unwrap_or(0.0)
+        };
         (at(0.5), at(0.9))
     }
 }
