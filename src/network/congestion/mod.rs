@@ -1,1 +1,412 @@
-//! The congestion controller.
+//! Congestion control: the `dbw` controller as QUIC sees it, and the handle by which the application steers and reads it.
+//!
+//! Invariant: one [`DbwFactory`] belongs to one connection, and its [`Pilot`] always speaks for the path that was built last.
+//! This module turns instants into seconds, keeps outage grants, and wakes the application; what the window should be is
+//! decided by `dbw`, which knows no QUIC.
+
+mod compete;
+mod cubic;
+mod dbw;
+mod delay;
+mod flight;
+mod policer;
+mod rounds;
+#[cfg(test)]
+mod scenarios;
+mod startup;
+#[cfg(test)]
+mod testlink;
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use quinn::congestion::{Controller, ControllerFactory};
+use quinn_proto::RttEstimator;
+use tokio::sync::Notify;
+
+use dbw::Law;
+pub use dbw::Phase;
+
+/// Seconds since the path began.
+type Seconds = f64;
+
+/// What a controller knows at a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Snapshot {
+    /// Congestion window, bytes, without any grant.
+    pub window: u64,
+    /// Bytes in flight.
+    pub in_flight: u64,
+    /// Round trip without queue, once measured.
+    pub min_rtt: Option<Duration>,
+    /// Queue that stood at the bottleneck in the last round.
+    pub queue_delay: Duration,
+    /// Bytes per second that the path takes from us before its random loss; 0 while unknown.
+    pub capacity: u64,
+    /// What the controller is doing.
+    pub phase: Phase,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            window: 0,
+            in_flight: 0,
+            min_rtt: None,
+            queue_delay: Duration::ZERO,
+            capacity: 0,
+            phase: Phase::StartUp,
+        }
+    }
+}
+
+/// The application's handle on the controller of one connection.
+#[derive(Debug, Default)]
+pub struct Pilot {
+    /// Receiver's estimate, bytes per second; 0 when there is none that is not yet taken.
+    hint: AtomicU64,
+    /// Bytes of grants that may still be sent beyond what was in flight.
+    grant: AtomicU64,
+    mtu: AtomicU64,
+    sent: Notify,
+    snapshot: Mutex<Snapshot>,
+}
+
+impl Pilot {
+    /// Gives the receiver's estimate of the path's rate, from the spacing of the first back-to-back burst.
+    pub fn train_hint(&self, bytes_per_second: u64) {
+        self.hint.store(bytes_per_second, Ordering::Release);
+    }
+
+    /// Lets `packets` full-sized packets go beyond what is in flight, whatever the window: the probe of an outage. Replaces an
+    /// earlier grant that was not used up.
+    pub fn grant(&self, packets: u32) {
+        let bytes = u64::from(packets) * self.mtu.load(Ordering::Acquire);
+        self.grant.store(bytes, Ordering::Release);
+    }
+
+    /// Waits until something was sent since the last call: then there is room for the next datagram. One task may wait at a
+    /// time.
+    pub async fn sent(&self) {
+        self.sent.notified().await;
+    }
+
+    /// What the controller knew when it last sent or heard something.
+    pub fn snapshot(&self) -> Snapshot {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+        // A snapshot is replaced whole, so a panic elsewhere cannot have left it half done.
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Builds the controllers of one connection.
+#[derive(Debug, Clone)]
+pub struct DbwFactory {
+    pilot: Arc<Pilot>,
+}
+
+impl DbwFactory {
+    /// A factory for one connection, and the handle to what it will build.
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new() -> (Self, Arc<Pilot>) {
+        let pilot = Arc::new(Pilot::default());
+        let factory = Self {
+            pilot: Arc::clone(&pilot),
+        };
+        (factory, pilot)
+    }
+}
+
+impl ControllerFactory for DbwFactory {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        Box::new(Dbw::new(Arc::clone(&self.pilot), now, current_mtu))
+    }
+}
+
+/// The delay-bounded window as a QUIC congestion controller.
+#[derive(Debug, Clone)]
+pub struct Dbw {
+    law: Law,
+    epoch: Instant,
+    pilot: Arc<Pilot>,
+}
+
+impl Dbw {
+    fn new(pilot: Arc<Pilot>, now: Instant, mtu: u16) -> Self {
+        let dbw = Self {
+            law: Law::new(f64::from(mtu)),
+            epoch: now,
+            pilot,
+        };
+        dbw.pilot.mtu.store(u64::from(mtu), Ordering::Release);
+        dbw.publish();
+        dbw
+    }
+
+    fn seconds(&self, at: Instant) -> Seconds {
+        at.saturating_duration_since(self.epoch).as_secs_f64()
+    }
+
+    fn acked(&mut self, now: Instant, sent: Instant, bytes: u64) {
+        let (now, sent) = (self.seconds(now), self.seconds(sent));
+        self.law.on_ack(now, sent, bytes as f64);
+    }
+
+    fn publish(&self) {
+        *self.pilot.lock() = Snapshot {
+            window: self.law.window() as u64,
+            in_flight: self.law.in_flight() as u64,
+            min_rtt: self.law.min_rtt().map(Duration::from_secs_f64),
+            queue_delay: Duration::from_secs_f64(self.law.queue_delay()),
+            capacity: self.law.capacity() as u64,
+            phase: self.law.phase(),
+        };
+    }
+}
+
+impl Controller for Dbw {
+    fn on_sent(&mut self, now: Instant, bytes: u64, _last_packet_number: u64) {
+        self.law.on_sent(self.seconds(now), bytes as f64);
+        let used = |left: u64| (left > 0).then(|| left.saturating_sub(bytes));
+        // Fails only when there is no grant, which is as well.
+        let _ = self
+            .pilot
+            .grant
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, used);
+        self.publish();
+        self.pilot.sent.notify_one();
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        _app_limited: bool,
+        _rtt: &RttEstimator,
+    ) {
+        self.acked(now, sent, bytes);
+    }
+
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        _app_limited: bool,
+        _largest: Option<u64>,
+    ) {
+        let hint = self.pilot.hint.swap(0, Ordering::AcqRel);
+        if hint > 0 {
+            self.law.hint(hint as f64);
+        }
+        self.law.on_frame(self.seconds(now), in_flight as f64);
+        self.publish();
+    }
+
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        _persistent: bool,
+        lost_bytes: u64,
+    ) {
+        // Zero bytes is how a congestion mark is told. Persistent congestion is an outage, and says nothing about the rate.
+        if lost_bytes == 0 {
+            self.law.on_mark();
+        } else {
+            let (now, sent) = (self.seconds(now), self.seconds(sent));
+            self.law.on_lost(now, sent, lost_bytes as f64);
+            self.publish();
+        }
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.law.set_mtu(f64::from(new_mtu));
+        self.pilot.mtu.store(u64::from(new_mtu), Ordering::Release);
+    }
+
+    fn window(&self) -> u64 {
+        let window = self.law.window() as u64;
+        let grant = self.pilot.grant.load(Ordering::Acquire);
+        if grant == 0 {
+            return window;
+        }
+        // One more byte, because a packet has to end below the window, not at it.
+        window.max(self.law.in_flight() as u64 + grant + 1)
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        (startup::INITIAL_PACKETS * f64::from(BASE_MTU)) as u64
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// Packet size that the initial window is counted in, bytes (RFC 9000 section 14.1).
+const BASE_MTU: u16 = 1200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MTU: u64 = 1200;
+
+    struct Bench {
+        dbw: Box<Dbw>,
+        pilot: Arc<Pilot>,
+        start: Instant,
+        in_flight: u64,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (factory, pilot) = DbwFactory::new();
+            // Any instant will do: only differences count.
+            let start = tokio::time::Instant::now().into_std();
+            let dbw = Arc::new(factory).build(start, BASE_MTU).into_any();
+            Self {
+                dbw: dbw.downcast().expect("the factory builds this type"),
+                pilot,
+                start,
+                in_flight: 0,
+            }
+        }
+
+        fn at(&self, millis: u64) -> Instant {
+            self.start + Duration::from_millis(millis)
+        }
+
+        /// Sends while the connection would (a packet has to end below the window); the number of packets sent.
+        fn fill(&mut self, millis: u64) -> u64 {
+            let mut packets = 0;
+            while self.in_flight + MTU < self.dbw.window() && packets < 100_000 {
+                self.in_flight += MTU;
+                packets += 1;
+                self.dbw.on_sent(self.at(millis), MTU, packets);
+            }
+            packets
+        }
+
+        /// Acknowledges `packets` that left at `sent`.
+        fn answer(&mut self, millis: u64, sent: u64, packets: u64) {
+            for _ in 0..packets {
+                self.in_flight -= MTU;
+                let (now, sent) = (self.at(millis), self.at(sent));
+                self.dbw.acked(now, sent, MTU);
+            }
+            self.dbw
+                .on_end_acks(self.at(millis), self.in_flight, false, None);
+        }
+    }
+
+    #[test]
+    fn the_first_flight_is_forty_packets() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.dbw.initial_window(), 40 * MTU);
+        assert_eq!(bench.dbw.window(), 40 * MTU);
+        assert_eq!(bench.fill(0), 39);
+    }
+
+    #[test]
+    fn a_grant_lets_exactly_its_packets_through() {
+        let mut bench = Bench::new();
+        bench.fill(0);
+        for round in 1..=5 {
+            bench.pilot.grant(3);
+            assert_eq!(bench.fill(30_000 * round), 3);
+            assert_eq!(bench.fill(30_000 * round), 0);
+        }
+        assert_eq!(bench.pilot.snapshot().in_flight, bench.in_flight);
+    }
+
+    #[test]
+    fn a_grant_holds_above_a_window_that_fell_below_the_flight() {
+        let mut bench = Bench::new();
+        bench.fill(0);
+        bench.answer(100, 0, 39);
+        bench.fill(100);
+        let before = bench.dbw.window();
+        bench.dbw.law.hint(1000.0);
+        bench.answer(200, 100, 1);
+        assert!(bench.dbw.window() < before);
+        assert!(bench.dbw.window() < bench.in_flight);
+        bench.pilot.grant(4);
+        assert_eq!(bench.fill(5000), 4);
+    }
+
+    #[test]
+    fn persistent_congestion_and_losses_leave_the_window_alone() {
+        let mut bench = Bench::new();
+        bench.fill(0);
+        bench.answer(100, 0, 39);
+        let sent = bench.fill(100);
+        let window = bench.dbw.window();
+        assert!(window > 40 * MTU);
+        let lost = (sent - 1) * MTU;
+        bench
+            .dbw
+            .on_congestion_event(bench.at(40_000), bench.at(100), true, lost);
+        bench.in_flight -= lost;
+        assert_eq!(bench.dbw.window(), window);
+        assert_eq!(bench.pilot.snapshot().in_flight, bench.in_flight);
+        assert!(bench.fill(40_000) > 38);
+    }
+
+    #[test]
+    fn a_hint_opens_the_window_at_once_and_no_further_than_the_cap() {
+        let opened = |hint: u64| {
+            let mut bench = Bench::new();
+            bench.fill(0);
+            bench.pilot.train_hint(hint);
+            bench.answer(100, 0, 10);
+            bench.dbw.window()
+        };
+        // 0.8 * 1.25 MB/s * 0.1 s, and what the ten packets add.
+        assert!(
+            (100_000..112_000).contains(&opened(1_250_000)),
+            "{}",
+            opened(1_250_000)
+        );
+        assert!(
+            (500_000..=512_000).contains(&opened(75_000_000)),
+            "{}",
+            opened(75_000_000)
+        );
+    }
+
+    #[test]
+    fn a_snapshot_tells_what_was_measured() {
+        let mut bench = Bench::new();
+        let first = bench.pilot.snapshot();
+        assert_eq!(
+            (first.window, first.min_rtt, first.phase),
+            (40 * MTU, None, Phase::StartUp)
+        );
+        bench.fill(0);
+        bench.answer(80, 0, 39);
+        let later = bench.pilot.snapshot();
+        assert_eq!(later.min_rtt, Some(Duration::from_millis(80)));
+        assert_eq!(later.window, bench.dbw.window());
+        assert!(later.window > first.window);
+    }
+
+    #[tokio::test]
+    async fn sending_wakes_the_application() {
+        let mut bench = Bench::new();
+        let pilot = Arc::clone(&bench.pilot);
+        let waiting = tokio::spawn(async move { pilot.sent().await });
+        bench.fill(0);
+        waiting.await.expect("the waiting task ends");
+    }
+}

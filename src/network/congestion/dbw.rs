@@ -1,0 +1,449 @@
+//! `dbw`, the delay-bounded window: the law that sets the congestion window from acknowledgements.
+//!
+//! A window's worth of packets is kept in flight such that a small, self-scaling queue stands at the bottleneck (the step of
+//! FAST TCP, Wei et al. 2006). Invariant: a growing queue makes the window smaller, a loss by itself never does. Time is an
+//! argument (seconds since the path began) and nothing here knows the transport; the delay statistics, rounds, start-up,
+//! policers and competition each have a module of their own.
+
+mod drain;
+mod steady;
+
+use super::Seconds;
+use super::compete::{Compete, Crowd};
+use super::delay::{Delay, Spacing};
+use super::flight::Flight;
+use super::policer::{Ceiling, Dispersion, Gradient, Hold, Look, Verdict};
+use super::rounds::{History, Round};
+use super::startup::{INITIAL_PACKETS, StartUp};
+use drain::Drain;
+
+/// Window below which nothing goes, packets.
+const MIN_PACKETS: f64 = 4.0;
+/// Window above which nothing goes, bytes.
+const MAX_WINDOW: f64 = 256.0 * 1024.0 * 1024.0;
+/// A round is over when a packet is acknowledged that left this share of a round trip after the round began: the standing
+/// queue is then read from packets that met the window set at its beginning.
+const ROUND_LAG: f64 = 0.25;
+/// Shortest round: below it scheduling and timers are all one sees.
+const ROUND_MIN: Seconds = 0.002;
+/// Shares of jitter, spacing of ACK frames and round trip that the target of queue is at least: below them it could not be told
+/// from none.
+const JITTER_SHARE: f64 = 1.5;
+const GAP_SHARE: f64 = 0.7;
+const TRIP_SHARE: f64 = 0.07;
+/// Packets of reordering from which the transport declares packets lost that are only late, the more the faster they are
+/// sent; then loss proves nothing about a ceiling.
+const REORDERED: f64 = 6.0;
+
+/// What the controller is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking for the path's rate.
+    StartUp,
+    /// Keeping a small standing queue.
+    Steady,
+    /// Keeping below a policer's rate.
+    Hold,
+    /// Emptying the queue for a moment to see the path's own round trip.
+    Drain,
+    /// Sharing a queue with flows that only loss slows down.
+    Compete,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    StartUp(StartUp),
+    Steady,
+    Hold(Hold),
+    Drain(Drain),
+    Compete(Compete),
+}
+
+/// What the ACK frame being read has brought.
+#[derive(Debug, Clone, Default)]
+struct Frame {
+    acked: f64,
+    packets: f64,
+    /// Send time of the newest packet in it, and of the newest full-sized one.
+    newest: Option<Seconds>,
+    newest_full: Option<Seconds>,
+}
+
+/// The window law of one path.
+#[derive(Debug, Clone)]
+pub(super) struct Law {
+    mtu: f64,
+    window: f64,
+    state: State,
+    flight: Flight,
+    delay: Delay,
+    history: History,
+    round: Round,
+    frame: Frame,
+    /// Bytes acknowledged or lost so far, and lost since the last ACK frame.
+    resolved: f64,
+    lost_lately: f64,
+    queue: Seconds,
+    /// How much longer the queue would get by the last growth of the window if the path was full.
+    expected: Seconds,
+    hint: f64,
+    /// Rounds in a row with an empty queue, and with one far above the target.
+    empty: i32,
+    deep: u32,
+    steady_since: Seconds,
+    /// When the first ACK frame came: what left before met an empty path in one burst.
+    first_frame: Option<Seconds>,
+    /// When the round trip last was at its minimum.
+    low_at: Seconds,
+    crowd: Crowd,
+    crowd_at: Option<Seconds>,
+    dispersion: Dispersion,
+    gradient: Gradient,
+}
+
+impl Law {
+    /// A law at the beginning of a path whose packets are `mtu` bytes.
+    pub(super) fn new(mtu: f64) -> Self {
+        Self {
+            mtu,
+            window: INITIAL_PACKETS * mtu,
+            state: State::StartUp(StartUp::default()),
+            flight: Flight::default(),
+            delay: Delay::new(),
+            history: History::default(),
+            round: Round::default(),
+            frame: Frame::default(),
+            resolved: 0.0,
+            lost_lately: 0.0,
+            queue: 0.0,
+            expected: 0.0,
+            hint: 0.0,
+            empty: 0,
+            deep: 0,
+            steady_since: 0.0,
+            first_frame: None,
+            low_at: 0.0,
+            crowd: Crowd::default(),
+            crowd_at: None,
+            dispersion: Dispersion::new(),
+            gradient: Gradient::default(),
+        }
+    }
+
+    /// The congestion window, bytes.
+    pub(super) fn window(&self) -> f64 {
+        self.window
+    }
+
+    /// Bytes in flight as counted here.
+    pub(super) fn in_flight(&self) -> f64 {
+        self.flight.bytes()
+    }
+
+    /// The round trip without queue, if known.
+    pub(super) fn min_rtt(&self) -> Option<Seconds> {
+        self.delay.is_known().then(|| self.delay.min())
+    }
+
+    /// The queue that stood in the last round.
+    pub(super) fn queue_delay(&self) -> Seconds {
+        self.queue
+    }
+
+    /// Bytes per second that the path takes from us, before random loss; 0 while unknown.
+    pub(super) fn capacity(&self) -> f64 {
+        self.history.capacity()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.state {
+            State::StartUp(_) => Phase::StartUp,
+            State::Steady => Phase::Steady,
+            State::Hold(_) => Phase::Hold,
+            State::Drain(_) => Phase::Drain,
+            State::Compete(_) => Phase::Compete,
+        }
+    }
+
+    pub(super) fn set_mtu(&mut self, mtu: f64) {
+        self.mtu = mtu;
+        self.set_window(self.window);
+    }
+
+    /// The receiver's estimate of the path's rate, bytes per second.
+    pub(super) fn hint(&mut self, rate: f64) {
+        self.hint = rate;
+        if let State::StartUp(startup) = &mut self.state {
+            startup.hint(rate);
+        }
+    }
+
+    pub(super) fn on_sent(&mut self, now: Seconds, bytes: f64) {
+        self.flight.sent(now, bytes);
+        self.round.flight = self.round.flight.max(self.flight.bytes());
+    }
+
+    /// A packet of the ACK frame being read.
+    pub(super) fn on_ack(&mut self, now: Seconds, sent: Seconds, bytes: f64) {
+        self.flight.resolved(bytes);
+        self.resolved += bytes;
+        self.round.acked += bytes;
+        self.frame.acked += bytes;
+        self.frame.packets += bytes / self.mtu;
+        self.frame.newest = Some(self.frame.newest.map_or(sent, |newest| newest.max(sent)));
+        // On slow links a short packet is faster than a full one, which would pass for the round trip without queue.
+        if bytes > 0.6 * self.mtu {
+            self.frame.newest_full = Some(
+                self.frame
+                    .newest_full
+                    .map_or(sent, |newest| newest.max(sent)),
+            );
+        }
+        let rtt = self.delay.smoothed();
+        let used = self.round.flight >= 0.5 * self.window;
+        if let State::Compete(compete) = &mut self.state
+            && used
+        {
+            compete.cubic().on_ack(now, sent, bytes, rtt);
+        }
+    }
+
+    /// `bytes` were declared lost, the newest of them sent at `sent`.
+    pub(super) fn on_lost(&mut self, now: Seconds, sent: Seconds, bytes: f64) {
+        self.flight.resolved(bytes);
+        self.resolved += bytes;
+        self.round.lost += bytes;
+        self.lost_lately += bytes;
+        if let State::Compete(compete) = &mut self.state {
+            compete.cubic().on_lost(now, sent);
+        }
+    }
+
+    /// The path marked a packet as having met congestion.
+    pub(super) fn on_mark(&mut self) {
+        self.round.marked = true;
+    }
+
+    /// The ACK frame has been read; the connection counts `in_flight` bytes.
+    pub(super) fn on_frame(&mut self, now: Seconds, in_flight: f64) {
+        self.flight.correct(in_flight);
+        let frame = std::mem::take(&mut self.frame);
+        let spacing = self.delay.on_frame(now);
+        self.round.holed |= spacing == Spacing::Silent;
+        let starting = matches!(self.state, State::StartUp(_));
+        if let Some(sent) = frame
+            .newest_full
+            .filter(|_| spacing == Spacing::InStep || starting)
+        {
+            let competing = matches!(self.state, State::Compete(_));
+            let rtt = (now - sent).max(0.0);
+            self.round.frames += 1;
+            self.delay
+                .sample(now, rtt, frame.packets, self.resolved, !competing);
+            let near = self.target(self.own_rate(self.queue)) / 4.0;
+            if rtt <= self.delay.min() + near {
+                self.low_at = now;
+            }
+            self.drain_sample(now, rtt);
+        }
+        if starting {
+            self.startup_frame(now, &frame);
+        }
+        self.lost_lately = 0.0;
+        self.drain_tick(now);
+        let lag = ROUND_LAG * self.delay.smoothed();
+        if now - self.round.start >= ROUND_MIN
+            && frame
+                .newest
+                .is_some_and(|sent| sent >= self.round.start + lag)
+        {
+            self.end_round(now);
+        }
+    }
+
+    fn set_window(&mut self, window: f64) {
+        self.window = window.clamp(MIN_PACKETS * self.mtu, MAX_WINDOW);
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.empty = 0;
+        self.deep = 0;
+        self.expected = 0.0;
+    }
+
+    fn enter_steady(&mut self, now: Seconds) {
+        self.enter(State::Steady);
+        self.steady_since = now;
+        self.gradient.clear();
+    }
+
+    /// The rate we send at, bytes per second.
+    fn own_rate(&self, queue: Seconds) -> f64 {
+        let rtt = self.delay.min() + queue;
+        self.window
+            .min(1.1 * self.round.flight.max(self.flight.bytes()))
+            / rtt.max(1e-5)
+    }
+
+    /// The queue that a flow of `rate` bytes per second aims at. Longer for a smaller flow: that alone makes equal flows equal.
+    fn target(&self, rate: f64) -> Seconds {
+        let rate = rate.max(1.0);
+        let scaled = (0.012 * (1_250_000.0 / rate).sqrt()).clamp(0.004, 0.060);
+        scaled
+            .max((JITTER_SHARE * self.delay.jitter()).min(0.060))
+            .max((GAP_SHARE * self.delay.gap()).min(0.040))
+            .max((4.0 * self.mtu / rate).min(0.100))
+            .max(TRIP_SHARE * self.delay.min().min(2.0))
+            .max(1.5 * self.mtu / rate)
+    }
+
+    fn startup_frame(&mut self, now: Seconds, frame: &Frame) {
+        let min = self.delay.min();
+        if !min.is_finite() {
+            return;
+        }
+        let first_frame = *self.first_frame.get_or_insert(now);
+        let first_flight = frame.newest.is_some_and(|sent| sent < first_frame);
+        if let Some(rtt) = self.delay.recent() {
+            let queue = rtt - min;
+            // The first flight goes as a burst; unless it takes half a round trip to get through, that is no standing queue.
+            let queue = if first_flight && queue < 0.5 * min {
+                0.0
+            } else {
+                queue
+            };
+            let target = self.target(self.own_rate(queue));
+            if queue
+                > (1.5 * target)
+                    .max(0.1 * min)
+                    .max(0.006)
+                    .max(1.5 * self.delay.jitter())
+            {
+                self.leave_startup(now, frame, min + queue, target);
+                return;
+            }
+        }
+        let target = self.target(self.hint);
+        if let State::StartUp(startup) = &mut self.state {
+            if let Some(rate) = startup.is_full(self.window, min + target) {
+                let floor = 0.25 * INITIAL_PACKETS * self.mtu;
+                self.set_window((rate * (min + target)).max(floor));
+                self.enter_steady(now);
+                self.round = Round::new(now, self.flight.bytes());
+                return;
+            }
+            let flight = self.round.flight.max(self.flight.bytes() + frame.acked);
+            let window = startup.grow(
+                self.window,
+                frame.acked,
+                self.lost_lately,
+                min,
+                flight,
+                self.mtu,
+            );
+            self.set_window(window);
+        }
+    }
+
+    /// A queue has been seen: `rtt` stands.
+    fn leave_startup(&mut self, now: Seconds, frame: &Frame, rtt: Seconds, target: Seconds) {
+        let min = self.delay.min();
+        let by_flight = frame
+            .newest
+            .and_then(|sent| self.flight.when_left(sent))
+            .unwrap_or(0.0)
+            / rtt;
+        let rate = self.delay.rate().unwrap_or(0.0).max(by_flight);
+        let floor = 0.5 * INITIAL_PACKETS * self.mtu;
+        self.set_window((rate * (min + target)).clamp(floor.min(self.window), self.window));
+        self.enter_steady(now);
+        self.round = Round::new(now, self.flight.bytes());
+    }
+
+    fn end_round(&mut self, now: Seconds) {
+        let round = std::mem::replace(&mut self.round, Round::new(now, self.flight.bytes()));
+        let lasted = now - round.start;
+        self.history.add(now, &round, lasted, self.mtu);
+        if !self.delay.is_known() || round.frames == 0 {
+            return;
+        }
+        let min = self.delay.min();
+        let standing = self.delay.standing(now);
+        let queue = (standing - min).max(0.0);
+        let before = std::mem::replace(&mut self.queue, queue);
+        let look = Look {
+            rate: (round.acked + round.lost) / lasted,
+            packets: (round.acked + round.lost) / self.mtu,
+            lost: round.lost / self.mtu,
+        };
+        if !round.holed {
+            self.dispersion.add(&look);
+        }
+        let full = round.flight >= 0.75 * self.window;
+        let rate = self.window.min(1.1 * round.flight) / (min + queue).max(1e-5);
+        let target = self.target(rate);
+        let jitter = self.delay.jitter();
+        match &mut self.state {
+            State::StartUp(startup) => {
+                let ceiling = if round.holed || look.rate * jitter > REORDERED * self.mtu {
+                    None
+                } else {
+                    startup.round(&round, lasted, self.mtu, &self.dispersion)
+                };
+                if let Some(ceiling) = ceiling {
+                    self.hold(now, ceiling);
+                } else if round.marked
+                    || (self.first_frame.is_some_and(|at| round.start > at)
+                        && queue > (2.0 * target).max(0.2 * min).max(1.5 * self.delay.jitter()))
+                {
+                    self.leave_startup(now, &Frame::default(), min + queue, target);
+                }
+            }
+            State::Steady => self.steady_round(now, &round, look, [before, queue], target, full),
+            State::Hold(hold) => {
+                let verdict = if queue > target
+                    || round.marked
+                    || look.rate * jitter > REORDERED * self.mtu
+                {
+                    Verdict::Leave
+                } else if full && !round.holed {
+                    hold.round(now, min, &look, &self.dispersion)
+                } else {
+                    Verdict::Stay
+                };
+                let cap = hold.cap();
+                if verdict == Verdict::Leave {
+                    self.enter_steady(now);
+                } else {
+                    self.set_window(cap * (min + self.target(cap) / 4.0));
+                }
+            }
+            State::Drain(_) => {}
+            State::Compete(compete) => {
+                let fair = self.history.peak(now) / 2.0 * (min + queue);
+                let alone =
+                    compete.round(now, round.acked / lasted, min, queue, target / 2.0, fair);
+                let window = compete.window();
+                if alone {
+                    // Whatever stood while nobody else was there is the best guess of the path; the next drain mends it.
+                    self.delay.rebase(now, standing);
+                    let window = window.min(self.history.capacity() * (min + target));
+                    self.set_window(window);
+                    self.enter_steady(now);
+                    self.crowd.clear();
+                } else {
+                    self.set_window(window);
+                }
+            }
+        }
+    }
+
+    fn hold(&mut self, now: Seconds, ceiling: Ceiling) {
+        self.dispersion = Dispersion::new();
+        self.gradient.clear();
+        let hold = Hold::new(now, ceiling);
+        self.set_window(hold.cap() * (self.delay.min() + self.target(hold.cap()) / 4.0));
+        self.enter(State::Hold(hold));
+    }
+}

@@ -1,0 +1,141 @@
+//! The steady state: one step per round towards the target of queue, and the looks at what else may be going on.
+//!
+//! Invariant: the window grows only while it is what limits the flow, and a queue above the target always shrinks it. Whether
+//! the path ends in a policer or is shared with flows that only loss slows down is asked here and answered elsewhere.
+
+use super::super::Seconds;
+use super::super::compete::{CLEAN, Compete, Sight};
+use super::super::policer::Look;
+use super::super::rounds::Round;
+use super::super::startup::INITIAL_PACKETS;
+use super::{Law, REORDERED, State};
+
+/// Share of the step that is taken when the window has to shrink.
+const YIELD: f64 = 0.7;
+/// Share of the step that is taken when the window may grow: less, because the queue of sparse acknowledgements is seen late.
+const GROW: f64 = 0.5;
+/// Largest growth of the window in one round.
+const STEP_MAX: f64 = 1.5;
+/// Seconds and round trips after which a queue that never was empty is drained, to see the path's own round trip.
+const DRAIN_AFTER: (Seconds, f64) = (5.0, 25.0);
+/// Seconds within which a second cry of "crowd" means that draining did not help.
+const CROWD_AGAIN: Seconds = 8.0;
+/// Cut on a congestion mark (RFC 8511 suggests 0.85 for CUBIC).
+const MARK_CUT: f64 = 0.85;
+
+impl Law {
+    /// Takes a finished round: `queues` stood before and now; `full` if the window was what limited the flow.
+    pub(super) fn steady_round(
+        &mut self,
+        now: Seconds,
+        round: &Round,
+        look: Look,
+        queues: [Seconds; 2],
+        target: Seconds,
+        full: bool,
+    ) {
+        let min = self.delay.min();
+        let [before, queue] = queues;
+        let mut factor = (min + target) / (min + queue);
+        if factor > 1.0 {
+            factor = 1.0 + GROW * (factor - 1.0);
+        }
+        // A full path answers a larger window with a longer queue. Bursts between sparse acknowledgements can look like a queue,
+        // but they do not grow with the window.
+        let unmoved = self.expected > 0.02 * min && queue - before < 0.3 * self.expected;
+        self.expected = 0.0;
+        if full && (queue < target / 2.0 || (unmoved && queue < 0.75 * target)) {
+            self.empty += 1;
+            let most = if self.empty > 8 { 0.5 } else { 0.25 };
+            factor = factor.max(1.0 + (0.05 * 1.6f64.powi(self.empty - 1)).min(most));
+        } else {
+            self.empty = 0;
+        }
+        self.deep = if queue > 3.0 * target {
+            self.deep + 1
+        } else {
+            0
+        };
+        if round.marked {
+            factor = factor.min(MARK_CUT);
+        }
+        if factor > 1.0 {
+            let capacity = self.history.capacity();
+            if full {
+                let most = if capacity > 0.0 {
+                    (2.0 * capacity * (min + target) / self.window).clamp(1.0, STEP_MAX)
+                } else {
+                    STEP_MAX
+                };
+                let window = self.window;
+                self.set_window(window * factor.min(most));
+                self.expected = (self.window / window - 1.0) * (min + queue);
+            }
+        } else {
+            let damped = if self.deep >= 2 {
+                factor
+            } else {
+                1.0 - YIELD * (1.0 - factor)
+            };
+            // A window that is not used did not make the queue.
+            let floor = if full {
+                0.0
+            } else {
+                INITIAL_PACKETS * self.mtu
+            };
+            self.set_window((self.window * damped).max(floor.min(self.window)));
+        }
+        if !full {
+            self.low_at = self.low_at.max(now - DRAIN_AFTER.0 / 2.0);
+            self.crowd.clear();
+            return;
+        }
+        if queue > target || look.rate * self.delay.jitter() > REORDERED * self.mtu {
+            self.gradient.clear();
+        } else if queue < target / 2.0
+            && !round.holed
+            && let Some(ceiling) = self.gradient.add(look, &self.dispersion)
+        {
+            self.hold(now, ceiling);
+            return;
+        }
+        self.look_for_crowd(now, queue, target);
+        let patience = DRAIN_AFTER.0.max(DRAIN_AFTER.1 * self.delay.smoothed());
+        if matches!(self.state, State::Steady) && now - self.low_at > patience {
+            self.drain(now, 0, queue, target, false);
+        }
+    }
+
+    fn look_for_crowd(&mut self, now: Seconds, queue: Seconds, target: Seconds) {
+        let min = self.delay.min();
+        let peak = self.history.peak(now).max(0.5 * self.hint);
+        let rate = self.window / (min + queue).max(1e-5);
+        let sight = Sight {
+            queue,
+            target,
+            window: self.window,
+            squeezed: (rate < 0.35 * peak && queue > 1.8 * self.target(rate.max(peak / 8.0)))
+                || (rate < 0.12 * peak && queue > 1.3 * self.target(peak / 6.0)),
+        };
+        if !self.crowd.add(sight, self.mtu) || now - self.steady_since < 0.5 {
+            return;
+        }
+        let again = CROWD_AGAIN.max(40.0 * self.delay.smoothed());
+        let clean = self.history.loss() < CLEAN;
+        if clean && self.crowd_at.is_some_and(|at| now - at < again) {
+            let window = self
+                .crowd
+                .from()
+                .max(self.window)
+                .max(peak / 2.0 * (min + queue));
+            let compete = Compete::new(now, window, self.mtu, self.delay.smoothed());
+            self.crowd_at = None;
+            self.crowd.clear();
+            self.set_window(window);
+            self.enter(State::Compete(compete));
+        } else {
+            self.crowd_at = Some(now);
+            self.drain(now, 1, queue, target, true);
+        }
+    }
+}
