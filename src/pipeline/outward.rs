@@ -14,7 +14,7 @@ use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
 use crate::transfer::Outbound;
-use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye};
+use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye, encode_ping};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError};
@@ -26,6 +26,8 @@ use tokio::sync::mpsc;
 const AHEAD_MOST: usize = 128 * 1024;
 /// Packets that a probe may send beyond what is in flight.
 const PROBE_PACKETS: u32 = 3;
+/// Time beyond 1.5 round trips in which nothing leaves although something is queued.
+const STALL: Duration = Duration::from_millis(100);
 /// Datagrams that tell the receiver goodbye, each in a packet of its own.
 const BYES: usize = 3;
 /// Time for them to leave.
@@ -44,6 +46,8 @@ pub(super) struct Outward {
     patience: Patience,
     accepted: bool,
     train_told: bool,
+    /// When quinn last sent something.
+    last_sent: Instant,
 }
 
 /// How long what may take.
@@ -89,6 +93,7 @@ impl Outward {
             bytes_total,
             patience,
             accepted: false,
+            last_sent: now(),
         }
     }
 
@@ -130,7 +135,8 @@ impl Outward {
                     offers = None;
                     self.outbound.set_idle();
                 }
-                Input::Room | Input::Time => {}
+                Input::Room => self.last_sent = now(),
+                Input::Time => {}
             }
         }
     }
@@ -155,7 +161,7 @@ impl Outward {
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
         let rtt = self.connection.rtt();
-        let due = self.outbound.next_timeout(rtt).map_or(self.meter.due(), |at| at.min(self.meter.due()));
+        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt)].into_iter().flatten().fold(self.meter.due(), Instant::min);
         let take_offers = self.outbound.has_room();
         tokio::select! {
             biased;
@@ -195,8 +201,18 @@ impl Outward {
         if let Some(probe) = self.outbound.poll_probe(now, rtt) {
             self.pilot.grant(PROBE_PACKETS);
             self.send(probe)?;
+        } else if self.stalled_at(rtt).is_some_and(|at| at <= now) {
+            self.last_sent = now;
+            self.pilot.grant(PROBE_PACKETS);
+            self.send(encode_ping())?;
         }
         Ok(())
+    }
+
+    /// When what is queued will have waited for too long. The receiver may be heard well while everything we sent is lost: then the window
+    /// is full of packets that quinn gives up only after time-outs that double without a useful bound.
+    fn stalled_at(&self, rtt: Duration) -> Option<Instant> {
+        (self.queued() > 0).then(|| self.last_sent + rtt + rtt / 2 + STALL)
     }
 
     fn check_silence(&self, now: Instant) -> Result<(), Error> {
