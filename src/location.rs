@@ -53,18 +53,12 @@ pub enum Location {
 impl Location {
     /// Reads a location.
     pub fn parse(typed: &OsStr) -> Location {
-        parse(typed).unwrap_or_else(|hint| Location::Refused {
-            typed: typed.to_string_lossy().into_owned(),
-            hint,
-        })
+        parse(typed).unwrap_or_else(|hint| Location::Refused { typed: typed.to_string_lossy().into_owned(), hint })
     }
 
     /// Whether another machine is meant.
     pub fn is_remote(&self) -> bool {
-        !matches!(
-            self,
-            Location::Stdio | Location::Local(_) | Location::Refused { .. }
-        )
+        !matches!(self, Location::Stdio | Location::Local(_) | Location::Refused { .. })
     }
 }
 
@@ -81,10 +75,7 @@ fn parse(typed: &OsStr) -> Result<Location, String> {
         if text.starts_with(ticket::SCHEME) {
             return Ok(match text.parse() {
                 Ok(ticket) => Location::Ticket(ticket),
-                Err(error) => Location::Refused {
-                    typed: format!("{}…", ticket::SCHEME),
-                    hint: error.to_string(),
-                },
+                Err(error) => Location::Refused { typed: format!("{}…", ticket::SCHEME), hint: error.to_string() },
             });
         }
         if let Some(verdict) = short_ticket(text) {
@@ -109,15 +100,13 @@ fn short_ticket(text: &str) -> Option<Result<Location, String>> {
     /// Shorter texts and those with other characters are file names that happen to begin so.
     const SHORTEST: usize = 60;
     let data = text.strip_prefix("rsl1")?;
-    let values: Option<Vec<u8>> = data
-        .bytes()
-        .map(|b| CHARSET.iter().position(|c| *c == b).map(|v| v as u8))
-        .collect();
+    let values: Option<Vec<u8>> = data.bytes().map(|b| CHARSET.iter().position(|c| *c == b).map(|v| v as u8)).collect();
     let values = values.filter(|_| (SHORTEST..=ticket::MAX_LEN).contains(&text.len()))?;
     Some(if bech32m_fits("rsl", &values) {
         Ok(Location::ShortTicket(text.to_owned()))
     } else {
-        Err("the short ticket is mistyped: its checksum does not fit; for a file of that name write ./ before it".into())
+        Err("the short ticket is mistyped: its checksum does not fit; for a file of that name write ./ before it"
+            .into())
     })
 }
 
@@ -134,13 +123,7 @@ const BECH32M: u32 = 0x2bc8_30a3;
 
 /// The checksum polynomial of BIP 173 over the expanded prefix and the values.
 fn polymod(prefix: &str, values: &[u8]) -> u32 {
-    const GENERATOR: [u32; 5] = [
-        0x3b6a_57b2,
-        0x2650_8e6d,
-        0x1ea1_19fa,
-        0x3d42_33dd,
-        0x2a14_62b3,
-    ];
+    const GENERATOR: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
     let high = prefix.bytes().map(|b| b >> 5);
     let low = prefix.bytes().map(|b| b & 31);
     let mut sum: u32 = 1;
@@ -166,22 +149,16 @@ fn foreign_scheme(text: &str) -> Option<String> {
         )),
         "scp" | "sftp" | "ssh" => {
             let spelling = host_path(rest);
-            Some(
-                match rest
-                    .split('/')
-                    .next()
-                    .and_then(|authority| authority.rsplit_once(':'))
-                {
-                    Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
-                        format!("write {spelling}, and -e 'ssh -p {port}' for the port")
-                    }
-                    _ => format!("write {spelling}"),
-                },
-            )
+            Some(match rest.split('/').next().and_then(|authority| authority.rsplit_once(':')) {
+                Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
+                    format!("write {spelling}, and -e 'ssh -p {port}' for the port")
+                }
+                _ => format!("write {spelling}"),
+            })
         }
-        "http" | "https" | "ftp" | "file" => Some(format!(
-            "{scheme}:// is not a location; for a file of that name write ./ before it"
-        )),
+        "http" | "https" | "ftp" | "file" => {
+            Some(format!("{scheme}:// is not a location; for a file of that name write ./ before it"))
+        }
         _ => None,
     }
 }
@@ -198,25 +175,18 @@ fn host_path(rest: &str) -> String {
 
 /// `@name`.
 fn known(typed: &OsStr) -> Result<Location, String> {
-    let name = typed
-        .to_str()
-        .map(|text| &text[1..])
-        .filter(|name| is_word(name) && !name.contains('@'));
-    name.map(|name| Location::Known(name.to_owned()))
-        .ok_or_else(|| "after @ the name of a known node is expected; for a file of that name write ./ before it".into())
+    let name = typed.to_str().map(|text| &text[1..]).filter(|name| is_word(name) && !name.contains('@'));
+    name.map(|name| Location::Known(name.to_owned())).ok_or_else(|| {
+        "after @ the name of a known node is expected; for a file of that name write ./ before it".into()
+    })
 }
 
 /// Everything with a `:` that has no `/` before it.
 fn remote(bytes: &[u8], first_colon: usize) -> Result<Location, String> {
     const LOCAL: &str = "for a file of that name write ./ before it";
     let not_host = || format!("there is no usable host name before the colon; {LOCAL}");
-    if let Some(v6) = std::str::from_utf8(bytes)
-        .ok()
-        .filter(|text| text.parse::<Ipv6Addr>().is_ok())
-    {
-        return Err(format!(
-            "an IPv6 address stands in brackets: [{v6}]:PORT or [{v6}]:PATH"
-        ));
+    if let Some(v6) = std::str::from_utf8(bytes).ok().filter(|text| text.parse::<Ipv6Addr>().is_ok()) {
+        return Err(format!("an IPv6 address stands in brackets: [{v6}]:PORT or [{v6}]:PATH"));
     }
     // The user ends at the last @ before the colon, as ssh has it.
     let at = bytes[..first_colon].iter().rposition(|b| *b == b'@');
@@ -228,43 +198,27 @@ fn remote(bytes: &[u8], first_colon: usize) -> Result<Location, String> {
         let close = rest
             .windows(2)
             .position(|pair| pair == b"]:")
-            .ok_or_else(|| {
-                format!("after an address in brackets :PORT or :PATH is expected; {LOCAL}")
-            })?;
-        let host = std::str::from_utf8(&rest[1..close])
-            .ok()
-            .filter(|host| is_v6(host));
-        let host =
-            host.ok_or_else(|| format!("in brackets an IPv6 address is expected; {LOCAL}"))?;
+            .ok_or_else(|| format!("after an address in brackets :PORT or :PATH is expected; {LOCAL}"))?;
+        let host = std::str::from_utf8(&rest[1..close]).ok().filter(|host| is_v6(host));
+        let host = host.ok_or_else(|| format!("in brackets an IPv6 address is expected; {LOCAL}"))?;
         (host, &rest[close + 2..])
     } else {
-        let colon = rest
-            .iter()
-            .position(|b| *b == b':')
-            .expect("the first colon comes after the user");
-        let host = std::str::from_utf8(&rest[..colon])
-            .ok()
-            .filter(|host| is_word(host));
+        let colon = rest.iter().position(|b| *b == b':').expect("the first colon comes after the user");
+        let host = std::str::from_utf8(&rest[..colon]).ok().filter(|host| is_word(host));
         (host.ok_or_else(not_host)?, &rest[colon + 1..])
     };
     let user = match user.map(std::str::from_utf8) {
         None => None,
         Some(Ok(user)) if is_word(user) => Some(user.to_owned()),
         Some(_) => {
-            return Err(format!(
-                "there is no usable user name before the @; {LOCAL}"
-            ));
+            return Err(format!("there is no usable user name before the @; {LOCAL}"));
         }
     };
     let host = host.to_owned();
-    let who = user
-        .as_ref()
-        .map_or(host.clone(), |user| format!("{user}@{host}"));
+    let who = user.as_ref().map_or(host.clone(), |user| format!("{user}@{host}"));
     if let Some(module) = after.strip_prefix(b":") {
         let module = String::from_utf8_lossy(module);
-        return Err(format!(
-            "rsync's modules are not spoken to; write {who}:/PATH for the directory behind {module}"
-        ));
+        return Err(format!("rsync's modules are not spoken to; write {who}:/PATH for the directory behind {module}"));
     }
     if after.is_empty() || !after.iter().all(u8::is_ascii_digit) {
         let path = OsStr::from_bytes(after).to_owned();
@@ -273,9 +227,7 @@ fn remote(bytes: &[u8], first_colon: usize) -> Result<Location, String> {
     let digits = std::str::from_utf8(after).expect("digits are ASCII");
     match digits.parse() {
         Ok(port) if port != 0 => Ok(Location::Direct { user, host, port }),
-        _ => Err(format!(
-            "a port is 1 to 65535; for the path {digits} on that host write {who}:./{digits}"
-        )),
+        _ => Err(format!("a port is 1 to 65535; for the path {digits} on that host write {who}:./{digits}")),
     }
 }
 
@@ -288,9 +240,7 @@ fn is_word(text: &str) -> bool {
 
 /// An IPv6 address, with a zone or not.
 fn is_v6(text: &str) -> bool {
-    let (address, zone) = text
-        .split_once('%')
-        .map_or((text, None), |(address, zone)| (address, Some(zone)));
+    let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
     address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_word)
 }
 
@@ -304,19 +254,11 @@ mod tests {
     }
 
     fn direct(user: Option<&str>, host: &str, port: u16) -> Location {
-        Location::Direct {
-            user: user.map(Into::into),
-            host: host.into(),
-            port,
-        }
+        Location::Direct { user: user.map(Into::into), host: host.into(), port }
     }
 
     fn ssh(user: Option<&str>, host: &str, path: &str) -> Location {
-        Location::Ssh {
-            user: user.map(Into::into),
-            host: host.into(),
-            path: path.into(),
-        }
+        Location::Ssh { user: user.map(Into::into), host: host.into(), path: path.into() }
     }
 
     #[test]
@@ -397,10 +339,7 @@ mod tests {
             ("rsync://u@host/module/x", "u@host:/module/x"),
             ("rsync://host:873/module", "host:/module"),
             ("scp://u@host/srv/x", "write u@host:/srv/x"),
-            (
-                "scp://host:2222/srv/x",
-                "write host:/srv/x, and -e 'ssh -p 2222'",
-            ),
+            ("scp://host:2222/srv/x", "write host:/srv/x, and -e 'ssh -p 2222'"),
             ("https://host/x", "./"),
         ];
         for (text, part) in table {
@@ -416,16 +355,12 @@ mod tests {
 
     #[test]
     fn tickets() {
-        let text = format!(
-            "resilient://{}@10.0.0.5:27183/",
-            crate::node_id::NodeId::from_bytes([7; 32])
-        );
+        let text = format!("resilient://{}@10.0.0.5:27183/", crate::node_id::NodeId::from_bytes([7; 32]));
         assert_eq!(of(&text), Location::Ticket(text.parse().unwrap()));
         match of("resilient://secret@x/?t=secret") {
-            Location::Refused { typed, hint } => assert!(
-                !format!("{typed}{hint}").contains("secret"),
-                "{typed} {hint}"
-            ),
+            Location::Refused { typed, hint } => {
+                assert!(!format!("{typed}{hint}").contains("secret"), "{typed} {hint}");
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -433,21 +368,13 @@ mod tests {
     #[test]
     fn bech32m_is_that_of_bip_350() {
         let values = |text: &str| -> Vec<u8> {
-            text.bytes()
-                .map(|b| CHARSET.iter().position(|c| *c == b).unwrap() as u8)
-                .collect()
+            text.bytes().map(|b| CHARSET.iter().position(|c| *c == b).unwrap() as u8).collect()
         };
-        assert!(bech32m_fits(
-            "abcdef",
-            &values("l7aum6echk45nj3s0wdvt2fg8x9yrzpqzd3ryx")
-        ));
+        assert!(bech32m_fits("abcdef", &values("l7aum6echk45nj3s0wdvt2fg8x9yrzpqzd3ryx")));
         assert!(bech32m_fits("?", &values("v759aa")));
         assert!(!bech32m_fits("?", &values("v759ax")));
         // The checksum of BIP 173 is another one.
-        assert!(!bech32m_fits(
-            "abcdef",
-            &values("qpzry9x8gf2tvdw0s3jn54khce6mua7lmqqqxw")
-        ));
+        assert!(!bech32m_fits("abcdef", &values("qpzry9x8gf2tvdw0s3jn54khce6mua7lmqqqxw")));
         assert!(!bech32m_fits("", &[]));
     }
 
@@ -460,10 +387,7 @@ mod tests {
         for (i, value) in values[at..].iter_mut().enumerate() {
             *value = ((checksum >> (5 * (5 - i))) & 31) as u8;
         }
-        let text: String = values
-            .iter()
-            .map(|v| char::from(CHARSET[usize::from(*v)]))
-            .collect();
+        let text: String = values.iter().map(|v| char::from(CHARSET[usize::from(*v)])).collect();
         format!("rsl1{text}")
     }
 

@@ -21,8 +21,7 @@ pub(crate) static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
     spec.translate.from.push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZ");
     spec.translate.to.push_str("abcdefghijklmnopqrstuvwxyz");
-    spec.encoding()
-        .expect("the alphabet is 32 distinct symbols")
+    spec.encoding().expect("the alphabet is 32 distinct symbols")
 });
 
 /// A node's Ed25519 public key (RFC 8032).
@@ -115,9 +114,7 @@ impl FromStr for NodeId {
         if body.len() != BODY_LEN {
             return Err(NodeIdError::Length);
         }
-        let bytes = BASE32
-            .decode(body.as_bytes())
-            .map_err(|_| NodeIdError::Character)?;
+        let bytes = BASE32.decode(body.as_bytes()).map_err(|_| NodeIdError::Character)?;
         let (key, checksum) = bytes.split_first_chunk::<32>().ok_or(NodeIdError::Length)?;
         let id = NodeId(*key);
         if id.checksum() != checksum {
@@ -136,10 +133,7 @@ mod tests {
     fn the_written_form_is_fixed() {
         // A change here is a change of every ticket and every configuration in the field.
         let id = NodeId::from_bytes([7; 32]);
-        assert_eq!(
-            id.to_string(),
-            "rz1a4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dwkma"
-        );
+        assert_eq!(id.to_string(), "rz1a4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dwkma");
         assert_eq!(id.spoken(), "11620 41382 21216 90791 02616 06748");
         assert_eq!(id.short(), "rz1a4dqobyh");
     }

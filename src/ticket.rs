@@ -96,22 +96,14 @@ pub enum TicketError {
 
 impl Ticket {
     /// A ticket with the first [`MAX_ADDRESSES`] of `addresses` that can be dialled, each once.
-    pub fn new(
-        key: NodeId,
-        addresses: impl IntoIterator<Item = SocketAddr>,
-        secret: Option<Secret>,
-    ) -> Ticket {
+    pub fn new(key: NodeId, addresses: impl IntoIterator<Item = SocketAddr>, secret: Option<Secret>) -> Ticket {
         let mut kept = Vec::new();
         for address in addresses {
             if kept.len() < MAX_ADDRESSES && dialable(address) && !kept.contains(&address) {
                 kept.push(address);
             }
         }
-        Ticket {
-            key,
-            addresses: kept,
-            secret,
-        }
+        Ticket { key, addresses: kept, secret }
     }
 }
 
@@ -156,15 +148,9 @@ impl FromStr for Ticket {
         }
         let secret = match query {
             "" => None,
-            query => Some(secret(
-                query.strip_prefix("?t=").ok_or(TicketError::Trailing)?,
-            )?),
+            query => Some(secret(query.strip_prefix("?t=").ok_or(TicketError::Trailing)?)?),
         };
-        Ok(Ticket {
-            key,
-            addresses,
-            secret,
-        })
+        Ok(Ticket { key, addresses, secret })
     }
 }
 
@@ -172,13 +158,8 @@ fn secret(text: &str) -> Result<Secret, TicketError> {
     if text.len() != SECRET_LEN {
         return Err(TicketError::Secret);
     }
-    let bytes = BASE32
-        .decode(text.as_bytes())
-        .map_err(|_| TicketError::Secret)?;
-    bytes
-        .try_into()
-        .map(Secret)
-        .map_err(|_| TicketError::Secret)
+    let bytes = BASE32.decode(text.as_bytes()).map_err(|_| TicketError::Secret)?;
+    bytes.try_into().map(Secret).map_err(|_| TicketError::Secret)
 }
 
 #[cfg(test)]
@@ -195,10 +176,7 @@ mod tests {
     fn the_text_form_is_fixed() {
         let addresses = ["10.0.0.5:27183", "[fd00::5]:27183"].map(|a| a.parse().unwrap());
         let ticket = Ticket::new(key(), addresses, Some(Secret::from_bytes([0xA5; 16])));
-        let text = format!(
-            "resilient://{}@10.0.0.5:27183,[fd00::5]:27183/?t=uws2ljnfuws2ljnfuws2ljnfuu",
-            key()
-        );
+        let text = format!("resilient://{}@10.0.0.5:27183,[fd00::5]:27183/?t=uws2ljnfuws2ljnfuws2ljnfuu", key());
         assert_eq!(ticket.to_string(), text);
         assert_eq!(text.parse::<Ticket>(), Ok(ticket));
     }
@@ -206,9 +184,7 @@ mod tests {
     #[test]
     fn a_ticket_needs_no_secret() {
         for end in ["", "/"] {
-            let ticket: Ticket = format!("{SCHEME}{}@10.0.0.5:1{end}", key())
-                .parse()
-                .unwrap();
+            let ticket: Ticket = format!("{SCHEME}{}@10.0.0.5:1{end}", key()).parse().unwrap();
             assert_eq!(ticket.secret, None);
         }
     }
@@ -217,10 +193,7 @@ mod tests {
     fn debug_hides_the_secret() {
         let ticket = Ticket::new(key(), [], Some(Secret::from_bytes([0xA5; 16])));
         let shown = format!("{ticket:?}");
-        assert!(
-            shown.contains("Secret(..)") && !shown.contains("165") && !shown.contains("uws2"),
-            "{shown}"
-        );
+        assert!(shown.contains("Secret(..)") && !shown.contains("165") && !shown.contains("uws2"), "{shown}");
     }
 
     #[test]
@@ -236,45 +209,24 @@ mod tests {
         let many = vec!["1.2.3.4:5"; 17].join(",");
         let table = [
             ("http://x".to_owned(), TicketError::Scheme),
-            (
-                format!("{SCHEME}{}", "x".repeat(MAX_LEN)),
-                TicketError::TooLong,
-            ),
+            (format!("{SCHEME}{}", "x".repeat(MAX_LEN)), TicketError::TooLong),
             (format!("{SCHEME}{k}"), TicketError::NoKey),
-            (
-                format!("{SCHEME}rz1abc@1.2.3.4:5"),
-                TicketError::Key(NodeIdError::Length),
-            ),
+            (format!("{SCHEME}rz1abc@1.2.3.4:5"), TicketError::Key(NodeIdError::Length)),
             (format!("{SCHEME}{k}@"), TicketError::Address(1)),
             (format!("{SCHEME}{k}@1.2.3.4:5,"), TicketError::Address(2)),
             (format!("{SCHEME}{k}@host:5"), TicketError::Address(1)),
             (format!("{SCHEME}{k}@1.2.3.4"), TicketError::Address(1)),
             (format!("{SCHEME}{k}@1.2.3.4:0"), TicketError::Address(1)),
             (format!("{SCHEME}{k}@0.0.0.0:5"), TicketError::Address(1)),
-            (
-                format!("{SCHEME}{k}@1.2.3.4:5,[::]:5"),
-                TicketError::Address(2),
-            ),
+            (format!("{SCHEME}{k}@1.2.3.4:5,[::]:5"), TicketError::Address(2)),
             (format!("{SCHEME}{k}@{many}"), TicketError::TooManyAddresses),
             (format!("{SCHEME}{k}@1.2.3.4:5/x"), TicketError::Trailing),
             (format!("{SCHEME}{k}@1.2.3.4:5/?x=1"), TicketError::Trailing),
-            (
-                format!("{SCHEME}{k}@1.2.3.4:5?t={secret}"),
-                TicketError::Address(1),
-            ),
+            (format!("{SCHEME}{k}@1.2.3.4:5?t={secret}"), TicketError::Address(1)),
             (format!("{SCHEME}{k}@1.2.3.4:5/?t="), TicketError::Secret),
-            (
-                format!("{SCHEME}{k}@1.2.3.4:5/?t={secret}a"),
-                TicketError::Secret,
-            ),
-            (
-                format!("{SCHEME}{k}@1.2.3.4:5/?t={}v", &secret[..25]),
-                TicketError::Secret,
-            ),
-            (
-                format!("{SCHEME}{k}@1.2.3.4:5/?t={secret}&x=1"),
-                TicketError::Secret,
-            ),
+            (format!("{SCHEME}{k}@1.2.3.4:5/?t={secret}a"), TicketError::Secret),
+            (format!("{SCHEME}{k}@1.2.3.4:5/?t={}v", &secret[..25]), TicketError::Secret),
+            (format!("{SCHEME}{k}@1.2.3.4:5/?t={secret}&x=1"), TicketError::Secret),
         ];
         for (text, error) in table {
             assert_eq!(text.parse::<Ticket>(), Err(error), "{text}");
@@ -283,21 +235,11 @@ mod tests {
 
     #[test]
     fn only_addresses_that_can_be_dialled_are_listed() {
-        let addresses = [
-            "0.0.0.0:5",
-            "10.0.0.1:0",
-            "10.0.0.1:5",
-            "10.0.0.1:5",
-            "224.0.0.1:5",
-            "[::]:5",
-        ];
+        let addresses = ["0.0.0.0:5", "10.0.0.1:0", "10.0.0.1:5", "10.0.0.1:5", "224.0.0.1:5", "[::]:5"];
         let ticket = Ticket::new(key(), addresses.map(|a| a.parse().unwrap()), None);
         assert_eq!(ticket.addresses, ["10.0.0.1:5".parse().unwrap()]);
         let many = (1..=40).map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
-        assert_eq!(
-            Ticket::new(key(), many, None).addresses.len(),
-            MAX_ADDRESSES
-        );
+        assert_eq!(Ticket::new(key(), many, None).addresses.len(), MAX_ADDRESSES);
     }
 
     fn address() -> impl Strategy<Value = SocketAddr> {

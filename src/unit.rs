@@ -56,8 +56,7 @@ fn size_with(text: &str, bare: u32) -> Result<u64, UnitError> {
         "" => Ok(0),
         digits => digits.parse::<u64>().map_err(|_| UnitError::Range),
     };
-    let part =
-        u128::from(number(fraction)?) * u128::from(scale) / 10_u128.pow(fraction.len() as u32);
+    let part = u128::from(number(fraction)?) * u128::from(scale) / 10_u128.pow(fraction.len() as u32);
     let value = u128::from(number(whole)?) * u128::from(scale) + part;
     let value = u64::try_from(value).map_err(|_| UnitError::Range)?;
     match adjust {
@@ -93,11 +92,7 @@ pub fn parse_span(text: &str) -> Result<Duration, UnitError> {
             return Err(UnitError::NoNumber);
         }
         let number: u64 = number.parse().map_err(|_| UnitError::Range)?;
-        let (unit, after) = after.split_at(
-            after
-                .find(|c: char| c.is_ascii_digit())
-                .unwrap_or(after.len()),
-        );
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
         let millis: u64 = match unit {
             "" if rest.len() == text.len() => 1000,
             "ms" => 1,
@@ -109,9 +104,7 @@ pub fn parse_span(text: &str) -> Result<Duration, UnitError> {
             _ => return Err(UnitError::SpanUnit),
         };
         let part = number.checked_mul(millis).map(Duration::from_millis);
-        span = part
-            .and_then(|part| span.checked_add(part))
-            .ok_or(UnitError::Range)?;
+        span = part.and_then(|part| span.checked_add(part)).ok_or(UnitError::Range)?;
         if after.is_empty() {
             return Ok(span);
         }
@@ -121,10 +114,7 @@ pub fn parse_span(text: &str) -> Result<Duration, UnitError> {
 
 /// Splits the ASCII digits off the front.
 fn digits(text: &str) -> (&str, &str) {
-    text.split_at(
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len()),
-    )
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 /// Bytes for people: `999 B`, `1.46 KiB`, `23.1 MiB`.
@@ -254,11 +244,7 @@ mod tests {
             ("1m05s", 65_000),
         ];
         for (text, millis) in table {
-            assert_eq!(
-                parse_span(text),
-                Ok(Duration::from_millis(millis)),
-                "{text}"
-            );
+            assert_eq!(parse_span(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         let table = [
             ("", UnitError::NoNumber),
@@ -292,13 +278,7 @@ mod tests {
             assert_eq!(Size(bytes).to_string(), text);
         }
         assert_eq!(Rate(1536).to_string(), "1.50 KiB/s");
-        let table = [
-            (0, "0.0s"),
-            (9_999, "9.9s"),
-            (42_500, "42s"),
-            (65_000, "1m05s"),
-            (7_380_000, "2h03m"),
-        ];
+        let table = [(0, "0.0s"), (9_999, "9.9s"), (42_500, "42s"), (65_000, "1m05s"), (7_380_000, "2h03m")];
         for (millis, text) in table {
             assert_eq!(Span(Duration::from_millis(millis)).to_string(), text);
         }

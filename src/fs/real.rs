@@ -1,6 +1,6 @@
 //! The disk of this machine: [`Disk`] by directory descriptors, confined below one root.
 //!
-//! Invariant: every call acts on a name in a directory that is held open and follows no link there ([`Root`]). Unfinished files
+//! Invariant: every call acts on a name in a directory that is held open and follows no link there (`confine`). Unfinished files
 //! are plain files of mode 0600 in a directory of mode 0700 that belongs to us; they get their final name by a rename that
 //! replaces nothing unless that was said, so a final name never shows half a file. Setuid, setgid and sticky are never set.
 //!

@@ -4,7 +4,7 @@
 //! start), so a link on it later is a trap and the file is not read ([`SourceFile`]). What cannot be sent is said, one by one
 //! ([`WalkItem::Skipped`]), and never silently left out.
 //!
-//! [`walk`] lists, [`read`] reads; what a failure means for the run is left to the caller.
+//! `walk` lists, `read` reads; what a failure means for the run is left to the caller.
 
 mod read;
 #[cfg(test)]

@@ -20,10 +20,17 @@ use std::time::Duration;
 use super::credit::Credit;
 
 /// When a client repeats: at once, so that one copy is ahead of the first data, then ever more widely to outlast a burst.
-pub const CLIENT_COPIES: &[Duration] = &[];
+pub const CLIENT_COPIES: &[Duration] = &[
+    Duration::ZERO,
+    Duration::from_millis(6),
+    Duration::from_millis(26),
+    Duration::from_millis(70),
+    Duration::from_millis(150),
+    Duration::from_millis(300),
+];
 
 /// When a server repeats: no more than twice, since its way back may be a tenth of the way there.
-pub const SERVER_COPIES: &[Duration] = &[];
+pub const SERVER_COPIES: &[Duration] = &[Duration::from_millis(9), Duration::from_millis(34)];
 
 /// UDP payload that crossed a socket.
 #[derive(Debug, Default)]
@@ -78,13 +85,7 @@ impl Copies {
         schedule: &'static [Duration],
         credit: Option<Mutex<Credit>>,
     ) -> Arc<Copies> {
-        Arc::new_cyclic(|this| Copies {
-            inner,
-            schedule,
-            credit,
-            traffic: Arc::default(),
-            this: this.clone(),
-        })
+        Arc::new_cyclic(|this| Copies { inner, schedule, credit, traffic: Arc::default(), this: this.clone() })
     }
 
     /// UDP payload sent so far, copies included.
@@ -104,9 +105,7 @@ impl Copies {
 
     fn send_counted(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.inner.try_send(transmit)?;
-        self.traffic
-            .sent
-            .fetch_add(transmit.contents.len() as u64, Ordering::Relaxed);
+        self.traffic.sent.fetch_add(transmit.contents.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -118,10 +117,8 @@ impl Copies {
         // Held while sending: two senders must not both spend the last credit.
         let mut credit = credit.lock().unwrap_or_else(PoisonError::into_inner);
         let (to, contents) = (transmit.destination, transmit.contents);
-        let allowed = match copy {
-            false => !is_long(contents) || credit.allows(to, contents),
-            true => credit.allows_copy(to, contents),
-        };
+        let allowed =
+            if copy { credit.allows_copy(to, contents) } else { !is_long(contents) || credit.allows(to, contents) };
         if allowed {
             self.send_counted(transmit)?;
             credit.spend(to, contents);
@@ -180,20 +177,13 @@ impl AsyncUdpSocket for Copies {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let segment = transmit
-            .segment_size
-            .unwrap_or(transmit.contents.len())
-            .max(1);
+        let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         if !transmit.contents.chunks(segment).any(is_long) {
             return self.send_one(transmit, false);
         }
         let mut kept = Vec::new();
         for contents in transmit.contents.chunks(segment) {
-            let single = Transmit {
-                contents,
-                segment_size: None,
-                ..transmit.clone()
-            };
+            let single = Transmit { contents, segment_size: None, ..transmit.clone() };
             // An error here makes quinn send the whole batch again: what has gone already arrives twice, and is dropped.
             self.send_one(&single, false)?;
             if is_worth_copies(contents) {
@@ -223,9 +213,7 @@ impl AsyncUdpSocket for Copies {
     ) -> Poll<io::Result<usize>> {
         let received = std::task::ready!(self.inner.poll_recv(cx, bufs, meta))?;
         let bytes: usize = meta[..received].iter().map(|meta| meta.len).sum();
-        self.traffic
-            .received
-            .fetch_add(bytes as u64, Ordering::Relaxed);
+        self.traffic.received.fetch_add(bytes as u64, Ordering::Relaxed);
         if let Some(credit) = &self.credit {
             let mut credit = credit.lock().unwrap_or_else(PoisonError::into_inner);
             for (buf, meta) in bufs.iter().zip(meta.iter()).take(received) {
@@ -256,9 +244,7 @@ impl AsyncUdpSocket for Copies {
 
 impl fmt::Debug for Copies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Copies")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("Copies").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

@@ -1,3 +1,5 @@
+//! The socket of copies against a recorder, and against a real handshake.
+
 use super::*;
 use std::collections::VecDeque;
 use tokio::time::Instant;
@@ -24,9 +26,7 @@ impl Recorder {
     /// (milliseconds, first byte, length) of everything sent so far.
     fn log(&self) -> Vec<(u64, u8, usize)> {
         let sent = self.sent.lock().unwrap();
-        sent.iter()
-            .map(|(at, _, contents)| (*at, contents[0], contents.len()))
-            .collect()
+        sent.iter().map(|(at, _, contents)| (*at, contents[0], contents.len())).collect()
     }
 }
 
@@ -49,14 +49,8 @@ impl AsyncUdpSocket for Recorder {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let at = self.start.elapsed().as_millis() as u64;
-        for contents in transmit
-            .contents
-            .chunks(transmit.segment_size.unwrap_or(transmit.contents.len()))
-        {
-            self.sent
-                .lock()
-                .unwrap()
-                .push((at, transmit.destination, contents.to_vec()));
+        for contents in transmit.contents.chunks(transmit.segment_size.unwrap_or(transmit.contents.len())) {
+            self.sent.lock().unwrap().push((at, transmit.destination, contents.to_vec()));
         }
         Ok(())
     }
@@ -71,13 +65,7 @@ impl AsyncUdpSocket for Recorder {
             return Poll::Pending;
         };
         bufs[0][..contents.len()].copy_from_slice(&contents);
-        meta[0] = RecvMeta {
-            addr,
-            len: contents.len(),
-            stride,
-            ecn: None,
-            dst_ip: None,
-        };
+        meta[0] = RecvMeta { addr, len: contents.len(), stride, ecn: None, dst_ip: None };
         Poll::Ready(Ok(1))
     }
 
@@ -115,22 +103,12 @@ const RETRY: u8 = 0xF0;
 const SHORT: u8 = 0x40;
 
 fn send(socket: &Copies, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
-    socket.try_send(&Transmit {
-        destination: peer(2),
-        ecn: None,
-        contents,
-        segment_size,
-        src_ip: None,
-    })
+    socket.try_send(&Transmit { destination: peer(2), ecn: None, contents, segment_size, src_ip: None })
 }
 
 /// Lets the socket receive this from `peer(2)`.
 fn receive(recorder: &Recorder, socket: &Copies, contents: Vec<u8>, stride: usize) {
-    recorder
-        .inbox
-        .lock()
-        .unwrap()
-        .push_back((peer(2), contents, stride));
+    recorder.inbox.lock().unwrap().push_back((peer(2), contents, stride));
     let mut buffer = [0; 4096];
     let mut bufs = [IoSliceMut::new(&mut buffer)];
     let mut meta = [RecvMeta::default()];
@@ -157,11 +135,7 @@ async fn a_client_sends_seven_times() {
     let recorder = Recorder::new();
     let socket = Copies::client(recorder.clone());
     send(&socket, &packet(INITIAL, 1, 2, 1200), None).unwrap();
-    assert_eq!(
-        recorder.log(),
-        [(0, INITIAL, 1200); 2],
-        "one copy has gone before the call returns"
-    );
+    assert_eq!(recorder.log(), [(0, INITIAL, 1200); 2], "one copy has gone before the call returns");
     second().await;
     let times: Vec<u64> = recorder.log().iter().map(|(at, ..)| *at).collect();
     assert_eq!(times, [0, 0, 6, 26, 70, 150, 300]);
@@ -172,26 +146,12 @@ async fn a_client_sends_seven_times() {
 async fn the_copy_of_the_handshake_goes_ahead_of_the_data_in_the_same_batch() {
     let recorder = Recorder::new();
     let socket = Copies::client(recorder.clone());
-    let batch = [
-        packet(HANDSHAKE, 1, 2, 500),
-        packet(SHORT, 1, 0, 500),
-        packet(SHORT, 1, 0, 300),
-    ]
-    .concat();
+    let batch = [packet(HANDSHAKE, 1, 2, 500), packet(SHORT, 1, 0, 500), packet(SHORT, 1, 0, 300)].concat();
     send(&socket, &batch, Some(500)).unwrap();
-    let expected = [
-        (0, HANDSHAKE, 500),
-        (0, HANDSHAKE, 500),
-        (0, SHORT, 500),
-        (0, SHORT, 300),
-    ];
+    let expected = [(0, HANDSHAKE, 500), (0, HANDSHAKE, 500), (0, SHORT, 500), (0, SHORT, 300)];
     assert_eq!(recorder.log(), expected);
     second().await;
-    assert!(
-        recorder.log()[4..]
-            .iter()
-            .all(|(_, first, len)| (*first, *len) == (HANDSHAKE, 500))
-    );
+    assert!(recorder.log()[4..].iter().all(|(_, first, len)| (*first, *len) == (HANDSHAKE, 500)));
     assert_eq!(recorder.log().len(), 4 + 5);
 }
 
@@ -201,18 +161,11 @@ async fn data_retry_and_version_negotiation_go_once() {
     let socket = Copies::client(recorder.clone());
     let mut negotiation = packet(INITIAL, 1, 2, 60);
     negotiation[1..5].fill(0);
-    for contents in [
-        packet(SHORT, 1, 0, 1200),
-        packet(RETRY, 1, 2, 90),
-        negotiation,
-    ] {
+    for contents in [packet(SHORT, 1, 0, 1200), packet(RETRY, 1, 2, 90), negotiation] {
         send(&socket, &contents, None).unwrap();
     }
     second().await;
-    assert_eq!(
-        recorder.log(),
-        [(0, SHORT, 1200), (0, RETRY, 90), (0, INITIAL, 60)]
-    );
+    assert_eq!(recorder.log(), [(0, SHORT, 1200), (0, RETRY, 90), (0, INITIAL, 60)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,10 +202,7 @@ async fn a_server_sends_three_times_within_its_credit() {
     assert_eq!(socket.received_bytes(), 1200);
     send(&socket, &packet(INITIAL, 2, 7, 1000), None).unwrap();
     second().await;
-    assert_eq!(
-        recorder.log(),
-        [(0, INITIAL, 1000), (9, INITIAL, 1000), (34, INITIAL, 1000)]
-    );
+    assert_eq!(recorder.log(), [(0, INITIAL, 1000), (9, INITIAL, 1000), (34, INITIAL, 1000)]);
     // 600 bytes are left, for quinn's own sends as well.
     send(&socket, &packet(INITIAL, 2, 7, 700), None).unwrap();
     second().await;
@@ -302,9 +252,7 @@ async fn a_real_handshake_proves_the_address() {
     let address = SocketAddr::from(([10, 0, 0, 1], 1));
     let addresses = [address];
     let socket = Copies::server(hub.host([10, 0, 0, 1]).bind(address).unwrap());
-    let tls =
-        quinn::crypto::rustls::QuicServerConfig::try_from(pin::server_config(&identity).unwrap())
-            .unwrap();
+    let tls = quinn::crypto::rustls::QuicServerConfig::try_from(pin::server_config(&identity).unwrap()).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let runtime = Arc::new(quinn::TokioRuntime);
     let server = quinn::Endpoint::new_with_abstract_socket(
@@ -314,34 +262,14 @@ async fn a_real_handshake_proves_the_address() {
         runtime,
     )
     .unwrap();
-    let client = dial_endpoint(
-        &hub.host([10, 0, 0, 2]),
-        SocketAddr::from(([0, 0, 0, 0], 0)),
-        None,
-    )
-    .unwrap();
+    let client = dial_endpoint(&hub.host([10, 0, 0, 2]), SocketAddr::from(([0, 0, 0, 0], 0)), None).unwrap();
     let from = client.quic.local_addr().unwrap();
     let proved = || socket.credit.as_ref().unwrap().lock().unwrap().proved(from);
-    let cubic = || {
-        (
-            Arc::new(quinn::congestion::CubicConfig::default()) as Congestion,
-            (),
-        )
-    };
-    let dialling = dial(
-        &client,
-        &identity,
-        identity.node_id(),
-        &addresses,
-        Duration::from_secs(9),
-        cubic,
-    );
+    let cubic = || (Arc::new(quinn::congestion::CubicConfig::default()) as Congestion, ());
+    let dialling = dial(&client, &identity, identity.node_id(), &addresses, Duration::from_secs(9), cubic);
     let accepting = async {
         let incoming = server.accept().await.unwrap();
-        assert!(
-            !proved(),
-            "one packet from a forged address would be no proof"
-        );
+        assert!(!proved(), "one packet from a forged address would be no proof");
         incoming.await.unwrap()
     };
     let (dialled, accepted) = tokio::join!(dialling, accepting);

@@ -32,9 +32,7 @@ struct Account {
 
 impl Account {
     fn allows(&self, datagram: &[u8]) -> bool {
-        self.proved
-            || self.sent.saturating_add(datagram.len() as u64)
-                <= self.received.saturating_mul(FACTOR)
+        self.proved || self.sent.saturating_add(datagram.len() as u64) <= self.received.saturating_mul(FACTOR)
     }
 }
 
@@ -57,15 +55,13 @@ impl Credit {
         let key = key(address);
         match self.accounts.get(&key) {
             Some(account) if account.proved => return,
-            Some(_) => {}
             // Only a first packet opens an account: short headers of established connections are none of our business.
             None if !is_long(datagram) => return,
-            None => {}
+            _ => {}
         }
         let account = self.accounts.entry(key).or_default();
         account.received = account.received.saturating_add(datagram.len() as u64);
-        account.proved =
-            destination_id(datagram).is_some_and(|id| account.ids.iter().any(|known| known == id));
+        account.proved = destination_id(datagram).is_some_and(|id| account.ids.iter().any(|known| known == id));
         self.turns.remove(&account.turn);
         self.turn += 1;
         account.turn = self.turn;
@@ -95,9 +91,7 @@ impl Credit {
             return;
         };
         account.sent = account.sent.saturating_add(datagram.len() as u64);
-        if let Some(id) =
-            source_id(datagram).filter(|id| !account.proved && !account.ids.contains(id))
-        {
+        if let Some(id) = source_id(datagram).filter(|id| !account.proved && !account.ids.contains(id)) {
             if account.ids.len() == MAX_IDS {
                 account.ids.remove(0);
             }
@@ -107,9 +101,7 @@ impl Credit {
 
     #[cfg(test)]
     pub(super) fn proved(&self, address: SocketAddr) -> bool {
-        self.accounts
-            .get(&key(address))
-            .is_some_and(|account| account.proved)
+        self.accounts.get(&key(address)).is_some_and(|account| account.proved)
     }
 }
 
@@ -185,13 +177,7 @@ mod tests {
         credit.earn(at(1), &long(GUESS, THEIRS, 1200));
         credit.spend(at(1), &answer);
         credit.earn(at(2), &long(GUESS, THEIRS, 1200));
-        for packet in [
-            short(GUESS),
-            long(GUESS, THEIRS, 60),
-            long(THEIRS, OURS, 60),
-            vec![0x40, 1],
-            vec![0xC0],
-        ] {
+        for packet in [short(GUESS), long(GUESS, THEIRS, 60), long(THEIRS, OURS, 60), vec![0x40, 1], vec![0xC0]] {
             credit.earn(at(1), &packet);
             assert!(!credit.proved(at(1)));
         }
@@ -209,10 +195,7 @@ mod tests {
     #[test]
     fn the_same_address_in_ipv6_form() {
         let mut credit = Credit::default();
-        credit.earn(
-            "[::ffff:10.0.0.1]:1".parse().unwrap(),
-            &long(GUESS, THEIRS, 100),
-        );
+        credit.earn("[::ffff:10.0.0.1]:1".parse().unwrap(), &long(GUESS, THEIRS, 100));
         assert!(!credit.allows(at(1), &long(THEIRS, OURS, 301)));
     }
 

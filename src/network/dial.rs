@@ -106,12 +106,10 @@ impl ConnectError {
             ConnectError::Version(_) => Class::Version,
             ConnectError::NoContact { .. } => Class::NoContact,
             // An alert during the handshake is about keys and certificates; anything else may be better next time.
-            ConnectError::Refused { code, .. } if TLS_ALERTS.contains(code) => {
-                Class::Authentication
+            ConnectError::Refused { code, .. } if TLS_ALERTS.contains(code) => Class::Authentication,
+            ConnectError::Refused { .. } | ConnectError::Unreachable { .. } | ConnectError::Broken { .. } => {
+                Class::Network
             }
-            ConnectError::Refused { .. }
-            | ConnectError::Unreachable { .. }
-            | ConnectError::Broken { .. } => Class::Network,
             ConnectError::NoAddress => Class::Usage,
             ConnectError::Endpoint(error) => error.class(),
         }
@@ -123,9 +121,7 @@ impl ConnectError {
             ConnectError::WrongKey { address, .. }
             | ConnectError::Version(address)
             | ConnectError::Unreachable { address, .. } => Some(*address),
-            ConnectError::Refused { address, code, .. } if TLS_ALERTS.contains(code) => {
-                Some(*address)
-            }
+            ConnectError::Refused { address, code, .. } if TLS_ALERTS.contains(code) => Some(*address),
             _ => None,
         }
     }
@@ -236,38 +232,20 @@ pub async fn dial<C: Send + 'static>(
 }
 
 /// What the end of an attempt means.
-fn explain(
-    address: SocketAddr,
-    expected: NodeId,
-    seen: Option<NodeId>,
-    error: ConnectionError,
-) -> ConnectError {
+fn explain(address: SocketAddr, expected: NodeId, seen: Option<NodeId>, error: ConnectionError) -> ConnectError {
     if let Some(seen) = seen.filter(|seen| *seen != expected) {
-        return ConnectError::WrongKey {
-            address,
-            expected,
-            seen,
-        };
+        return ConnectError::WrongKey { address, expected, seen };
     }
     let (code, reason) = match &error {
         ConnectionError::VersionMismatch => return ConnectError::Version(address),
         ConnectionError::TransportError(error) => (u64::from(error.code), error.to_string()),
-        ConnectionError::ConnectionClosed(close) => {
-            (u64::from(close.error_code), close.to_string())
-        }
+        ConnectionError::ConnectionClosed(close) => (u64::from(close.error_code), close.to_string()),
         _ => {
-            return ConnectError::Broken {
-                address,
-                source: error,
-            };
+            return ConnectError::Broken { address, source: error };
         }
     };
     match code {
         NO_APPLICATION_PROTOCOL => ConnectError::Version(address),
-        _ => ConnectError::Refused {
-            address,
-            code,
-            reason,
-        },
+        _ => ConnectError::Refused { address, code, reason },
     }
 }

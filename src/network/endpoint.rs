@@ -78,9 +78,9 @@ impl EndpointError {
     pub fn class(&self) -> Class {
         match self {
             EndpointError::Bind { source, .. } => match source.kind() {
-                io::ErrorKind::AddrInUse
-                | io::ErrorKind::AddrNotAvailable
-                | io::ErrorKind::PermissionDenied => Class::Usage,
+                io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied => {
+                    Class::Usage
+                }
                 _ => Class::Network,
             },
             EndpointError::Tls(_) | EndpointError::Cipher(_) => Class::Internal,
@@ -108,15 +108,8 @@ pub struct Listener {
 /// An endpoint for dialling from `local` (port 0: any; an IPv6 wildcard reaches IPv4 too where the system has it so).
 ///
 /// A `seed` makes the sizes and times of all it sends repeatable; without one they are random.
-pub fn dial_endpoint(
-    sockets: &dyn Sockets,
-    local: SocketAddr,
-    seed: Option<u64>,
-) -> Result<Endpoint, EndpointError> {
-    let at = |source| EndpointError::Bind {
-        address: local,
-        source,
-    };
+pub fn dial_endpoint(sockets: &dyn Sockets, local: SocketAddr, seed: Option<u64>) -> Result<Endpoint, EndpointError> {
+    let at = |source| EndpointError::Bind { address: local, source };
     let socket = Copies::client(sockets.bind(local).map_err(at)?);
     let config = endpoint_config(seed, "resilient 2026-11 endpoint seed: dials");
     endpoint(config, None, socket).map_err(at)
@@ -129,10 +122,7 @@ pub fn listen_endpoint(
     seed: Option<u64>,
     identity: &Identity,
 ) -> Result<Listener, EndpointError> {
-    let at = |source| EndpointError::Bind {
-        address: local,
-        source,
-    };
+    let at = |source| EndpointError::Bind { address: local, source };
     let tls = QuicServerConfig::try_from(pin::server_config(identity)?)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     config.migration(true);
@@ -198,11 +188,7 @@ fn endpoint_config(seed: Option<u64>, role: &str) -> EndpointConfig {
     config
 }
 
-fn endpoint(
-    config: EndpointConfig,
-    server: Option<quinn::ServerConfig>,
-    socket: Arc<Copies>,
-) -> io::Result<Endpoint> {
+fn endpoint(config: EndpointConfig, server: Option<quinn::ServerConfig>, socket: Arc<Copies>) -> io::Result<Endpoint> {
     let traffic = socket.traffic();
     let runtime = Arc::new(quinn::TokioRuntime);
     let quic = quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)?;

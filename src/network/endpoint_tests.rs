@@ -1,3 +1,5 @@
+//! Endpoints, gate and dialling together, over a network in memory and in virtual time.
+
 use super::*;
 use crate::network::dial::{self, ConnectError, Dialled, dial};
 use crate::network::gate::{Arrival, Gate, HANDSHAKE_DEADLINE, MAX_HALF_OPEN, MAX_UNPROVED};
@@ -26,10 +28,7 @@ fn cubic() -> impl FnMut() -> (Congestion, u32) + Send + 'static {
     let count = AtomicU32::new(0);
     move || {
         let congestion = Arc::new(quinn::congestion::CubicConfig::default());
-        (
-            congestion as Congestion,
-            count.fetch_add(1, Ordering::Relaxed),
-        )
+        (congestion as Congestion, count.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -56,15 +55,7 @@ async fn dial_from(
     addresses: &[SocketAddr],
 ) -> Result<Dialled<u32>, ConnectError> {
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2)).unwrap();
-    dial(
-        &endpoint,
-        identity,
-        pin.node_id(),
-        addresses,
-        PATIENCE,
-        cubic(),
-    )
-    .await
+    dial(&endpoint, identity, pin.node_id(), addresses, PATIENCE, cubic()).await
 }
 
 fn lossless() -> Arc<Hub> {
@@ -76,42 +67,23 @@ async fn both_sides_know_each_other_after_one_round_trip() {
     let (hub, server, client) = (lossless(), identity(), identity());
     let mut arrivals = open(listen(&hub, 1, &server));
     let start = Instant::now();
-    let dialled = dial_from(&hub, &client, &server, &[server_at(1)])
-        .await
-        .unwrap();
-    assert!(
-        start.elapsed() < 2 * DELAY + Duration::from_millis(5),
-        "{:?}",
-        start.elapsed()
-    );
+    let dialled = dial_from(&hub, &client, &server, &[server_at(1)]).await.unwrap();
+    assert!(start.elapsed() < 2 * DELAY + Duration::from_millis(5), "{:?}", start.elapsed());
     let arrival = arrivals.recv().await.unwrap();
     assert_eq!(arrival.peer, client.node_id());
     assert_eq!(pin::peer_id(&dialled.connection), Some(server.node_id()));
     assert_eq!((arrival.control, dialled.control), (0, 0));
 
     // Data flow both ways, in packets of the fixed size.
-    assert_eq!(
-        dialled.connection.max_datagram_size(),
-        arrival.connection.max_datagram_size()
-    );
-    dialled
-        .connection
-        .send_datagram(b"ping".to_vec().into())
-        .unwrap();
-    assert_eq!(
-        arrival.connection.read_datagram().await.unwrap(),
-        "ping".as_bytes()
-    );
+    assert_eq!(dialled.connection.max_datagram_size(), arrival.connection.max_datagram_size());
+    dialled.connection.send_datagram(b"ping".to_vec().into()).unwrap();
+    assert_eq!(arrival.connection.read_datagram().await.unwrap(), "ping".as_bytes());
     let mut send = arrival.connection.open_uni().await.unwrap();
     send.write_all(b"manifest").await.unwrap();
     send.finish().unwrap();
     let mut receive = dialled.connection.accept_uni().await.unwrap();
     assert_eq!(receive.read_to_end(100).await.unwrap(), b"manifest");
-    assert!(
-        hub.sent()
-            .iter()
-            .all(|sent| sent.contents.len() <= usize::from(MTU))
-    );
+    assert!(hub.sent().iter().all(|sent| sent.contents.len() <= usize::from(MTU)));
 }
 
 #[tokio::test]
@@ -123,26 +95,11 @@ async fn over_real_sockets_as_well() {
     let traffic = Arc::clone(&listener.endpoint.traffic);
     let mut arrivals = open(listener);
     let endpoint = dial_endpoint(&UdpSockets, local, None).unwrap();
-    let dialled = dial(
-        &endpoint,
-        &client,
-        server.node_id(),
-        &[address],
-        PATIENCE,
-        cubic(),
-    )
-    .await
-    .unwrap();
+    let dialled = dial(&endpoint, &client, server.node_id(), &[address], PATIENCE, cubic()).await.unwrap();
     let arrival = arrivals.recv().await.unwrap();
     assert_eq!(arrival.peer, client.node_id());
-    dialled
-        .connection
-        .send_datagram(b"ping".to_vec().into())
-        .unwrap();
-    assert_eq!(
-        arrival.connection.read_datagram().await.unwrap(),
-        "ping".as_bytes()
-    );
+    dialled.connection.send_datagram(b"ping".to_vec().into()).unwrap();
+    assert_eq!(arrival.connection.read_datagram().await.unwrap(), "ping".as_bytes());
     assert!(endpoint.traffic.sent_bytes() >= 1200 && traffic.received_bytes() >= 1200);
 }
 
@@ -151,30 +108,17 @@ async fn a_wrong_key_is_named_at_once() {
     let (hub, server, client, pinned) = (lossless(), identity(), identity(), identity());
     let mut arrivals = open(listen(&hub, 1, &server));
     let start = Instant::now();
-    let error = dial_from(&hub, &client, &pinned, &[server_at(1)])
-        .await
-        .unwrap_err();
+    let error = dial_from(&hub, &client, &pinned, &[server_at(1)]).await.unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(1));
     assert_eq!(error.class(), Class::Authentication);
     match &error {
-        ConnectError::WrongKey {
-            expected,
-            seen,
-            address,
-        } => {
-            assert_eq!(
-                (*expected, *seen, *address),
-                (pinned.node_id(), server.node_id(), server_at(1))
-            );
+        ConnectError::WrongKey { expected, seen, address } => {
+            assert_eq!((*expected, *seen, *address), (pinned.node_id(), server.node_id(), server_at(1)));
         }
         other => panic!("{other}"),
     }
     let text = error.to_string();
-    assert!(
-        text.contains(&pinned.node_id().to_string())
-            && text.contains(&server.node_id().to_string()),
-        "{text}"
-    );
+    assert!(text.contains(&pinned.node_id().to_string()) && text.contains(&server.node_id().to_string()), "{text}");
     assert!(arrivals.try_recv().is_err());
 }
 
@@ -183,14 +127,10 @@ async fn a_wrong_key_at_one_address_does_not_hide_the_right_one_at_another() {
     let (hub, server, client, other) = (lossless(), identity(), identity(), identity());
     let _other = open(listen(&hub, 1, &other));
     let _right = open(listen(&hub, 2, &server));
-    let dialled = dial_from(&hub, &client, &server, &[server_at(1), server_at(2)])
-        .await
-        .unwrap();
+    let dialled = dial_from(&hub, &client, &server, &[server_at(1), server_at(2)]).await.unwrap();
     assert_eq!(dialled.connection.remote_address(), server_at(2));
     // Where the right one is silent, the other's answer is only mentioned: the right one may come back.
-    let error = dial_from(&hub, &client, &server, &[server_at(1), server_at(3)])
-        .await
-        .unwrap_err();
+    let error = dial_from(&hub, &client, &server, &[server_at(1), server_at(3)]).await.unwrap_err();
     assert_eq!(error.class(), Class::NoContact);
     assert!(error.to_string().contains("another key"), "{error}");
 }
@@ -210,17 +150,12 @@ async fn the_dates_in_a_certificate_mean_nothing() {
     tls.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
     let _arrivals = open(with_tls(listen(&hub, 1, &client), tls));
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None).unwrap();
-    dial(&endpoint, &client, pin, &[server_at(1)], PATIENCE, cubic())
-        .await
-        .unwrap();
+    dial(&endpoint, &client, pin, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
 }
 
 fn with_tls(mut listener: Listener, tls: rustls::ServerConfig) -> Listener {
     listener.config.crypto = Arc::new(QuicServerConfig::try_from(tls).unwrap());
-    listener
-        .endpoint
-        .quic
-        .set_server_config(Some(listener.config.clone()));
+    listener.endpoint.quic.set_server_config(Some(listener.config.clone()));
     listener
 }
 
@@ -230,9 +165,7 @@ async fn another_protocol_version_is_told_apart() {
     let mut tls = pin::server_config(&server).unwrap();
     tls.alpn_protocols = vec![b"resilient/2".to_vec()];
     let _arrivals = open(with_tls(listen(&hub, 1, &server), tls));
-    let error = dial_from(&hub, &client, &server, &[server_at(1)])
-        .await
-        .unwrap_err();
+    let error = dial_from(&hub, &client, &server, &[server_at(1)]).await.unwrap_err();
     assert!(matches!(error, ConnectError::Version(_)), "{error}");
     assert_eq!(error.class(), Class::Version);
 }
@@ -241,21 +174,16 @@ async fn another_protocol_version_is_told_apart() {
 async fn a_client_without_a_key_is_refused() {
     let (hub, server) = (lossless(), identity());
     let mut arrivals = open(listen(&hub, 1, &server));
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])
-    .unwrap()
-    .dangerous()
-    .with_custom_certificate_verifier(PinnedServer::new(server.node_id()))
-    .with_no_client_auth();
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(PinnedServer::new(server.node_id()))
+        .with_no_client_auth();
     tls.alpn_protocols = vec![pin::ALPN.to_vec()];
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None).unwrap();
-    let connecting = endpoint
-        .quic
-        .connect_with(config, server_at(1), pin::SERVER_NAME)
-        .unwrap();
+    let connecting = endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap();
     // TLS 1.3 lets the client believe it is connected before the server has looked for its key.
     let error = connecting.await.unwrap().closed().await;
     match error {
@@ -274,42 +202,27 @@ async fn the_second_address_is_tried_soon_and_the_others_are_dropped() {
     let dialled = dial_from(&hub, &client, &server, &addresses).await.unwrap();
     assert_eq!(dialled.connection.remote_address(), server_at(5));
     let elapsed = start.elapsed();
-    assert!(
-        elapsed >= 2 * dial::STAGGER && elapsed < 2 * dial::STAGGER + 3 * DELAY,
-        "{elapsed:?}"
-    );
+    assert!(elapsed >= 2 * dial::STAGGER && elapsed < 2 * dial::STAGGER + 3 * DELAY, "{elapsed:?}");
     arrivals.recv().await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = hub.sent().len();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(
-        hub.sent()[before..]
-            .iter()
-            .all(|sent| sent.to.port() == 5 || sent.from.port() == 5)
-    );
+    assert!(hub.sent()[before..].iter().all(|sent| sent.to.port() == 5 || sent.from.port() == 5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_there_ends_at_the_deadline() {
     let (hub, server, client) = (lossless(), identity(), identity());
     let start = Instant::now();
-    let error = dial_from(&hub, &client, &server, &[server_at(1), server_at(2)])
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ConnectError::NoContact { besides: None, .. }),
-        "{error}"
-    );
+    let error = dial_from(&hub, &client, &server, &[server_at(1), server_at(2)]).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NoContact { besides: None, .. }), "{error}");
     assert_eq!(error.class(), Class::NoContact);
     assert!(start.elapsed() >= PATIENCE && start.elapsed() < PATIENCE + Duration::from_millis(5));
     let error = dial_from(&hub, &client, &server, &[]).await.unwrap_err();
     assert!(matches!(error, ConnectError::NoAddress), "{error}");
     let v6 = "[fd00::5]:1".parse().unwrap();
     let error = dial_from(&hub, &client, &server, &[v6]).await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Unreachable { address, .. } if address == v6),
-        "{error}"
-    );
+    assert!(matches!(error, ConnectError::Unreachable { address, .. } if address == v6), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,14 +238,8 @@ async fn a_receiver_that_comes_late_is_found_soon() {
         arrival.connection.closed().await;
     });
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2)).unwrap();
-    dial(&endpoint, &client, id, &[server_at(1)], PATIENCE, cubic())
-        .await
-        .unwrap();
-    assert!(
-        start.elapsed() < Duration::from_secs(12) + dial::REPEAT,
-        "{:?}",
-        start.elapsed()
-    );
+    dial(&endpoint, &client, id, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(12) + dial::REPEAT, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -341,35 +248,23 @@ async fn a_third_lost_delays_few_handshakes_by_much() {
     for seed in 1..=60_u64 {
         let mut state = seed;
         let hub = Hub::new(move |_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % 100 >= 33
         });
         let (server, client) = (identity(), identity());
         let mut arrivals = open(listen(&hub, 1, &server));
         let start = Instant::now();
-        let dialled = dial_from(&hub, &client, &server, &[server_at(1)])
-            .await
-            .unwrap();
-        dialled
-            .connection
-            .send_datagram(b"first flight".to_vec().into())
-            .unwrap();
-        let arrival = arrivals.recv().await.unwrap();
-        times.push(start.elapsed());
-        drop((dialled, arrival));
+        let both = async {
+            let dialled = dial_from(&hub, &client, &server, &[server_at(1)]).await.unwrap();
+            (dialled, arrivals.recv().await.unwrap())
+        };
+        let taken = tokio::time::timeout(PATIENCE, both).await.map_or(PATIENCE, |_| start.elapsed());
+        times.push(taken);
     }
     times.sort_unstable();
-    println!(
-        "median {:?}, 57th of 60 {:?}, longest {:?}",
-        times[30], times[57], times[59]
-    );
-    // Three one-way times are the least; without copies the median is above a second.
-    assert!(
-        times[30] < 4 * DELAY && times[57] < 6 * DELAY && times[59] < Duration::from_secs(2),
-        "{times:?}"
-    );
+    // One and a half round trips are the least. Without copies these were 0.9, 4 and 30 s.
+    let [median, ninety, longest] = [times[30], times[54], times[59]];
+    assert!(median < 4 * DELAY && ninety < 4 * DELAY && longest < Duration::from_secs(2), "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -377,21 +272,13 @@ async fn the_same_seed_sends_the_same() {
     async fn run() -> Vec<(Duration, SocketAddr, usize)> {
         let (hub, server, client) = (lossless(), identity(), identity());
         let mut arrivals = open(listen(&hub, 1, &server));
-        let dialled = dial_from(&hub, &client, &server, &[server_at(1)])
-            .await
-            .unwrap();
+        let dialled = dial_from(&hub, &client, &server, &[server_at(1)]).await.unwrap();
         let arrival = arrivals.recv().await.unwrap();
         for _ in 0..50 {
-            dialled
-                .connection
-                .send_datagram(vec![0; 1000].into())
-                .unwrap();
+            dialled.connection.send_datagram(vec![0; 1000].into()).unwrap();
             arrival.connection.read_datagram().await.unwrap();
         }
-        hub.sent()
-            .into_iter()
-            .map(|sent| (sent.at, sent.to, sent.contents.len()))
-            .collect()
+        hub.sent().into_iter().map(|sent| (sent.at, sent.to, sent.contents.len())).collect()
     }
     let first = run().await;
     assert!(first.len() > 50);
@@ -404,14 +291,8 @@ async fn captured(count: usize) -> Vec<Vec<u8>> {
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None).unwrap();
     let mut connecting = Vec::new();
     for _ in 0..count {
-        let config =
-            client_config(&client, PinnedServer::new(server.node_id()), cubic()().0).unwrap();
-        connecting.push(
-            endpoint
-                .quic
-                .connect_with(config, server_at(1), pin::SERVER_NAME)
-                .unwrap(),
-        );
+        let config = client_config(&client, PinnedServer::new(server.node_id()), cubic()().0).unwrap();
+        connecting.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
     let mut seen = std::collections::BTreeSet::new();
@@ -436,34 +317,18 @@ async fn forged_addresses_take_few_places_and_get_little() {
     assert_eq!(quic.open_connections(), MAX_UNPROVED);
 
     let start = Instant::now();
-    dial_from(&hub, &client, &server, &[server_at(1)])
-        .await
-        .unwrap();
-    assert!(
-        start.elapsed() < 5 * DELAY,
-        "two round trips, one for the Retry: {:?}",
-        start.elapsed()
-    );
+    dial_from(&hub, &client, &server, &[server_at(1)]).await.unwrap();
+    assert!(start.elapsed() < 5 * DELAY, "two round trips, one for the Retry: {:?}", start.elapsed());
     assert_eq!(arrivals.recv().await.unwrap().peer, client.node_id());
 
     tokio::time::sleep(3 * HANDSHAKE_DEADLINE).await;
     assert_eq!(quic.open_connections(), 0, "given up");
     let sent = hub.sent();
-    let to = |n: usize| {
-        sent.iter()
-            .filter(move |sent| sent.to == forged(n))
-            .map(|sent| sent.contents.len())
-    };
+    let to = |n: usize| sent.iter().filter(move |sent| sent.to == forged(n)).map(|sent| sent.contents.len());
     for (n, packet) in packets.iter().enumerate() {
-        assert!(
-            to(n).sum::<usize>() <= 3 * packet.len(),
-            "{:?}",
-            to(n).collect::<Vec<_>>()
-        );
+        assert!(to(n).sum::<usize>() <= 3 * packet.len(), "{:?}", to(n).collect::<Vec<_>>());
     }
-    let answered = (0..packets.len())
-        .filter(|n| to(*n).any(|len| len >= 1200))
-        .count();
+    let answered = (0..packets.len()).filter(|n| to(*n).any(|len| len >= 1200)).count();
     assert_eq!(answered, MAX_UNPROVED);
 }
 
@@ -477,14 +342,8 @@ async fn clients_that_never_finish_are_bounded_and_time_out() {
     for n in 0..100 {
         let local = SocketAddr::from(([10, 0, 7, n], 7));
         let endpoint = dial_endpoint(&hub.host([10, 0, 7, n]), local, None).unwrap();
-        let config =
-            client_config(&client, PinnedServer::new(server.node_id()), cubic()().0).unwrap();
-        lazy.push(
-            endpoint
-                .quic
-                .connect_with(config, server_at(1), pin::SERVER_NAME)
-                .unwrap(),
-        );
+        let config = client_config(&other, PinnedServer::new(server.node_id()), cubic()().0).unwrap();
+        lazy.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     let start = Instant::now();
     let mut most = 0;

@@ -84,16 +84,8 @@ pub struct Gate<C> {
 
 impl<C: Send + 'static> Gate<C> {
     /// The gate of `listener`; `congestion` makes the controller of each connection, and whatever controls it.
-    pub fn new(
-        listener: Listener,
-        congestion: impl FnMut() -> (Congestion, C) + Send + 'static,
-    ) -> Gate<C> {
-        Gate {
-            listener,
-            congestion: Box::new(congestion),
-            half_open: Arc::default(),
-            handshakes: JoinSet::new(),
-        }
+    pub fn new(listener: Listener, congestion: impl FnMut() -> (Congestion, C) + Send + 'static) -> Gate<C> {
+        Gate { listener, congestion: Box::new(congestion), half_open: Arc::default(), handshakes: JoinSet::new() }
     }
 
     /// The next peer; `None` once the endpoint is closed. Nothing is lost if the future is dropped.
@@ -141,26 +133,16 @@ impl<C: Send + 'static> Gate<C> {
             return;
         };
         self.handshakes.spawn(async move {
-            let connection = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting)
-                .await
-                .ok()?
-                .ok()?;
+            let connection = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting).await.ok()?.ok()?;
             let peer = pin::peer_id(&connection)?;
-            Some(Arrival {
-                connection,
-                peer,
-                control,
-                pass,
-            })
+            Some(Arrival { connection, peer, control, pass })
         });
     }
 }
 
 impl<C> fmt::Debug for Gate<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate")
-            .field("half_open", &self.half_open)
-            .finish_non_exhaustive()
+        f.debug_struct("Gate").field("half_open", &self.half_open).finish_non_exhaustive()
     }
 }
 

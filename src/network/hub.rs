@@ -24,6 +24,8 @@ pub(super) struct Sent {
     pub(super) contents: Vec<u8>,
 }
 
+/// From whom, and what.
+type Arrived = (SocketAddr, Vec<u8>);
 type Passes = Box<dyn FnMut(&Sent) -> bool + Send>;
 
 pub(super) struct Hub {
@@ -46,10 +48,7 @@ impl Hub {
 
     /// The sockets of the host at `ip`.
     pub(super) fn host(self: &Arc<Hub>, ip: [u8; 4]) -> Host {
-        Host {
-            hub: Arc::clone(self),
-            ip: ip.into(),
-        }
+        Host { hub: Arc::clone(self), ip: ip.into() }
     }
 
     /// Everything sent so far.
@@ -59,12 +58,7 @@ impl Hub {
 
     /// Puts a datagram on the network, whoever `from` is.
     pub(super) fn send(self: &Arc<Hub>, from: SocketAddr, to: SocketAddr, contents: &[u8]) {
-        let sent = Sent {
-            at: self.start.elapsed(),
-            from,
-            to,
-            contents: contents.to_vec(),
-        };
+        let sent = Sent { at: self.start.elapsed(), from, to, contents: contents.to_vec() };
         self.sent.lock().unwrap().push(sent.clone());
         if !(self.passes.lock().unwrap())(&sent) {
             return;
@@ -72,12 +66,7 @@ impl Hub {
         let hub = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(DELAY).await;
-            let socket = hub
-                .sockets
-                .lock()
-                .unwrap()
-                .get(&sent.to)
-                .and_then(Weak::upgrade);
+            let socket = hub.sockets.lock().unwrap().get(&sent.to).and_then(Weak::upgrade);
             if let Some(socket) = socket {
                 let mut inbox = socket.inbox.lock().unwrap();
                 inbox.0.push_back((sent.from, sent.contents));
@@ -99,16 +88,12 @@ impl Sockets for Host {
         let mut sockets = self.hub.sockets.lock().unwrap();
         let free = |port: &u16| !sockets.contains_key(&SocketAddr::new(self.ip, *port));
         let port = match address.port() {
-            0 => (50_000..).find(free).unwrap(),
+            0 => (50_000..=u16::MAX).find(free).unwrap(),
             port if free(&port) => port,
             _ => return Err(io::ErrorKind::AddrInUse.into()),
         };
         let address = SocketAddr::new(self.ip, port);
-        let socket = Arc::new(HubSocket {
-            hub: Arc::clone(&self.hub),
-            address,
-            inbox: Mutex::default(),
-        });
+        let socket = Arc::new(HubSocket { hub: Arc::clone(&self.hub), address, inbox: Mutex::default() });
         sockets.insert(address, Arc::downgrade(&socket));
         Ok(socket)
     }
@@ -121,7 +106,7 @@ impl Sockets for Host {
 struct HubSocket {
     hub: Arc<Hub>,
     address: SocketAddr,
-    inbox: Mutex<(VecDeque<(SocketAddr, Vec<u8>)>, Option<Waker>)>,
+    inbox: Mutex<(VecDeque<Arrived>, Option<Waker>)>,
 }
 
 impl std::fmt::Debug for HubSocket {
@@ -164,13 +149,8 @@ impl AsyncUdpSocket for HubSocket {
             return Poll::Pending;
         };
         bufs[0][..contents.len()].copy_from_slice(&contents);
-        meta[0] = RecvMeta {
-            addr,
-            len: contents.len(),
-            stride: contents.len(),
-            ecn: None,
-            dst_ip: Some(self.address.ip()),
-        };
+        meta[0] =
+            RecvMeta { addr, len: contents.len(), stride: contents.len(), ecn: None, dst_ip: Some(self.address.ip()) };
         Poll::Ready(Ok(1))
     }
 

@@ -85,17 +85,10 @@ impl Identity {
     fn of(key: KeyPair) -> Result<Identity, IdentityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "resilient");
+        params.distinguished_name.push(DnType::CommonName, "resilient");
         let certificate = params.self_signed(&key)?.der().clone();
-        let node_id =
-            pin::certified_key(&certificate).ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
-        Ok(Identity {
-            key,
-            certificate,
-            node_id,
-        })
+        let node_id = pin::certified_key(&certificate).ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
+        Ok(Identity { key, certificate, node_id })
     }
 
     /// The public key.
@@ -116,37 +109,25 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("node_id", &self.node_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("node_id", &self.node_id).finish_non_exhaustive()
     }
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> IdentityError {
-    move |source| IdentityError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| IdentityError::Io { path: path.to_owned(), source }
 }
 
 fn load(path: &Path) -> Result<Identity, IdentityError> {
     // Without O_NONBLOCK a FIFO put there would hold the program for ever.
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblock)
-        .open(path)
-        .map_err(at(path))?;
+    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(at(path))?;
     let metadata = file.metadata().map_err(at(path))?;
     if !metadata.is_file() {
         return Err(IdentityError::NotAKey(path.to_owned()));
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(IdentityError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(IdentityError::Exposed { path: path.to_owned(), mode });
     }
     let mut pem = String::new();
     match file.take(MAX_FILE).read_to_string(&mut pem) {
@@ -166,18 +147,11 @@ fn create(path: &Path) -> Result<(), IdentityError> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(at(directory))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
     let mut tag = [0; 8];
     getrandom::fill(&mut tag).map_err(|error| at(path)(io::Error::other(error.to_string())))?;
-    let draft = directory.join(format!(
-        ".identity.{}",
-        data_encoding::HEXLOWER.encode(&tag)
-    ));
+    let draft = directory.join(format!(".identity.{}", data_encoding::HEXLOWER.encode(&tag)));
     let written = write_new(&draft, key.serialize_pem().as_bytes());
     // A link, unlike a rename, never replaces a key that another first run has just begun to use.
     let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
@@ -186,18 +160,12 @@ fn create(path: &Path) -> Result<(), IdentityError> {
     match linked {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(at(path)(error)),
-        Ok(()) => File::open(directory)
-            .and_then(|d| d.sync_all())
-            .map_err(at(directory)),
+        Ok(()) => File::open(directory).and_then(|d| d.sync_all()).map_err(at(directory)),
     }
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -221,11 +189,7 @@ mod tests {
         assert_eq!(made.certificate(), found.certificate());
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(
-            std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
-            1,
-            "no draft is left"
-        );
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft is left");
     }
 
     #[test]
@@ -255,8 +219,7 @@ mod tests {
             assert_eq!(error.class(), Class::Usage);
             let text = error.to_string();
             assert!(
-                text.contains(&format!("chmod 600 {}", path.display()))
-                    && text.contains(&format!("{mode:04o}")),
+                text.contains(&format!("chmod 600 {}", path.display())) && text.contains(&format!("{mode:04o}")),
                 "{text}"
             );
         }
@@ -271,30 +234,14 @@ mod tests {
         let p256 = KeyPair::generate().unwrap().serialize_pem();
         for content in [b"".as_slice(), b"\xff\xfe", b"hello", p256.as_bytes()] {
             write_new(&path, content).unwrap();
-            assert!(matches!(
-                Identity::load_or_create(&path),
-                Err(IdentityError::NotAKey(_))
-            ));
+            assert!(matches!(Identity::load_or_create(&path), Err(IdentityError::NotAKey(_))));
             assert_eq!(std::fs::read(&path).unwrap(), content);
             std::fs::remove_file(&path).unwrap();
         }
-        assert!(matches!(
-            Identity::load_or_create(home.path()),
-            Err(IdentityError::NotAKey(_))
-        ));
+        assert!(matches!(Identity::load_or_create(home.path()), Err(IdentityError::NotAKey(_))));
         let fifo = home.path().join("fifo");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &fifo,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
-        assert!(matches!(
-            Identity::load_or_create(&fifo),
-            Err(IdentityError::NotAKey(_))
-        ));
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert!(matches!(Identity::load_or_create(&fifo), Err(IdentityError::NotAKey(_))));
     }
 
     #[test]
@@ -309,10 +256,7 @@ mod tests {
     #[test]
     fn the_private_key_stays_out_of_debug_output() {
         let identity = Identity::generate().unwrap();
-        assert_eq!(
-            format!("{identity:?}"),
-            format!("Identity {{ node_id: {}, .. }}", identity.node_id())
-        );
+        assert_eq!(format!("{identity:?}"), format!("Identity {{ node_id: {}, .. }}", identity.node_id()));
         assert_ne!(identity.node_id(), Identity::generate().unwrap().node_id());
     }
 }

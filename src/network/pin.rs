@@ -11,10 +11,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_sig
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
-    SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The protocol that both sides must speak; its number is the major version of the wire format.
@@ -24,25 +21,18 @@ pub const ALPN: &[u8] = b"resilient/1";
 pub const SERVER_NAME: &str = "resilient.invalid";
 
 /// What precedes the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
-const ED25519_SPKI: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The Ed25519 key in a certificate; `None` if it is malformed or has a key of another kind.
 pub fn certified_key(certificate: &CertificateDer<'_>) -> Option<NodeId> {
-    let spki = ParsedCertificate::try_from(certificate)
-        .ok()?
-        .subject_public_key_info();
+    let spki = ParsedCertificate::try_from(certificate).ok()?.subject_public_key_info();
     let key = spki.as_ref().strip_prefix(&ED25519_SPKI)?;
     Some(NodeId::from_bytes(key.try_into().ok()?))
 }
 
 /// The key that the peer of an established connection has proved to hold.
 pub fn peer_id(connection: &quinn::Connection) -> Option<NodeId> {
-    let chain = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     certified_key(chain.first()?)
 }
 
@@ -162,10 +152,7 @@ fn provider() -> CryptoProvider {
 }
 
 /// TLS for a client that proves `identity` and accepts the server that `server` accepts.
-pub fn client_config(
-    identity: &Identity,
-    server: Arc<PinnedServer>,
-) -> Result<rustls::ClientConfig, Error> {
+pub fn client_config(identity: &Identity, server: Arc<PinnedServer>) -> Result<rustls::ClientConfig, Error> {
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -198,10 +185,7 @@ mod tests {
     use super::*;
     use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 
-    fn verdict(
-        pin: &PinnedServer,
-        certificate: &CertificateDer<'_>,
-    ) -> Result<ServerCertVerified, Error> {
+    fn verdict(pin: &PinnedServer, certificate: &CertificateDer<'_>) -> Result<ServerCertVerified, Error> {
         let name = ServerName::try_from("some.other.name").unwrap();
         // Long after any notAfter below: dates mean nothing.
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(4_000_000_000));
@@ -233,23 +217,12 @@ mod tests {
     #[test]
     fn other_kinds_of_keys_and_garbage_are_no_identity() {
         let key = KeyPair::generate().unwrap();
-        let p256 = CertificateParams::default()
-            .self_signed(&key)
-            .unwrap()
-            .der()
-            .clone();
+        let p256 = CertificateParams::default().self_signed(&key).unwrap().der().clone();
         let good = Identity::generate().unwrap().certificate().clone();
         let cut = CertificateDer::from(&good.as_ref()[..good.len() - 1]);
-        let any = AnyClient {
-            algorithms: provider().signature_verification_algorithms,
-        };
+        let any = AnyClient { algorithms: provider().signature_verification_algorithms };
         let now = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
-        for bad in [
-            p256,
-            cut,
-            CertificateDer::from(vec![]),
-            CertificateDer::from(vec![0x30; 300]),
-        ] {
+        for bad in [p256, cut, CertificateDer::from(vec![]), CertificateDer::from(vec![0x30; 300])] {
             assert_eq!(certified_key(&bad), None);
             assert!(any.verify_client_cert(&bad, &[], now).is_err());
         }
@@ -260,14 +233,7 @@ mod tests {
     fn nothing_is_resumed_or_sent_early() {
         let identity = Identity::generate().unwrap();
         let server = server_config(&identity).unwrap();
-        assert_eq!(
-            (
-                server.send_tls13_tickets,
-                server.max_tls13_tickets,
-                server.max_early_data_size
-            ),
-            (0, 0, 0)
-        );
+        assert_eq!((server.send_tls13_tickets, server.max_tls13_tickets, server.max_early_data_size), (0, 0, 0));
         let client = client_config(&identity, PinnedServer::new(identity.node_id())).unwrap();
         assert!(!client.enable_sni && !client.enable_early_data);
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How often each part of the reply log is copied into feedback.
+/// How often each part of the reply log is copied into feedback at first; reminders copy the newest part again.
 const COPIES: u32 = 4;
 /// Most bytes of the log that are copied; older ones are left to the stream.
 const COPIED: usize = 8 * 1024;
@@ -53,12 +53,22 @@ struct Copies {
 
 impl Copies {
     fn append(&mut self, bytes: &[u8]) {
+        if self.rounds == 0 {
+            // What was copied before is with the stream; only the newest part is kept, for a sender that did not hear it.
+            self.start += self.log.len() as u64;
+            self.log.clear();
+        }
         self.log.extend_from_slice(bytes);
         self.rounds = COPIES;
         let excess = self.log.len().saturating_sub(COPIED);
         self.log.drain(..excess);
         self.start += excess as u64;
         self.at = self.at.saturating_sub(excess);
+    }
+
+    /// Copies the newest part once more.
+    fn repeat(&mut self) {
+        self.rounds = self.rounds.max(u32::from(!self.log.is_empty()));
     }
 
     /// The next part to copy, at most `room` bytes, with its offset.
@@ -72,10 +82,6 @@ impl Copies {
         if self.at == self.log.len() {
             self.at = 0;
             self.rounds -= 1;
-            if self.rounds == 0 {
-                self.start += self.log.len() as u64;
-                self.log.clear();
-            }
         }
         copy
     }
@@ -124,7 +130,10 @@ impl Inward {
                         return Ok(Received::Chunk(delivered));
                     }
                 }
-                Datagram::Ping => self.inbound.urge(),
+                Datagram::Ping => {
+                    self.inbound.urge();
+                    self.copies.repeat();
+                }
                 Datagram::Bye => return Ok(Received::Bye),
                 Datagram::Feedback(_) => return Err(crate::wire::WireError::Unknown("kind of datagram").into()),
             }
@@ -140,6 +149,9 @@ impl Inward {
         let rtt = self.connection.rtt();
         let min_rtt = self.min_rtt();
         while let Some(mut feedback) = self.inbound.poll_feedback(now(), rtt, min_rtt) {
+            if self.inbound.is_reminding() {
+                self.copies.repeat();
+            }
             let room = Feedback::room_for_replies(feedback.missing.len());
             let (offset, replies) = self.copies.next(room);
             feedback.offset = offset as u32;

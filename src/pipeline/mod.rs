@@ -32,6 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Code with which a receiver closes a connection whose transfer is complete, and only then.
+const CLOSE_COMPLETE: u32 = 3;
+
 /// Opens (and makes, if only its last component is missing) the destination tree at a path.
 pub type OpenDisk = Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, DiskError> + Send + Sync>;
 

@@ -6,16 +6,18 @@
 use super::error::Error;
 use super::ingest::Offer;
 use super::progress::{Meter, Tally};
-use super::{Cancel, RetryFor};
+use super::{CLOSE_COMPLETE, Cancel, RetryFor};
 use crate::event::{Event, Observer, Progress};
 use crate::network::congestion::Pilot;
+use crate::network::dial::ConnectError;
 use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
 use crate::network::seam::now;
+use crate::node_id::NodeId;
 use crate::transfer::Outbound;
-use crate::wire::datagram::{Datagram, MAX_DATAGRAM};
+use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
-use quinn::Connection;
+use quinn::{Connection, ConnectionError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -26,6 +28,8 @@ const AHEAD_MOST: usize = 128 * 1024;
 const PROBE_PACKETS: u32 = 3;
 /// Datagrams that tell the receiver goodbye, each in a packet of its own.
 const BYES: usize = 3;
+/// Time for them to leave.
+const FAREWELL: Duration = Duration::from_millis(20);
 
 pub(super) struct Outward {
     pub(super) connection: Connection,
@@ -37,8 +41,20 @@ pub(super) struct Outward {
     tally: Arc<Tally>,
     bytes_total: u64,
     meter: Meter,
-    retry_for: RetryFor,
+    patience: Patience,
+    accepted: bool,
     train_told: bool,
+}
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// The receiver must have let us in.
+    pub(super) accepted_by: Instant,
+    /// The time that was given for that, as the user said it.
+    pub(super) contimeout: Duration,
+    /// A path that was good is probed for this long.
+    pub(super) retry_for: RetryFor,
 }
 
 /// Something that happened on the network side.
@@ -57,7 +73,7 @@ impl Outward {
         observer: Arc<dyn Observer>,
         tally: Arc<Tally>,
         bytes_total: u64,
-        retry_for: RetryFor,
+        patience: Patience,
     ) -> Self {
         let stream = read_replies(connection.clone());
         Self {
@@ -71,7 +87,8 @@ impl Outward {
             observer,
             tally,
             bytes_total,
-            retry_for,
+            patience,
+            accepted: false,
         }
     }
 
@@ -81,9 +98,9 @@ impl Outward {
         offers: mpsc::Receiver<Offer>,
         replies: mpsc::UnboundedSender<Reply>,
         cancel: &Cancel,
-        accepted: impl FnOnce(&Connection),
+        peer: NodeId,
     ) -> Result<Counters, Error> {
-        let (mut offers, mut accepted) = (Some(offers), Some(accepted));
+        let mut offers = Some(offers);
         loop {
             while let Some(reply) = self.replies.next_reply()? {
                 match reply {
@@ -92,18 +109,19 @@ impl Outward {
                         let class = crate::class::Class::from_code(code).unwrap_or(crate::class::Class::Refused);
                         return Err(Error::Refused { class, message });
                     }
-                    Reply::Accepted => {
-                        if let Some(accepted) = accepted.take() {
-                            accepted(&self.connection);
-                        }
-                    }
+                    Reply::Accepted => self.on_accepted(peer),
                     // Ingest has nothing to do with it any more if it is gone.
                     reply => drop(replies.send(reply)),
                 }
             }
             self.fill()?;
             self.progress();
-            match self.wait(&mut offers, cancel).await? {
+            let input = match self.wait(&mut offers, cancel).await {
+                // The last word itself was lost, and the receiver has left because it heard nothing of us.
+                Err(Error::Lost { .. }) if self.was_completed() => return Ok(Counters::default()),
+                input => input?,
+            };
+            match input {
                 Input::Datagram(bytes) => self.datagram(&bytes)?,
                 Input::Stream(offset, bytes) => self.replies.insert(offset, bytes),
                 Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => self.outbound.offer(encoded, file_bytes),
@@ -115,6 +133,24 @@ impl Outward {
                 Input::Room | Input::Time => {}
             }
         }
+    }
+
+    fn on_accepted(&mut self, peer: NodeId) {
+        self.accepted = true;
+        self.observer.event(&Event::Connected {
+            peer: self.connection.remote_address().to_string(),
+            key: peer.to_string(),
+            transport: "quic",
+            rtt_ms: self.connection.rtt().as_millis() as u64,
+        });
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted
+    }
+
+    fn was_completed(&self) -> bool {
+        matches!(self.connection.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == CLOSE_COMPLETE.into())
     }
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
@@ -150,9 +186,10 @@ impl Outward {
     fn fill(&mut self) -> Result<(), Error> {
         let (now, rtt) = (now(), self.connection.rtt());
         self.check_silence(now)?;
+        self.outbound.settle(now, rtt);
         let ahead = self.ahead(rtt);
         while self.queued() < ahead {
-            let Some(datagram) = self.outbound.poll_shard(now, rtt) else { break };
+            let Some(datagram) = self.outbound.poll_shard(now) else { break };
             self.send(datagram)?;
         }
         if let Some(probe) = self.outbound.poll_probe(now, rtt) {
@@ -163,8 +200,11 @@ impl Outward {
     }
 
     fn check_silence(&self, now: Instant) -> Result<(), Error> {
+        if !self.accepted && now >= self.patience.accepted_by {
+            return Err(ConnectError::NoContact { after: self.patience.contimeout, besides: None }.into());
+        }
         let silence = self.outbound.heard().map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
-        match self.retry_for {
+        match self.patience.retry_for {
             RetryFor::Span(span) if silence > span => Err(Error::Silent { span }),
             _ => Ok(()),
         }
@@ -203,12 +243,21 @@ impl Outward {
         }
     }
 
-    /// Ends the connection so that the receiver most likely hears of it.
-    pub(super) fn goodbye(&self) {
+    /// Tells the receiver that it may leave. Only a courtesy: without it, it waits a while and leaves by itself.
+    pub(super) async fn goodbye(&self) {
+        self.pilot.grant(BYES as u32);
         for _ in 0..BYES {
-            // It is only a courtesy: the receiver ends by itself.
-            let _ = self.connection.send_datagram(crate::wire::datagram::encode_bye());
+            if self.send(encode_bye()).is_err() {
+                return;
+            }
         }
+        // What is still queued when a connection is closed never leaves.
+        let sent = async {
+            while self.queued() > 0 {
+                self.pilot.sent().await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, sent).await;
     }
 }
 

@@ -9,7 +9,7 @@ use super::connect::{Listen, close, listen};
 use super::greet::{Admission, Guest, greet, refuse};
 use super::inward::{Inward, Received};
 use super::progress::Meter;
-use super::{Cancel, Env, Error, Family, RetryFor, Summary};
+use super::{CLOSE_COMPLETE, Cancel, Env, Error, Family, RetryFor, Summary};
 use crate::class::Class;
 use crate::event::{Event, Observer, Progress};
 use crate::network::copies::Traffic;
@@ -32,8 +32,8 @@ const GATHER: Duration = Duration::from_millis(200);
 const BATCH: usize = 16;
 /// Peers that are connected and have not yet said hello.
 const MAX_GREETINGS: usize = 64;
-/// Time that the last word is repeated to a sender that does not say goodbye.
-const LINGER: Duration = Duration::from_secs(5);
+/// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// What `recv` is to do.
 #[derive(Clone, Debug)]
@@ -374,9 +374,9 @@ impl Session {
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
-            _ = tokio::time::timeout(LINGER, until_gone) => {}
+            () = until_gone => {}
         }
-        inward.connection.close(0u32.into(), b"done");
+        inward.connection.close(CLOSE_COMPLETE.into(), b"complete");
     }
 
     fn summary(&self, counters: &Counters, traffic: &Traffic) -> Summary {

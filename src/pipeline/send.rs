@@ -5,27 +5,30 @@
 
 use super::connect::{Line, close, dial};
 use super::ingest::Ingest;
-use super::outward::Outward;
+use super::outward::{Outward, Patience};
 use super::progress::Tally;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary};
 use crate::class::Class;
 use crate::event::{Event, Observer};
-use crate::fs::source::Sources;
+use crate::fs::source::{Sources, Totals};
+use crate::network::seam::now;
 use crate::ticket::Ticket;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Chunks that ingest prepares ahead of the network.
 const PREPARED: usize = 3;
 /// How the connection is closed: nothing more to say.
 const CLOSE_DONE: u32 = 0;
-/// The user ended it.
-const CLOSE_INTERRUPTED: u32 = 1;
+/// The sender gives up, or its user does.
+const CLOSE_BROKEN_OFF: u32 = 1;
+/// Pause before a connection that broke before we were let in is made again.
+const REDIAL: Duration = Duration::from_millis(200);
 
 /// What `send` is to do.
 #[derive(Clone, Debug)]
@@ -55,10 +58,48 @@ pub async fn send(env: &Env, options: SendOptions, observer: Arc<dyn Observer>, 
         .await;
     observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
 
+    let connected_by = now() + options.contimeout;
+    loop {
+        match attempt(env, &options, &sources, totals, session, connected_by, &observer, &cancel).await {
+            // A connection that broke before we were let in was never one: the handshake alone means nothing.
+            Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
+                observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
+                tokio::time::sleep(REDIAL).await;
+            }
+            ended => return ended.map_err(|unfinished| unfinished.error),
+        }
+    }
+}
+
+/// An attempt that did not complete.
+struct Unfinished {
+    error: Error,
+    /// The receiver had let us in.
+    accepted: bool,
+}
+
+impl<E: Into<Error>> From<E> for Unfinished {
+    fn from(error: E) -> Self {
+        Unfinished { error: error.into(), accepted: false }
+    }
+}
+
+/// One connection, from dialling to goodbye.
+#[expect(clippy::too_many_arguments, reason = "these are the state of one run, needed in one place")]
+async fn attempt(
+    env: &Env,
+    options: &SendOptions,
+    sources: &Sources,
+    totals: Totals,
+    session: SessionId,
+    connected_by: Instant,
+    observer: &Arc<dyn Observer>,
+    cancel: &Cancel,
+) -> Result<Summary, Unfinished> {
     let Line { connection, pilot, endpoint } = tokio::select! {
         biased;
-        () = cancel.cancelled() => return Err(Error::Interrupted),
-        line = dial(env, &options.ticket, options.family, options.contimeout) => line?,
+        () = cancel.cancelled() => return Err(Error::Interrupted.into()),
+        line = dial(env, &options.ticket, options.family, connected_by.saturating_duration_since(now())) => line?,
     };
     let hello = Hello {
         version: crate::wire::VERSION,
@@ -68,44 +109,36 @@ pub async fn send(env: &Env, options: SendOptions, observer: Arc<dyn Observer>, 
         files: totals.files,
         bytes: totals.bytes,
     };
-
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);
     let (replies, replied) = mpsc::unbounded_channel();
     let walk = Box::new(sources.walk());
     let ingest = Ingest::new(env.blocking, walk, hello, (offers, replied), observer.clone(), tally.clone());
+    let patience = Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for };
     let mut outward =
-        Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, options.retry_for);
-    let key = options.ticket.key.to_string();
-    let connected = |connection: &quinn::Connection| {
-        observer.event(&Event::Connected {
-            peer: connection.remote_address().to_string(),
-            key,
-            transport: "quic",
-            rtt_ms: connection.rtt().as_millis() as u64,
-        });
-    };
-    let (counters, ()) = tokio::join!(biased; outward.run(offered, replies, &cancel, connected), ingest.run());
+        Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
+    let (counters, ()) =
+        tokio::join!(biased; outward.run(offered, replies, cancel, options.ticket.key), ingest.run());
     let counters = match counters {
         Ok(counters) => counters,
         Err(error) => {
-            connection.close(CLOSE_INTERRUPTED.into(), b"interrupted");
+            connection.close(CLOSE_BROKEN_OFF.into(), b"broken off");
             close(&endpoint).await;
-            return Err(error);
+            return Err(Unfinished { error, accepted: outward.is_accepted() });
         }
     };
-    outward.goodbye();
+    outward.goodbye().await;
     connection.close(CLOSE_DONE.into(), b"done");
     close(&endpoint).await;
-    let traffic = &endpoint.traffic;
+    let (sent_bytes, received_bytes) = (endpoint.traffic.sent_bytes(), endpoint.traffic.received_bytes());
     Ok(Summary {
         class: tally.worst().unwrap_or(Class::Done),
         session: session.to_string(),
         files: tally.files_done(),
-        bytes_sent: traffic.sent_bytes(),
+        bytes_sent: sent_bytes,
         bytes_literal: counters.bytes_literal,
         bytes_matched: counters.bytes_matched,
-        stats: stats(&outward, &tally, &counters, traffic.sent_bytes(), traffic.received_bytes()),
+        stats: stats(&outward, &tally, &counters, sent_bytes, received_bytes),
     })
 }
 

@@ -67,6 +67,11 @@ impl Cadence {
         self.reminders = 0;
     }
 
+    /// Whether nothing arrives any more and the sender is only being reminded.
+    pub(super) fn is_reminding(&self) -> bool {
+        self.reminders > 0
+    }
+
     /// When the next feedback is due, `None` before anything arrived.
     pub(super) fn due(&self, path: Path) -> Option<Instant> {
         let Some(last) = self.last else { return self.counted_from };

@@ -221,6 +221,11 @@ impl Inbound {
         self.consumed + WINDOW
     }
 
+    /// Whether nothing arrives any more and the sender is only being reminded of what was said.
+    pub fn is_reminding(&self) -> bool {
+        self.cadence.is_reminding()
+    }
+
     /// When [`Inbound::poll_feedback`] will have something to say.
     pub fn next_timeout(&self, rtt: Duration, min_rtt: Duration) -> Option<Instant> {
         self.cadence.due(Path { rtt, min_rtt })

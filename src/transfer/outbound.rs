@@ -295,11 +295,15 @@ impl Outbound {
         rtt + rtt / 2 + Duration::from_millis(60)
     }
 
-    /// The datagram most worth sending now, if any is.
-    pub fn poll_shard(&mut self, now: Instant, rtt: Duration) -> Option<Bytes> {
+    /// Gives up what has been under way for too long. To be called whenever time has passed, also while nothing can be sent.
+    pub fn settle(&mut self, now: Instant, rtt: Duration) {
         while self.log.front().is_some_and(|(_, at)| *at + Self::patience(rtt) <= now) {
             self.settle_oldest();
         }
+    }
+
+    /// The datagram most worth sending now, if any is.
+    pub fn poll_shard(&mut self, now: Instant) -> Option<Bytes> {
         if let Some(number) = self.needy.first().copied() {
             self.sent.repair += 1;
             return Some(self.send_next(now, number));

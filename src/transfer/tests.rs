@@ -80,8 +80,9 @@ fn transfer(chunks: &[Bytes], link: Link, seed: u64) -> Outcome {
         if offered == chunks.len() {
             outbound.set_idle();
         }
+        outbound.settle(now, rtt);
         for _ in 0..link.per_ms {
-            let Some(datagram) = outbound.poll_shard(now, rtt) else { break };
+            let Some(datagram) = outbound.poll_shard(now) else { break };
             put(&mut forward, &mut rng, datagram);
         }
         if let Some(probe) = outbound.poll_probe(now, rtt) {
@@ -243,6 +244,8 @@ fn a_receiver_that_lies_cannot_break_the_sender() {
             ..Feedback::default()
         };
         outbound.on_feedback(now + Duration::from_millis(u64::from(step)), &feedback);
-        let _ = outbound.poll_shard(now + Duration::from_millis(u64::from(step)), Duration::from_millis(20));
+        let now = now + Duration::from_millis(u64::from(step));
+        outbound.settle(now, Duration::from_millis(20));
+        let _ = outbound.poll_shard(now);
     }
 }

@@ -2,4 +2,6 @@
 
 mod architecture;
 mod cli;
+mod memdisk;
 mod sim;
+mod transfers;

@@ -4,7 +4,7 @@
 //! that was skipped is listed. In memory are the directories above the present entry and, of each, the names that are still to
 //! come: never the tree. Links are listed, not followed, and only if they stay below the root of the transfer.
 //!
-//! Opening and reading the files is left to [`super::read`].
+//! Opening and reading the files is left to `read`.
 
 use super::{SourceError, Top, seen_error};
 use crate::fs::disk::PARTIAL_DIR;

@@ -1,0 +1,204 @@
+//! What planted links, taken names and absurd sizes cannot make the disk do.
+
+use super::*;
+
+#[test]
+fn no_operation_goes_through_a_link_in_the_path() {
+    let (directory, disk) = disk();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("victim"), "old").unwrap();
+    fs::create_dir(outside.path().join("sub")).unwrap();
+    let before = fs::metadata(outside.path().join("victim")).unwrap();
+    symlink(outside.path(), directory.path().join("link")).unwrap();
+    fs::create_dir(directory.path().join("real")).unwrap();
+    symlink("../link", directory.path().join("real/inner")).unwrap();
+    for through in [
+        "link/victim",
+        "link/sub/new",
+        "real/inner/victim",
+        "real/inner/new",
+    ] {
+        let to = path(through);
+        let refused = |result: Result<(), DiskError>| {
+            assert!(matches!(result, Err(DiskError::NotDirectory)), "{through}");
+        };
+        refused(disk.look(&to).map(drop));
+        refused(disk.read_link(&to).map(drop));
+        refused(disk.open(&to).map(drop));
+        refused(disk.make_dir(&to));
+        refused(disk.make_symlink(&to, b"x"));
+        refused(disk.set_meta(&to, meta_of(0o777, 0, 0)));
+        refused(deliver(&disk, &to, b"new", false));
+        refused(deliver(&disk, &to, b"new", true));
+        refused(disk.sync_dir(&to.split_last().unwrap().0));
+    }
+    assert_eq!(fs::read(outside.path().join("victim")).unwrap(), b"old");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(outside.path().join("sub")).unwrap().count(), 0);
+    let after = fs::metadata(outside.path().join("victim")).unwrap();
+    assert_eq!(
+        (before.mode(), before.mtime()),
+        (after.mode(), after.mtime())
+    );
+}
+
+#[test]
+fn no_operation_follows_a_link_at_the_end() {
+    let (directory, disk) = disk();
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "old").unwrap();
+    fs::set_permissions(&victim, PermissionsExt::from_mode(0o640)).unwrap();
+    let before = fs::metadata(&victim).unwrap();
+    symlink(&victim, directory.path().join("file")).unwrap();
+    symlink(outside.path(), directory.path().join("dir")).unwrap();
+    for link in ["file", "dir"] {
+        let to = path(link);
+        assert_eq!(disk.look(&to).unwrap(), Some(Found::Symlink));
+        assert!(matches!(
+            disk.open(&to).map(drop),
+            Err(DiskError::NotDirectory)
+        ));
+        assert!(matches!(disk.make_dir(&to), Err(DiskError::Exists)));
+        assert!(matches!(
+            disk.make_symlink(&to, b"x"),
+            Err(DiskError::Exists)
+        ));
+        assert!(matches!(
+            deliver(&disk, &to, b"new", false),
+            Err(DiskError::Exists)
+        ));
+        assert!(matches!(
+            deliver(&disk, &to, b"new", true),
+            Err(DiskError::Exists)
+        ));
+        assert!(matches!(disk.sync_dir(&to), Err(DiskError::NotDirectory)));
+        disk.set_meta(&to, meta_of(0o777, -5, 7)).unwrap();
+        let own = fs::symlink_metadata(directory.path().join(link)).unwrap();
+        assert_eq!((own.mtime(), own.mtime_nsec()), (-5, 7));
+    }
+    assert_eq!(
+        disk.read_link(&path("file")).unwrap(),
+        victim.as_os_str().as_bytes()
+    );
+    assert_eq!(fs::read(&victim).unwrap(), b"old");
+    let after = fs::metadata(&victim).unwrap();
+    assert_eq!(
+        (before.mode(), before.mtime_nsec()),
+        (after.mode(), after.mtime_nsec())
+    );
+}
+
+#[test]
+fn a_planted_partial_directory_is_refused() {
+    let outside = tempfile::tempdir().unwrap();
+    let (directory, disk) = disk();
+    let planted = directory.path().join(PARTIAL_DIR);
+    symlink(outside.path(), &planted).unwrap();
+    assert!(matches!(
+        disk.create_partial("p", 1).map(drop),
+        Err(DiskError::NotDirectory)
+    ));
+    assert!(matches!(
+        disk.remove_partial("p"),
+        Err(DiskError::NotDirectory)
+    ));
+    assert!(matches!(
+        disk.publish("p", &path("f"), false),
+        Err(DiskError::NotDirectory)
+    ));
+    disk.remove_partial_dir().unwrap();
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    fs::remove_file(&planted).unwrap();
+
+    fs::write(&planted, "").unwrap();
+    assert!(matches!(
+        disk.create_partial("p", 1).map(drop),
+        Err(DiskError::NotDirectory)
+    ));
+    fs::remove_file(&planted).unwrap();
+
+    // Our own from an earlier run, too open: closed before anything is put there.
+    fs::create_dir(&planted).unwrap();
+    fs::set_permissions(&planted, PermissionsExt::from_mode(0o777)).unwrap();
+    fs::write(outside.path().join("victim"), "old").unwrap();
+    symlink(outside.path().join("victim"), planted.join("p")).unwrap();
+    let mut partial = disk.create_partial("p", 3).unwrap();
+    partial.write_at(0, b"new").unwrap();
+    assert_eq!(fs::metadata(&planted).unwrap().mode() & 0o7777, 0o700);
+    assert_eq!(fs::read(outside.path().join("victim")).unwrap(), b"old");
+    assert_eq!(fs::read(planted.join("p")).unwrap(), b"new");
+}
+
+#[test]
+fn the_partial_directory_is_no_part_of_the_tree() {
+    let (directory, disk) = disk();
+    deliver(&disk, &path("f"), b"x", false).unwrap();
+    for reserved in [
+        ".resilient-partial",
+        ".Resilient-PARTIAL",
+        ".resilient-partial/p",
+    ] {
+        let to = path(reserved);
+        assert!(disk.look(&to).is_err());
+        assert!(disk.make_dir(&to).is_err());
+        assert!(disk.make_symlink(&to, b"x").is_err());
+        assert!(disk.set_meta(&to, meta_of(0o777, 0, 0)).is_err());
+        assert!(deliver(&disk, &to, b"x", true).is_err());
+    }
+    // Only at the top is the name taken.
+    disk.make_dir(&path("d")).unwrap();
+    disk.make_dir(&path("d/.resilient-partial")).unwrap();
+    assert_eq!(
+        fs::metadata(directory.path().join(PARTIAL_DIR))
+            .unwrap()
+            .mode()
+            & 0o7777,
+        0o700
+    );
+}
+
+#[test]
+fn partial_names_are_plain() {
+    let (_directory, disk) = disk();
+    for bad in ["", ".", "..", "a/b", "../x", "/x", "nul\0"] {
+        assert!(disk.create_partial(bad, 1).is_err());
+        assert!(disk.remove_partial(bad).is_err());
+        assert!(disk.publish(bad, &path("f"), false).is_err());
+    }
+}
+
+#[test]
+fn nothing_is_written_outside_of_the_declared_size() {
+    let (directory, disk) = disk();
+    let mut partial = disk.create_partial("p", 4).unwrap();
+    for (offset, length) in [(0, 5), (4, 1), (3, 2), (u64::MAX, 1), (u64::MAX - 1, 4)] {
+        assert!(partial.write_at(offset, &[1; 8][..length]).is_err());
+        assert!(
+            partial
+                .read_exact_at(offset, &mut [1; 8][..length])
+                .is_err()
+        );
+    }
+    partial.write_at(4, b"").unwrap();
+    assert_eq!(
+        fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(),
+        [0; 4]
+    );
+    // An old one of that name leaves nothing behind.
+    partial.write_at(0, b"full").unwrap();
+    drop(disk.create_partial("p", 2).unwrap());
+    assert_eq!(
+        fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(),
+        [0; 2]
+    );
+}
+
+#[test]
+fn a_size_that_no_disk_has_is_refused_and_leaves_nothing() {
+    let (directory, disk) = disk();
+    for size in [crate::manifest::MAX_FILE, u64::MAX] {
+        assert!(disk.create_partial("p", size).is_err());
+        assert!(partials(&directory).is_empty());
+    }
+}
