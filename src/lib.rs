@@ -21,7 +21,7 @@
 //! | L3 | [`network`], [`fs`] | quinn, rustls, sockets; files |
 //! | L2 | [`transfer`], [`wire`] | no IO: time, randomness and sockets are arguments |
 //! | L1 | [`chunk`] | no IO |
-//! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`], [`range_set`], [`event`], [`class`] | no IO |
+//! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`] | no IO |
 //!
 //! # Words
 //!

@@ -1,7 +1,7 @@
 //! The command line: words in, lines and an exit status out.
 //!
-//! `main` → [`args`] (what was typed) → `send`/`recv`/`key` (what is meant) → [`drive`] (runtime, signals, panics) → [`run`] (the
-//! one place that calls the rest of the library) → [`output`] (what is shown) → [`exit`] (the status). Invariant: only this
+//! `main` → `args` (what was typed) → `send`/`recv`/`key` (what is meant) → `drive` (runtime, signals, panics) → `run` (the
+//! one place that calls the rest of the library) → `output` (what is shown) → `exit` (the status). Invariant: only this
 //! module prints, reads the environment or knows a clap type; the library below has options, events and typed errors. A usage
 //! error is found before anything is touched.
 

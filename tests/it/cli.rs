@@ -8,6 +8,10 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use resilient::network::identity::Identity;
 use resilient::ticket::{Secret, Ticket};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
 
 /// A ticket that nobody answers to.
 fn ticket() -> String {
@@ -203,4 +207,29 @@ fn a_node_keeps_its_identity() {
     let made = String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(made.starts_with("rz1") && made.lines().next() != Some(lines[0]), "{made}");
     assert!(other.path().join("sub/other.key").exists() && !other.path().join("identity.key").exists());
+}
+
+#[test]
+fn a_signal_ends_a_waiting_recv_by_that_signal() {
+    for (signal, exit) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let home = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("resilient"))
+            .args(["recv", "--json", "--listen", "127.0.0.1:0", "inbox"])
+            .env_clear()
+            .env("RESILIENT_HOME", home.path())
+            .current_dir(home.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.by_ref().any(|line| line.contains(r#""event":"ticket""#)), "no ticket");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let last: serde_json::Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.signal(), Some(signal.as_raw()));
+        assert_eq!((last["event"].as_str(), last["exit"].as_i64()), (Some("end"), Some(exit)));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "resilient: recv: interrupted\n");
+    }
 }

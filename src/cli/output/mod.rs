@@ -202,25 +202,22 @@ impl Observer for Output {
             Event::Detail { .. } if self.level.verbose < 2 => return,
             _ => self.to_json(event, None),
         }
+        if let Event::Progress(progress) = event {
+            let due = lock(&self.meter).take(progress, self.clock.now());
+            match due {
+                Due::Nothing => {}
+                Due::Draw(line) => self.terminal.draw(line),
+                Due::Line(line) => self.terminal.err(&line),
+            }
+            return;
+        }
         match event {
-            Event::Progress(progress) => {
-                let due = lock(&self.meter).take(progress, self.clock.now());
-                match due {
-                    Due::Nothing => {}
-                    Due::Draw(line) => self.terminal.draw(line),
-                    Due::Line(line) => self.terminal.err(&line),
-                }
-            }
-            _ => {
-                match event {
-                    Event::Ticket { uri } => self.show_ticket(uri),
-                    Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
-                    _ => {}
-                }
-                if let Some(line) = self.style.line(event, self.level) {
-                    self.terminal.err(&line);
-                }
-            }
+            Event::Ticket { uri } => self.show_ticket(uri),
+            Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+            _ => {}
+        }
+        if let Some(line) = self.style.line(event, self.level) {
+            self.terminal.err(&line);
         }
     }
 }
