@@ -31,8 +31,9 @@ const ROUND_MIN: Seconds = 0.002;
 const JITTER_SHARE: f64 = 1.5;
 const GAP_SHARE: f64 = 0.7;
 const TRIP_SHARE: f64 = 0.07;
-/// Packets of reordering from which the transport declares packets lost that are only late, the more the faster they are
-/// sent; then loss proves nothing about a ceiling.
+/// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
+/// they are sent; then loss proves nothing about a ceiling.
+const REORDERING: Seconds = 0.004;
 const REORDERED: f64 = 6.0;
 
 /// What the controller is doing.
@@ -383,10 +384,10 @@ impl Law {
         let full = round.flight >= 0.75 * self.window;
         let rate = self.window.min(1.1 * round.flight) / (min + queue).max(1e-5);
         let target = self.target(rate);
-        let jitter = self.delay.jitter();
+        let reordered = self.reorders(look.rate);
         match &mut self.state {
             State::StartUp(startup) => {
-                let ceiling = if round.holed || look.rate * jitter > REORDERED * self.mtu {
+                let ceiling = if round.holed || reordered {
                     None
                 } else {
                     startup.round(&round, lasted, self.mtu, &self.dispersion)
@@ -402,10 +403,7 @@ impl Law {
             }
             State::Steady => self.steady_round(now, &round, look, [before, queue], target, full),
             State::Hold(hold) => {
-                let verdict = if queue > target
-                    || round.marked
-                    || look.rate * jitter > REORDERED * self.mtu
-                {
+                let verdict = if queue > target || round.marked || reordered {
                     Verdict::Leave
                 } else if full && !round.holed {
                     hold.round(now, min, &look, &self.dispersion)
@@ -437,6 +435,12 @@ impl Law {
                 }
             }
         }
+    }
+
+    /// Whether packets sent at `rate` bytes per second overtake each other so far that the transport takes late for lost.
+    fn reorders(&self, rate: f64) -> bool {
+        let jitter = self.delay.jitter();
+        jitter > REORDERING && rate * jitter > REORDERED * self.mtu
     }
 
     fn hold(&mut self, now: Seconds, ceiling: Ceiling) {

@@ -4,7 +4,7 @@
 //! never stops it. The window law applies what is decided here.
 
 use super::Seconds;
-use super::policer::{Ceiling, Dispersion};
+use super::policer::{Ceiling, Dispersion, LOW_DISPERSION};
 use super::rounds::Round;
 
 /// Initial window, packets.
@@ -95,8 +95,9 @@ impl StartUp {
         } else {
             0.0
         };
-        let noise =
-            (dispersion.phi() * (usual * (1.0 - usual)).max(0.01) / packets.max(1.0)).sqrt();
+        let noise = (dispersion.phi().min(LOW_DISPERSION) * (usual * (1.0 - usual)).max(0.01)
+            / packets.max(1.0))
+        .sqrt();
         let in_vain = self.before.is_some_and(|(sent_before, acked_before)| {
             packets >= 60.0
                 && sent > 1.3 * sent_before

@@ -8,7 +8,7 @@ use super::super::compete::{CLEAN, Compete, Sight};
 use super::super::policer::Look;
 use super::super::rounds::Round;
 use super::super::startup::INITIAL_PACKETS;
-use super::{Law, REORDERED, State};
+use super::{Law, State};
 
 /// Share of the step that is taken when the window has to shrink.
 const YIELD: f64 = 0.7;
@@ -90,7 +90,7 @@ impl Law {
             self.crowd.clear();
             return;
         }
-        if queue > target || look.rate * self.delay.jitter() > REORDERED * self.mtu {
+        if queue > target || self.reorders(look.rate) {
             self.gradient.clear();
         } else if queue < target / 2.0
             && !round.holed
