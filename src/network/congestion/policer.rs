@@ -45,10 +45,7 @@ pub(super) struct Dispersion {
 
 impl Dispersion {
     pub(super) fn new() -> Self {
-        Self {
-            phi: 2.0,
-            last: None,
-        }
+        Self { phi: 2.0, last: None }
     }
 
     pub(super) fn phi(&self) -> f64 {
@@ -98,15 +95,8 @@ impl Gradient {
             return None;
         }
         let newest = self.looks[n - 1].rate;
-        let sum = |(count, packets, lost): (u32, f64, f64), l: &Look| {
-            (count + 1, packets + l.packets, lost + l.lost)
-        };
-        let fast = self
-            .looks
-            .iter()
-            .rev()
-            .take(6)
-            .filter(|l| l.rate >= FAST * newest);
+        let sum = |(count, packets, lost): (u32, f64, f64), l: &Look| (count + 1, packets + l.packets, lost + l.lost);
+        let fast = self.looks.iter().rev().take(6).filter(|l| l.rate >= FAST * newest);
         let (fast_rounds, fast_packets, fast_lost) = fast.fold((0, 0.0, 0.0), sum);
         let slow = self.looks.iter().filter(|l| l.rate <= SLOW * newest);
         let (slow_rounds, slow_packets, slow_lost) = slow.fold((0, 0.0, 0.0), sum);
@@ -116,12 +106,9 @@ impl Gradient {
         }
         let (high, low) = (fast_lost / fast_packets, slow_lost / slow_packets);
         let q = ((fast_lost + slow_lost) / (fast_packets + slow_packets)).clamp(0.01, 0.99);
-        let noise =
-            (dispersion.phi() * q * (1.0 - q) * (1.0 / fast_packets + 1.0 / slow_packets)).sqrt();
-        (high - low > 0.05 + 3.0 * noise).then(|| Ceiling {
-            rate: newest * (1.0 - high) / (1.0 - low).max(0.05),
-            loss: low,
-        })
+        let noise = (dispersion.phi() * q * (1.0 - q) * (1.0 / fast_packets + 1.0 / slow_packets)).sqrt();
+        (high - low > 0.05 + 3.0 * noise)
+            .then(|| Ceiling { rate: newest * (1.0 - high) / (1.0 - low).max(0.05), loss: low })
     }
 }
 
@@ -182,13 +169,7 @@ impl Hold {
     }
 
     /// Takes a finished round in; `rtt` is the round trip without queue.
-    pub(super) fn round(
-        &mut self,
-        now: Seconds,
-        rtt: Seconds,
-        look: &Look,
-        dispersion: &Dispersion,
-    ) -> Verdict {
+    pub(super) fn round(&mut self, now: Seconds, rtt: Seconds, look: &Look, dispersion: &Dispersion) -> Verdict {
         self.rounds += 1;
         // The losses of the flight from before the last change are still coming in.
         if self.rounds < 3 {
@@ -201,8 +182,7 @@ impl Hold {
         if n >= PACKETS {
             let loss = self.lost / n;
             let p = self.loss;
-            let noise =
-                (dispersion.phi().min(LOW_DISPERSION) * (p * (1.0 - p)).max(0.01) / n).sqrt();
+            let noise = (dispersion.phi().min(LOW_DISPERSION) * (p * (1.0 - p)).max(0.01) / n).sqrt();
             let excess = loss - p - 0.04 - 2.5 * noise;
             if excess > 0.0 {
                 return self.too_fast(now, rtt, loss);
