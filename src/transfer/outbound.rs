@@ -312,6 +312,9 @@ impl Outbound {
             self.sent.repair += 1;
             return Some(self.send_next(now, number));
         }
+        if !self.accepted && self.sent.data + self.sent.parity >= UNACCEPTED_SHARDS {
+            return None;
+        }
         if let Some(number) = self.hello_copy() {
             self.sent.parity += 1;
             return Some(self.send_next(now, number));
@@ -338,7 +341,7 @@ impl Outbound {
 
     /// The stripe whose data shards come next.
     fn next_unsent(&mut self) -> Option<u32> {
-        if self.unsent_shards == 0 || (!self.accepted && self.sent.data >= u64::from(UNACCEPTED_SHARDS)) {
+        if self.unsent_shards == 0 {
             return None;
         }
         loop {
