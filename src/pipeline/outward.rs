@@ -161,7 +161,10 @@ impl Outward {
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
         let rtt = self.connection.rtt();
-        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt)].into_iter().flatten().fold(self.meter.due(), Instant::min);
+        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt)]
+            .into_iter()
+            .flatten()
+            .fold(self.meter.due(), Instant::min);
         let take_offers = self.outbound.has_room();
         tokio::select! {
             biased;

@@ -154,7 +154,8 @@ impl Outbound {
                 part: part as u8,
                 parts: cut.parts as u8,
                 shard_bytes,
-                parity: ParityRows::new(k, shard_bytes, data.clone()).expect("a chunk is cut into stripes of 1 to 50 equal shards"),
+                parity: ParityRows::new(k, shard_bytes, data.clone())
+                    .expect("a chunk is cut into stripes of 1 to 50 equal shards"),
                 data,
                 next: 0,
                 missing: k as u8,
@@ -219,7 +220,10 @@ impl Outbound {
         }
         for (place, missing) in feedback.missing.iter().enumerate() {
             let number = feedback.base + place as u32;
-            let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) else { continue };
+            let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize))
+            else {
+                continue;
+            };
             match *missing {
                 0 => self.decoded(number),
                 missing => {

@@ -2,6 +2,8 @@
 
 mod architecture;
 mod cli;
+#[cfg(test)]
 mod memdisk;
 mod sim;
+#[cfg(test)]
 mod transfers;

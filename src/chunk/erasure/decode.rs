@@ -37,10 +37,7 @@ impl StripeBuffer {
     pub fn new(stripe: u32, k: usize, shard_len: usize) -> Result<Self, ErasureError> {
         let generator = Generator::of(k)?;
         let Some(length) = k.checked_mul(shard_len).filter(|&length| length > 0) else {
-            return Err(ErasureError::Length {
-                expected: 1,
-                found: shard_len,
-            });
+            return Err(ErasureError::Length { expected: 1, found: shard_len });
         };
         Ok(Self {
             generator,
@@ -72,10 +69,7 @@ impl StripeBuffer {
         }
         let short_is_fine = at + 1 == k && !shard.is_empty() && shard.len() < self.shard_len;
         if shard.len() != self.shard_len && !short_is_fine {
-            return Err(ErasureError::Length {
-                expected: self.shard_len,
-                found: shard.len(),
-            });
+            return Err(ErasureError::Length { expected: self.shard_len, found: shard.len() });
         }
         let row = at.checked_sub(k).map(|row| row as u8);
         let known = match row {
@@ -105,11 +99,7 @@ impl StripeBuffer {
     /// what is missing. A stripe that is not complete is [`ErasureError::Short`] and gone.
     pub fn into_data(mut self) -> Result<Vec<u8>, ErasureError> {
         if !self.is_complete() {
-            return Err(ErasureError::Short {
-                stripe: self.stripe,
-                held: self.held(),
-                needed: self.generator.k,
-            });
+            return Err(ErasureError::Short { stripe: self.stripe, held: self.held(), needed: self.generator.k });
         }
         if !self.rows.is_empty() {
             self.restore();
@@ -121,8 +111,7 @@ impl StripeBuffer {
     /// library's own decoder inverts k × k for every new pattern of loss, and under random loss every pattern is new.
     fn restore(&mut self) {
         let (length, k) = (self.shard_len, self.generator.k);
-        let (held, missing): (Vec<usize>, Vec<usize>) =
-            (0..k).partition(|d| self.present & (1 << d) != 0);
+        let (held, missing): (Vec<usize>, Vec<usize>) = (0..k).partition(|d| self.present & (1 << d) != 0);
         // Take the share of the data shards that are there out of each parity shard: what is left is the missing ones' share.
         for (&row, sum) in self.rows.iter().zip(self.parity.chunks_exact_mut(length)) {
             let row = self.generator.row(row.into());
@@ -147,17 +136,9 @@ impl StripeBuffer {
 /// The data of a stripe (see [`StripeBuffer::into_data`]) from shards with their indices, in any order.
 ///
 /// All have one length, but the last data shard may be short; more than k are fine, the same index twice is an error.
-pub fn decode(
-    stripe: u32,
-    k: usize,
-    shards: &[(u8, impl AsRef<[u8]>)],
-) -> Result<Vec<u8>, ErasureError> {
+pub fn decode(stripe: u32, k: usize, shards: &[(u8, impl AsRef<[u8]>)]) -> Result<Vec<u8>, ErasureError> {
     let params = Params::new(k, 0)?;
-    let short = |held| ErasureError::Short {
-        stripe,
-        held,
-        needed: params.k,
-    };
+    let short = |held| ErasureError::Short { stripe, held, needed: params.k };
     let length = shards.iter().map(|(_, shard)| shard.as_ref().len()).max();
     let mut buffer = StripeBuffer::new(stripe, k, length.ok_or_else(|| short(0))?)?;
     let mut seen = [false; SHARDS_MAX + 1];
