@@ -81,6 +81,11 @@ classes! {
 }
 
 impl Class {
+    /// The class of a failure that a peer tells by its code: success is none.
+    pub fn from_failure_code(code: u8) -> Option<Class> {
+        Class::from_code(code).filter(|class| *class != Class::Done)
+    }
+
     /// Which of two failures of a run decides its exit: a fatal one before one that left the other files complete, 23 before 24.
     pub fn worse(self, other: Class) -> Class {
         let rank = |class: Class| match class {

@@ -5,10 +5,14 @@
 //! because a thread pool's answers come in no fixed order and would make a simulation unrepeatable.
 
 use quinn::{AsyncUdpSocket, Runtime};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Bytes asked for in either buffer of a socket.
+const BUFFER: usize = 4 << 20;
 
 /// Where UDP sockets come from.
 pub trait Sockets: Send + Sync {
@@ -24,7 +28,11 @@ pub struct UdpSockets;
 
 impl Sockets for UdpSockets {
     fn bind(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        quinn::TokioRuntime.wrap_udp_socket(std::net::UdpSocket::bind(address)?)
+        let socket = std::net::UdpSocket::bind(address)?;
+        // The system may grant less; its default holds a few milliseconds of a fast link, and what does not fit is lost.
+        let _ = set_socket_recv_buffer_size(&socket, BUFFER);
+        let _ = set_socket_send_buffer_size(&socket, BUFFER);
+        quinn::TokioRuntime.wrap_udp_socket(socket)
     }
 
     fn addresses(&self) -> io::Result<Vec<std::net::IpAddr>> {

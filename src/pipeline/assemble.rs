@@ -20,7 +20,7 @@ use crate::wire::chunk::{self, CHUNK_BYTES, Chunk, Data};
 use crate::wire::control::{self, Control, SessionId, bounded_text};
 use crate::wire::reply::{Outcome, Reply, Status};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Finished files that are made durable together at most.
@@ -70,6 +70,12 @@ pub(super) struct Assembler {
     ready: Vec<(EntryId, Landing)>,
     /// Unfinished files of an earlier connection of this session, by path.
     kept: BTreeMap<TreePath, Landing>,
+    /// Directories in which directories were made whose names are not durable yet.
+    new_names: BTreeSet<TreePath>,
+    /// Directories that were synced because something stood there already.
+    settled: BTreeSet<TreePath>,
+    /// Paths, as numbers, that were said to be done: a later connection of the session does not say so again.
+    told: BTreeSet<u64>,
     out: Assembled,
     tally: Tally,
 }
@@ -107,6 +113,9 @@ impl Assembler {
             links: Vec::new(),
             ready: Vec::new(),
             kept: BTreeMap::new(),
+            new_names: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            told: BTreeSet::new(),
             out: Assembled::default(),
             tally: Tally::default(),
         }
@@ -131,7 +140,9 @@ impl Assembler {
         self.directories.clear();
         self.links.clear();
         self.out = Assembled::default();
-        self.tally = Tally { bytes_literal: self.tally.bytes_literal, ..Tally::default() };
+        self.complete = false;
+        // What failed is tried anew; what was done stays done.
+        self.tally.worst = None;
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -229,11 +240,11 @@ impl Assembler {
                 }
             }
             Control::Failed { entry, code, message } => {
-                let class = Class::from_code(code).ok_or(WireError::Range("code"))?;
+                let class = Class::from_failure_code(code).ok_or(WireError::Range("code"))?;
                 let Some(pending) = self.remove_pending(entry) else { return Ok(()) };
                 let target = pending.into_target(&*self.disk);
                 self.tally.failed(class);
-                self.event_failed(&target.path, class, message);
+                self.event_failed(&target.path, class, format!("sender: {message}"));
             }
             Control::Finish { entries, skipped } => {
                 if entries != self.announced {
@@ -262,6 +273,10 @@ impl Assembler {
             .map_err(|_| WireError::Range("body"))?;
         let mut rest = &raw[..];
         for extent in &data.extents {
+            if self.ready.len() >= GROUP {
+                // Each of them is an open file.
+                self.commit();
+            }
             let Some(bytes) = rest.split_off(..extent.length as usize) else {
                 return Err(WireError::Short("body").into());
             };
@@ -342,26 +357,38 @@ impl Assembler {
     }
 
     fn identical(&mut self, id: EntryId, target: &Target) {
-        self.tally.bytes_matched += target.size;
-        if let Err(error) = self.disk.set_meta(&target.path, target.meta) {
+        // An earlier run may have ended between giving it that name and making the name durable.
+        let parent = target.path.split_last().map(|(parent, _)| parent).filter(|parent| self.settled.insert(parent.clone()));
+        let settled = parent.map_or(Ok(()), |parent| self.disk.sync_dir(&parent));
+        if let Err(error) = settled.and_then(|()| self.disk.set_meta(&target.path, target.meta)) {
             return self.fail_disk(id, &target.path, &error);
+        }
+        if !self.was_told(&target.path) {
+            self.tally.bytes_matched += target.size;
         }
         self.done(id, target, Outcome::Identical);
     }
 
     fn done(&mut self, id: EntryId, target: &Target, outcome: Outcome) {
-        self.tally.files_done += 1;
         let action = match outcome {
             Outcome::Transferred => Action::Transferred,
             Outcome::Identical => Action::Identical,
         };
-        self.out.events.push(Event::File { path: EventPath(target.path.to_bytes()), action, bytes: target.size });
+        if self.told.insert(number_of(&target.path)) {
+            self.tally.files_done += 1;
+            let path = EventPath(target.path.to_bytes());
+            self.out.events.push(Event::File { path, action, bytes: target.size });
+        }
         match self.out.replies.last_mut() {
             Some(Reply::Done { first, count, outcome: last }) if *last == outcome && first.0 + *count == id.0 => {
                 *count += 1;
             }
             _ => self.out.replies.push(Reply::Done { first: id, count: 1, outcome }),
         }
+    }
+
+    fn was_told(&self, path: &TreePath) -> bool {
+        self.told.contains(&number_of(path))
     }
 
     fn status(&mut self, id: EntryId, status: Status) {
@@ -392,6 +419,12 @@ impl Assembler {
     fn event_failed(&mut self, path: &TreePath, class: Class, message: String) {
         self.out.events.push(Event::FileFailed { path: EventPath(path.to_bytes()), code: class.code(), message });
     }
+}
+
+/// A number for a path that no two paths of a transfer share but by an accident of 1 in 2⁶⁴.
+fn number_of(path: &TreePath) -> u64 {
+    let digest = blake3::hash(&path.to_bytes());
+    u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
 }
 
 fn disk_class(error: &DiskError) -> Class {

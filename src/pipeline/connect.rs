@@ -125,9 +125,9 @@ impl Door {
     }
 }
 
-/// Closes an endpoint and lets its last packets leave.
-pub(super) async fn close(endpoint: &Endpoint) {
-    endpoint.quic.close(0u32.into(), b"");
+/// Closes an endpoint, and what connections it still has with `code`, and lets its last packets leave.
+pub(super) async fn hang_up(endpoint: &Endpoint, code: u32) {
+    endpoint.quic.close(code.into(), b"");
     // Longer would only serve a peer whose last packet was lost, and it ends without us.
     let _ = tokio::time::timeout(FLUSH, endpoint.quic.wait_idle()).await;
 }

@@ -3,6 +3,7 @@
 //! `Display` is `object: cause`, said once; the program and command are put before it by `cli`. The class decides exit code and retry.
 
 use super::assemble::AssembleError;
+use super::close;
 use crate::class::Class;
 use crate::fs::disk::DiskError;
 use crate::fs::source::SelectError;
@@ -10,6 +11,7 @@ use crate::network::dial::ConnectError;
 use crate::network::endpoint::EndpointError;
 use crate::unit::Span;
 use crate::wire::WireError;
+use quinn::ConnectionError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,12 +65,47 @@ pub enum Error {
     /// What arrived cannot be assembled.
     #[error("sender: {0}")]
     Assemble(#[from] AssembleError),
+    /// The receiver says that everything is complete, and it cannot be.
+    #[error("receiver: says that all is complete, and has not acknowledged everything")]
+    Incomplete,
+    /// Nobody came while the ticket could be used.
+    #[error("ticket: expired unused")]
+    NobodyCame,
+    /// A part of this program ended that must not.
+    #[error("a part of the program ended unexpectedly")]
+    Bug,
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl Error {
+    /// The same with the deadline as the user said it, where it tells one.
+    pub(super) fn within(self, deadline: Duration) -> Error {
+        match self {
+            Error::Connect(ConnectError::NoContact { besides, .. }) => ConnectError::NoContact { after: deadline, besides }.into(),
+            error => error,
+        }
+    }
+
+    /// A connection that ended, in words.
+    pub(super) fn lost(error: &ConnectionError) -> Error {
+        let cause = match error {
+            ConnectionError::ApplicationClosed(closed) => match u32::try_from(closed.error_code.into_inner()) {
+                Ok(close::DONE | close::BROKEN_OFF) => "the sender has ended it".into(),
+                Ok(close::REFUSED) => "the receiver has refused it".into(),
+                Ok(close::COMPLETE) => "the receiver says that it is complete".into(),
+                Ok(close::STOPPED) => "the receiver was stopped".into(),
+                Ok(close::SUPERSEDED) => "a newer one has taken over".into(),
+                _ => "the other side has ended it".into(),
+            },
+            ConnectionError::Reset => "the other side does not know it any more".into(),
+            ConnectionError::LocallyClosed => "ended here".into(),
+            error => error.to_string(),
+        };
+        Error::Lost { cause }
+    }
+
     /// The one thing that exit code and retry depend on.
     pub fn class(&self) -> Class {
         match self {
@@ -81,7 +118,9 @@ impl Error {
             Error::Connect(error) => error.class(),
             Error::Refused { class, .. } => *class,
             Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
-            Error::Protocol(_) | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
+            Error::NobodyCame => Class::NoContact,
+            Error::Bug => Class::Internal,
+            Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
         }
     }

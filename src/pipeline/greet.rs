@@ -5,7 +5,7 @@
 
 use super::error::Error;
 use super::inward::{Inward, Received};
-use super::{Cancel, RetryFor};
+use super::{Cancel, RetryFor, close};
 use crate::class::Class;
 use crate::network::congestion::Pilot;
 use crate::network::gate::Pass;
@@ -24,8 +24,6 @@ use std::time::{Duration, Instant};
 const HELLO: Duration = Duration::from_secs(30);
 /// Time that a refused peer gets to hear why.
 const REFUSAL: Duration = Duration::from_secs(5);
-/// How a refused connection is closed.
-const CLOSE_REFUSED: u32 = 2;
 /// A session whose sender was silent for this long may be taken over by another one of the same key.
 const STALE: Duration = Duration::from_secs(5);
 
@@ -80,7 +78,7 @@ pub(super) async fn refuse(mut guest: Guest, class: Class, message: String, canc
         // It has most likely hung up well before that.
         _ = tokio::time::timeout(REFUSAL, until_gone) => {}
     }
-    guest.inward.connection.close(CLOSE_REFUSED.into(), b"refused");
+    guest.inward.connection.close(close::REFUSED.into(), b"refused");
 }
 
 /// The one-time ticket of this receiver and who has spent it.

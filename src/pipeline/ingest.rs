@@ -47,6 +47,7 @@ pub(super) type Walk = Box<dyn Iterator<Item = WalkItem> + Send>;
 struct Announced {
     path: TreePath,
     size: u64,
+    is_file: bool,
     is_directory: bool,
 }
 
@@ -62,6 +63,8 @@ pub(super) struct Ingest {
     skipped: u32,
     finished: bool,
     waiting: BTreeMap<EntryId, Announced>,
+    /// Files among them. Directories and links wait until everything else is done, so they are not held against the bound.
+    files_waiting: usize,
     status: BTreeMap<EntryId, Status>,
     queue: VecDeque<Planned>,
     current: Option<Large>,
@@ -101,6 +104,7 @@ impl Ingest {
             skipped: 0,
             finished: false,
             waiting: BTreeMap::new(),
+            files_waiting: 0,
             status: BTreeMap::new(),
             queue: VecDeque::new(),
             current: None,
@@ -112,13 +116,19 @@ impl Ingest {
         }
     }
 
-    /// Runs until the network side hangs up, which it does when the receiver has said that everything is complete.
-    pub(super) async fn run(mut self) {
+    /// Runs until the network side hangs up, which it does when the receiver has said that everything is complete. Whether that can
+    /// be: everything was announced, and every entry has come to its end.
+    pub(super) async fn run(mut self) -> bool {
+        self.work().await;
+        self.finished && self.waiting.is_empty()
+    }
+
+    async fn work(&mut self) {
         loop {
             while let Ok(reply) = self.replies.try_recv() {
                 self.reply(reply);
             }
-            if self.walk.is_some() && self.waiting.len() < WAITING && self.queue.len() < WAITING / 4 {
+            if self.walk.is_some() && self.files_waiting < WAITING && self.queue.len() < WAITING / 4 {
                 self.announce().await;
             } else if !self.advance().await {
                 // Nothing can be done before the receiver says something.
@@ -178,7 +188,10 @@ impl Ingest {
                     if size > 0 {
                         self.queue.push_back(Planned { id, source, path: path.clone(), size, mtime: entry.meta.mtime });
                     }
-                    self.waiting.insert(id, Announced { path, size, is_directory: entry.kind == Kind::Directory });
+                    let is_file = matches!(entry.kind, Kind::File { .. });
+                    self.files_waiting += usize::from(is_file);
+                    let is_directory = entry.kind == Kind::Directory;
+                    self.waiting.insert(id, Announced { path, size, is_file, is_directory });
                     entries.push(entry);
                 }
             }
@@ -320,6 +333,8 @@ impl Ingest {
             Ok(Step::Sealed(digest)) => {
                 self.status.remove(&id);
                 self.say(&Control::Sealed { entry: id, digest }).await;
+                // The receiver keeps a large file open until it hears this.
+                self.flush_control().await;
             }
             Err(error) => {
                 let file = large.file;
@@ -347,12 +362,19 @@ impl Ingest {
     }
 
     async fn cannot_send(&mut self, file: &Planned, error: &SourceError) {
-        self.waiting.remove(&file.id);
-        self.status.remove(&file.id);
+        self.forget(file.id);
         let (class, cause) = (error.class(), error.to_string());
         let message = Control::Failed { entry: file.id, code: class.code(), message: bounded_text(&cause) };
         self.report_failed(file.path.to_bytes(), class, cause);
         self.say(&message).await;
+    }
+
+    /// An entry has come to its end.
+    fn forget(&mut self, id: EntryId) -> Option<Announced> {
+        self.status.remove(&id);
+        let announced = self.waiting.remove(&id)?;
+        self.files_waiting -= usize::from(announced.is_file);
+        Some(announced)
     }
 
     fn report_failed(&self, path: Vec<u8>, class: Class, message: String) {
@@ -376,10 +398,9 @@ impl Ingest {
                 }
             }
             Reply::Failed { entry, code, message } => {
-                self.status.remove(&entry);
-                if let Some(announced) = self.waiting.remove(&entry) {
-                    let class = Class::from_code(code).unwrap_or(Class::Partial);
-                    self.report_failed(announced.path.to_bytes(), class, message);
+                if let Some(announced) = self.forget(entry) {
+                    let class = Class::from_failure_code(code).unwrap_or(Class::Partial);
+                    self.report_failed(announced.path.to_bytes(), class, format!("receiver: {message}"));
                 }
             }
             Reply::Accepted | Reply::Refused { .. } | Reply::Complete(_) => {}
@@ -387,8 +408,7 @@ impl Ingest {
     }
 
     fn done(&mut self, id: EntryId, outcome: Outcome) {
-        self.status.remove(&id);
-        let Some(announced) = self.waiting.remove(&id) else { return };
+        let Some(announced) = self.forget(id) else { return };
         if announced.is_directory {
             return;
         }

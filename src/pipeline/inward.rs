@@ -6,7 +6,6 @@
 use super::RetryFor;
 use super::error::Error;
 use crate::network::congestion::Pilot;
-use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
 use crate::network::seam::now;
 use crate::transfer::{Delivered, Inbound};
 use crate::wire::datagram::{Datagram, Feedback};
@@ -38,6 +37,8 @@ pub(super) struct Inward {
     stream: mpsc::UnboundedSender<Bytes>,
     copies: Copies,
     heard: Instant,
+    /// Room in quinn's datagram buffer while nothing is queued.
+    empty_space: usize,
 }
 
 /// The newest part of the reply log, being copied.
@@ -90,7 +91,8 @@ impl Copies {
 impl Inward {
     pub(super) fn new(connection: Connection, pilot: Arc<Pilot>) -> Self {
         let stream = write_replies(connection.clone());
-        Self { connection, pilot, inbound: Inbound::new(), stream, copies: Copies::default(), heard: now() }
+        let empty_space = connection.datagram_send_buffer_space();
+        Self { empty_space, connection, pilot, inbound: Inbound::new(), stream, copies: Copies::default(), heard: now() }
     }
 
     /// When anything last came from the sender.
@@ -125,7 +127,7 @@ impl Inward {
                 .map_or(silence, |due| due.min(silence));
             let datagram = tokio::select! {
                 biased;
-                datagram = self.connection.read_datagram() => datagram.map_err(|error| Error::Lost { cause: error.to_string() })?,
+                datagram = self.connection.read_datagram() => datagram.map_err(|error| Error::lost(&error))?,
                 () = tokio::time::sleep_until(due.into()) => continue,
             };
             self.heard = now();
@@ -162,7 +164,7 @@ impl Inward {
             feedback.offset = offset as u32;
             feedback.replies = replies;
             // Feedback is what brings a dead path back to life, so it is never held up by a window full of lost packets.
-            if self.connection.datagram_send_buffer_space() < DATAGRAM_SEND_BUFFER {
+            if self.connection.datagram_send_buffer_space() < self.empty_space {
                 self.pilot.grant(2);
             }
             self.connection

@@ -32,8 +32,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Code with which a receiver closes a connection whose transfer is complete, and only then.
-const CLOSE_COMPLETE: u32 = 3;
+/// Codes with which a connection is closed: what the other side says of it, [`Error::lost`], is a function of them.
+mod close {
+    /// The sender has heard that everything is complete.
+    pub(super) const DONE: u32 = 0;
+    /// The sender gave up, or its user did.
+    pub(super) const BROKEN_OFF: u32 = 1;
+    /// The receiver has refused the hello and said why.
+    pub(super) const REFUSED: u32 = 2;
+    /// The transfer is complete. A receiver says this then, and only then.
+    pub(super) const COMPLETE: u32 = 3;
+    /// The receiver was stopped, or cannot go on.
+    pub(super) const STOPPED: u32 = 4;
+    /// A newer connection of the same sender has taken over.
+    pub(super) const SUPERSEDED: u32 = 5;
+}
 
 /// Opens (and makes, if only its last component is missing) the destination tree at a path.
 pub type OpenDisk = Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, DiskError> + Send + Sync>;

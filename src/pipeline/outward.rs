@@ -6,11 +6,11 @@
 use super::error::Error;
 use super::ingest::Offer;
 use super::progress::{Meter, Tally};
-use super::{CLOSE_COMPLETE, Cancel, RetryFor};
+use super::{Cancel, RetryFor, close};
+use crate::class::Class;
 use crate::event::{Event, Observer, Progress};
 use crate::network::congestion::Pilot;
 use crate::network::dial::ConnectError;
-use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
 use crate::transfer::Outbound;
@@ -30,7 +30,7 @@ const PROBE_PACKETS: u32 = 3;
 /// Time beyond 1.5 round trips in which nothing leaves although something is queued.
 const STALL: Duration = Duration::from_millis(100);
 /// Datagrams that tell the receiver goodbye, each in a packet of its own.
-const BYES: usize = 3;
+const BYES: usize = 5;
 /// Time for them to leave.
 const FAREWELL: Duration = Duration::from_millis(20);
 
@@ -49,6 +49,8 @@ pub(super) struct Outward {
     train_told: bool,
     /// When quinn last sent something.
     last_sent: Instant,
+    /// Room in quinn's datagram buffer while nothing is queued.
+    empty_space: usize,
 }
 
 /// How long what may take.
@@ -81,6 +83,7 @@ impl Outward {
         patience: Patience,
     ) -> Self {
         let stream = read_replies(connection.clone());
+        let empty_space = connection.datagram_send_buffer_space();
         pilot.first_flight(true);
         Self {
             outbound: Outbound::new(now()),
@@ -96,6 +99,7 @@ impl Outward {
             patience,
             accepted: false,
             last_sent: now(),
+            empty_space,
         }
     }
 
@@ -113,7 +117,7 @@ impl Outward {
                 match reply {
                     Reply::Complete(counters) => return Ok(counters),
                     Reply::Refused { code, message } => {
-                        let class = crate::class::Class::from_code(code).unwrap_or(crate::class::Class::Refused);
+                        let class = Class::from_failure_code(code).unwrap_or(Class::Refused);
                         return Err(Error::Refused { class, message });
                     }
                     Reply::Accepted => self.on_accepted(peer),
@@ -157,8 +161,11 @@ impl Outward {
         self.accepted
     }
 
-    fn was_completed(&self) -> bool {
-        matches!(self.connection.close_reason(), Some(ConnectionError::ApplicationClosed(close)) if close.error_code == CLOSE_COMPLETE.into())
+    /// Whether the receiver has closed the connection because it is complete; then it has all that was sent.
+    pub(super) fn was_completed(&self) -> bool {
+        let closed = self.connection.close_reason();
+        matches!(closed, Some(ConnectionError::ApplicationClosed(closed)) if closed.error_code == close::COMPLETE.into())
+            && self.outbound.is_drained()
     }
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
@@ -172,7 +179,7 @@ impl Outward {
             biased;
             () = cancel.cancelled() => Err(Error::Interrupted),
             datagram = self.connection.read_datagram() => {
-                datagram.map(Input::Datagram).map_err(|error| Error::Lost { cause: error.to_string() })
+                datagram.map(Input::Datagram).map_err(|error| Error::lost(&error))
             }
             Some((offset, bytes)) = self.stream.recv() => Ok(Input::Stream(offset, bytes)),
             offer = next_offer(offers), if take_offers => Ok(Input::Offer(offer)),
@@ -235,7 +242,7 @@ impl Outward {
     }
 
     fn queued(&self) -> usize {
-        DATAGRAM_SEND_BUFFER.saturating_sub(self.connection.datagram_send_buffer_space())
+        self.empty_space.saturating_sub(self.connection.datagram_send_buffer_space())
     }
 
     /// Two shards, or four milliseconds at the present rate.

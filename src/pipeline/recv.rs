@@ -5,18 +5,19 @@
 //!    complete and durable, say so until the sender has heard it.
 
 use super::assemble::{AssembleError, Assembled, Assembler, Tally};
-use super::connect::{Listen, close, listen};
+use super::connect::{Listen, hang_up, listen};
 use super::greet::{Admission, Guest, greet, refuse};
 use super::inward::{Inward, Received};
 use super::progress::Meter;
-use super::{CLOSE_COMPLETE, Cancel, Env, Error, Family, RetryFor, Summary};
+use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer, Progress};
+use crate::fs::disk::{Disk, DiskError};
 use crate::network::copies::Traffic;
 use crate::network::gate::Arrival;
 use crate::network::seam::{Blocking, now};
 use crate::ticket::{Secret, Ticket};
-use crate::transfer::Delivered;
+use crate::transfer::{Delivered, Inbound};
 use crate::unit::Span;
 use crate::wire::control::SessionId;
 use crate::wire::reply::{Counters, Reply};
@@ -33,7 +34,9 @@ const BATCH: usize = 16;
 /// Peers that are connected and have not yet said hello.
 const MAX_GREETINGS: usize = 64;
 /// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
-const LINGER: Duration = Duration::from_secs(30);
+const LINGER: Duration = Duration::from_secs(15);
+/// Name of the partial file that proves that the destination can be written to.
+const PROOF: &str = "proof";
 
 /// What `recv` is to do.
 #[derive(Clone, Debug)]
@@ -59,6 +62,7 @@ pub async fn recv(
 ) -> Result<Summary, Error> {
     let disk =
         (env.open_disk)(&options.dir).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
+    prove_writable(&*disk).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
     let mut door = listen(env, options.listen, options.family)?;
     let mut secret = [0; 16];
     (env.random)(&mut secret);
@@ -78,7 +82,12 @@ pub async fn recv(
     let mut session: Option<Session> = None;
     let mut expiry_told = false;
     loop {
-        let expires = admission.expires().filter(|_| !expiry_told);
+        // After it has expired, whoever comes too late is told so for a while; then there is nobody left to wait for.
+        let expires = match options.retry_for {
+            RetryFor::Span(span) if expiry_told => admission.expires().map(|at| at + span),
+            RetryFor::Forever if expiry_told => None,
+            _ => admission.expires(),
+        };
         let given_up = session.as_ref().and_then(|session| session.given_up_at(options.retry_for));
         tokio::select! {
             biased;
@@ -86,7 +95,7 @@ pub async fn recv(
                 if let Some(session) = &mut session {
                     session.abandon(env.blocking).await;
                 }
-                close(&door.endpoint).await;
+                hang_up(&door.endpoint, close::STOPPED).await;
                 return Err(Error::Interrupted);
             }
             Some(Arrival { connection, peer, control, pass }) = door.next() => {
@@ -115,37 +124,60 @@ pub async fn recv(
             ended = run(&mut session, options.retry_for, &*observer) => match ended {
                 Ok(counters) => {
                     let Some(mut session) = session.take() else { continue };
-                    session.last_word(&cancel).await;
-                    close(&door.endpoint).await;
+                    session.stop_assembling(close::COMPLETE).await;
+                    hang_up(&door.endpoint, close::COMPLETE).await;
                     return Ok(session.summary(&counters, &door.endpoint.traffic));
                 }
                 Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
-                    let Some(session) = &mut session else { continue };
+                    let Some(running) = &mut session else { continue };
+                    // What had arrived is still assembled, and that may have been all.
+                    running.stop_assembling(close::STOPPED).await;
+                    match running.last_outputs(&*observer) {
+                        Ok(None) => {}
+                        Ok(Some(counters)) => {
+                            hang_up(&door.endpoint, close::COMPLETE).await;
+                            return Ok(running.summary(&counters, &door.endpoint.traffic));
+                        }
+                        Err(error) => {
+                            running.abandon(env.blocking).await;
+                            return Err(error);
+                        }
+                    }
                     observer.event(&Event::Warning { message: format!("{error}; waiting for the sender to come back") });
-                    session.lost = Some((now(), error));
-                    session.stop_assembling().await;
+                    running.lost = Some(error);
                 }
                 Err(error) => {
                     if let Some(session) = &mut session {
                         session.abandon(env.blocking).await;
                     }
-                    close(&door.endpoint).await;
+                    hang_up(&door.endpoint, close::STOPPED).await;
                     return Err(error);
                 }
             },
             () = sleep_until(given_up) => {
                 let Some(mut session) = session.take() else { continue };
                 session.abandon(env.blocking).await;
-                close(&door.endpoint).await;
-                return Err(session.lost.map_or(Error::Interrupted, |(_, error)| error));
+                hang_up(&door.endpoint, close::STOPPED).await;
+                return Err(session.lost.unwrap_or(Error::Bug));
             }
             () = sleep_until(expires) => {
+                if expiry_told {
+                    hang_up(&door.endpoint, close::STOPPED).await;
+                    return Err(Error::NobodyCame);
+                }
                 expiry_told = true;
                 let life = Span(options.ticket_life);
                 observer.event(&Event::Warning { message: format!("the ticket expired unused after {life}; run recv again for a new one") });
             }
         }
     }
+}
+
+/// Fails before a ticket is printed that would lead to nothing.
+fn prove_writable(disk: &dyn Disk) -> Result<(), DiskError> {
+    drop(disk.create_partial(PROOF, 0)?);
+    disk.remove_partial(PROOF)?;
+    disk.remove_partial_dir()
 }
 
 async fn sleep_until(at: Option<Instant>) {
@@ -160,13 +192,13 @@ async fn admit(
     session: &mut Option<Session>,
     guest: Guest,
     env: &Env,
-    disk: &Arc<dyn crate::fs::disk::Disk>,
+    disk: &Arc<dyn Disk>,
     observer: &dyn Observer,
 ) {
     let Guest { mut inward, hello, node, held, .. } = guest;
     let assembler = match session.take() {
         Some(mut old) if old.id == hello.session => {
-            old.stop_assembling().await;
+            old.stop_assembling(close::SUPERSEDED).await;
             old.lock().reconnect();
             old.assembler
         }
@@ -202,6 +234,8 @@ async fn admit(
         bytes_total: hello.bytes,
         meter: Meter::new(now()),
         heard: now(),
+        received: Counters::default(),
+        complete: None,
         lost: None,
     });
 }
@@ -218,7 +252,11 @@ struct Session {
     bytes_total: u64,
     meter: Meter,
     heard: Instant,
-    lost: Option<(Instant, Error)>,
+    /// What the last connection had counted when it ended.
+    received: Counters,
+    /// Everything is complete, and the sender is being told.
+    complete: Option<Counters>,
+    lost: Option<Error>,
 }
 
 /// What assembly has done with some chunks.
@@ -226,16 +264,23 @@ type Output = Result<(Assembled, Tally, bool), AssembleError>;
 
 /// Runs the session until it is complete or its connection is lost. Waits for ever without one. May be dropped and called again.
 async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn Observer) -> Result<Counters, Error> {
-    let Some(Session { inward: Some(inward), outputs, chunks, meter, bytes_total, heard, .. }) = session else {
+    let Some(Session { inward: Some(inward), outputs, chunks, meter, bytes_total, heard, complete, .. }) = session else {
         return std::future::pending().await;
     };
+    if let Some(counters) = *complete {
+        // Chunks that still arrive are repairs of what is complete.
+        while let Ok(Received::Chunk(delivered)) = inward.next(RetryFor::Span(LINGER)).await {
+            inward.inbound.consumed(delivered.stripes);
+        }
+        return Ok(counters);
+    }
     let mut tally = Tally::default();
     loop {
         *heard = inward.heard();
         tokio::select! {
             biased;
-            Some(output) = outputs.recv() => {
-                let (assembled, newest, complete) = output?;
+            output = outputs.recv() => {
+                let (assembled, newest, ended) = output.ok_or(Error::Bug)??;
                 tally = newest;
                 inward.inbound.consumed(assembled.stripes);
                 for event in &assembled.events {
@@ -244,10 +289,11 @@ async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn 
                 for reply in &assembled.replies {
                     inward.reply(reply);
                 }
-                if complete {
-                    let counters = Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inward.inbound.counters() };
+                if ended {
+                    let counters = counters(&inward.inbound, &tally);
                     inward.reply(&Reply::Complete(counters));
-                    return Ok(counters);
+                    *complete = Some(counters);
+                    return Box::pin(run(session, retry_for, observer)).await;
                 }
             }
             received = inward.next(retry_for) => match received? {
@@ -277,6 +323,11 @@ async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn 
     }
 }
 
+/// What the sender is told at the end.
+fn counters(inbound: &Inbound, tally: &Tally) -> Counters {
+    Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inbound.counters() }
+}
+
 /// Assembly on a task of its own: takes chunks as they come and decides when finished files are made durable.
 async fn assembling(
     blocking: Blocking,
@@ -288,10 +339,11 @@ async fn assembling(
     loop {
         let has_ready = lock(&assembler).has_ready();
         let mut batch = Vec::new();
+        let mut over = false;
         if has_ready {
             match tokio::time::timeout_at((committed + GATHER).into(), chunks.recv()).await {
                 Ok(Some(delivered)) => batch.push(delivered),
-                Ok(None) => return,
+                Ok(None) => over = true,
                 Err(_) => {}
             }
         } else {
@@ -315,7 +367,7 @@ async fn assembling(
                         return (Err(error), false);
                     }
                 }
-                let commit = assembler.has_ready() && (elapsed || (drained && !assembler.is_landing()));
+                let commit = assembler.has_ready() && (over || elapsed || (drained && !assembler.is_landing()));
                 if commit {
                     assembler.commit();
                 }
@@ -325,7 +377,7 @@ async fn assembling(
         if has_committed {
             committed = now();
         }
-        let ends = !matches!(output, Ok((_, _, false)));
+        let ends = over || !matches!(output, Ok((_, _, false)));
         if outputs.send(output).is_err() || ends {
             return;
         }
@@ -349,15 +401,17 @@ impl Session {
     /// When waiting for a lost sender ends.
     fn given_up_at(&self, retry_for: RetryFor) -> Option<Instant> {
         match (&self.lost, retry_for) {
-            (Some((at, _)), RetryFor::Span(span)) => Some(*at + span),
+            (Some(_), RetryFor::Span(span)) => Some(self.heard + span),
             _ => None,
         }
     }
 
     /// Ends the connection and waits until assembly has finished with what had arrived.
-    async fn stop_assembling(&mut self) {
+    async fn stop_assembling(&mut self, code: u32) {
         if let Some(inward) = self.inward.take() {
-            inward.connection.close(0u32.into(), b"superseded");
+            self.heard = inward.heard();
+            self.received = inward.inbound.counters();
+            inward.connection.close(code.into(), b"");
         }
         self.chunks = None;
         if let Some(task) = self.task.take()
@@ -370,26 +424,24 @@ impl Session {
 
     /// Gives the session up: takes its unfinished files away.
     async fn abandon(&mut self, blocking: Blocking) {
-        self.stop_assembling().await;
+        self.stop_assembling(close::STOPPED).await;
         let assembler = self.assembler.clone();
         blocking.run(move || lock(&assembler).abandon()).await;
     }
 
-    /// Repeats that everything is complete until the sender says goodbye.
-    async fn last_word(&mut self, cancel: &Cancel) {
-        let Some(inward) = &mut self.inward else { return };
-        let until_gone = async {
-            // Chunks that still arrive are repairs of what is complete.
-            while let Ok(Received::Chunk(delivered)) = inward.next(RetryFor::Span(LINGER)).await {
-                inward.inbound.consumed(delivered.stripes);
+    /// Tells what assembly still had to say when it was stopped. Counters if everything is complete.
+    fn last_outputs(&mut self, observer: &dyn Observer) -> Result<Option<Counters>, Error> {
+        while let Ok(output) = self.outputs.try_recv() {
+            let (assembled, tally, complete) = output?;
+            for event in &assembled.events {
+                observer.event(event);
             }
-        };
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => {}
-            () = until_gone => {}
+            if complete {
+                let (bytes_literal, bytes_matched) = (tally.bytes_literal, tally.bytes_matched);
+                return Ok(Some(Counters { bytes_literal, bytes_matched, ..self.received }));
+            }
         }
-        inward.connection.close(CLOSE_COMPLETE.into(), b"complete");
+        Ok(None)
     }
 
     fn summary(&self, counters: &Counters, traffic: &Traffic) -> Summary {

@@ -3,11 +3,11 @@
 //! 1. look at the sources and count them; 2. connect to the node that the ticket names, and to no other; 3. ingest and the network side run
 //!    side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
-use super::connect::{Line, close, dial};
+use super::connect::{Line, dial, hang_up};
 use super::ingest::Ingest;
 use super::outward::{Outward, Patience};
 use super::progress::Tally;
-use super::{Cancel, Env, Error, Family, RetryFor, Summary};
+use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::fs::source::{Sources, Totals};
@@ -23,10 +23,6 @@ use tokio::sync::mpsc;
 
 /// Chunks that ingest prepares ahead of the network.
 const PREPARED: usize = 3;
-/// How the connection is closed: nothing more to say.
-const CLOSE_DONE: u32 = 0;
-/// The sender gives up, or its user does.
-const CLOSE_BROKEN_OFF: u32 = 1;
 /// Pause before a connection that broke before we were let in is made again.
 const REDIAL: Duration = Duration::from_millis(200);
 
@@ -104,7 +100,7 @@ async fn attempt(
     let Line { connection, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted.into()),
-        line = dial(env, &options.ticket, options.family, connected_by.saturating_duration_since(now())) => line?,
+        line = dial(env, &options.ticket, options.family, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
     };
     let hello = Hello {
         version: crate::wire::VERSION,
@@ -121,18 +117,20 @@ async fn attempt(
     let ingest = Ingest::new(env.blocking, walk, hello, (offers, replied), observer.clone(), tally.clone());
     let patience = Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for };
     let mut outward = Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
-    let (counters, ()) = tokio::join!(biased; outward.run(offered, replies, cancel, options.ticket.key), ingest.run());
+    let (counters, ended) = tokio::join!(biased; outward.run(offered, replies, cancel, options.ticket.key), ingest.run());
     let counters = match counters {
-        Ok(counters) => counters,
-        Err(error) => {
-            connection.close(CLOSE_BROKEN_OFF.into(), b"broken off");
-            close(&endpoint).await;
+        Ok(counters) if ended || outward.was_completed() => counters,
+        result => {
+            let error = result.err().unwrap_or(Error::Incomplete);
+            outward.goodbye().await;
+            connection.close(close::BROKEN_OFF.into(), b"broken off");
+            hang_up(&endpoint, close::BROKEN_OFF).await;
             return Err(Unfinished { error, accepted: outward.is_accepted() });
         }
     };
     outward.goodbye().await;
-    connection.close(CLOSE_DONE.into(), b"done");
-    close(&endpoint).await;
+    connection.close(close::DONE.into(), b"done");
+    hang_up(&endpoint, close::DONE).await;
     let (sent_bytes, received_bytes) = (endpoint.traffic.sent_bytes(), endpoint.traffic.received_bytes());
     Ok(Summary {
         class: tally.worst().unwrap_or(Class::Done),

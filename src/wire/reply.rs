@@ -163,7 +163,7 @@ impl ReplyReader {
         let reply: Reply = codec::decode(&mut bytes, "reply")?;
         let sound = match &reply {
             Reply::Refused { code, message } | Reply::Failed { code, message, .. } => {
-                Class::from_code(*code).is_some() && message.len() <= MAX_TEXT
+                Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT
             }
             Reply::Status { first, count, .. } | Reply::Done { first, count, .. } => {
                 first.0.checked_add(*count).is_some()

@@ -3,7 +3,7 @@
 //! Invariant: nothing that stands there is changed here but directories being made; a file of the same size is hashed, any other is
 //! refused at once.
 
-use super::{AssembleError, Assembler, MAX_HAVE, disk_class};
+use super::{AssembleError, Assembler, MAX_HAVE, disk_class, number_of};
 use crate::class::Class;
 use crate::fs::disk::{DiskError, Found};
 use crate::integrity::{self, Digest};
@@ -40,7 +40,12 @@ impl Assembler {
         let path = parent.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
         let target = Target { path, meta: entry.meta, size: entry.size() };
         match self.disk.look(&target.path) {
-            Err(error) => self.fail_disk(id, &target.path, &error),
+            Err(error) => {
+                self.fail_disk(id, &target.path, &error);
+                if entry.kind == Kind::Directory {
+                    self.directories.insert(id, Directory { target, usable: false });
+                }
+            }
             Ok(found) => match entry.kind {
                 Kind::Directory => self.announce_directory(id, target, found),
                 Kind::Symlink { target: to } => self.announce_link(id, &parent, target, to, found),
@@ -52,10 +57,15 @@ impl Assembler {
 
     fn announce_directory(&mut self, id: EntryId, target: Target, found: Option<Found>) {
         let made = match found {
-            Some(Found::Directory) => Ok(()),
+            // One that is there is made writable for as long as we need it.
+            Some(Found::Directory) | None => {
+                self.disk.make_dir(&target.path).map_err(|error| (disk_class(&error), error.to_string()))
+            }
             Some(_) => Err((Class::Select, "exists and is not a directory".to_string())),
-            None => self.disk.make_dir(&target.path).map_err(|error| (disk_class(&error), error.to_string())),
         };
+        if made.is_ok() && found.is_none() {
+            self.new_names.extend(target.path.split_last().map(|(parent, _)| parent));
+        }
         let usable = made.is_ok();
         if let Err((class, cause)) = made {
             self.fail(id, &target.path, class, &cause);
@@ -93,9 +103,17 @@ impl Assembler {
             },
             Some(_) => return self.refuse_overwrite(id, &target),
         }
-        let kept = self.kept.remove(&target.path).filter(|kept| kept.target == target);
-        let landing =
-            kept.unwrap_or_else(|| Landing::new(target, self.chunk_bytes, format!("{}-{:08x}", self.session, id.0)));
+        let landing = match self.kept.remove(&target.path) {
+            Some(kept) if kept.target == target => kept,
+            other => {
+                if let Some(changed) = other {
+                    Pending::Landing(changed).into_target(&*self.disk);
+                }
+                // By its path, not its number, which is another one when the sender comes back with more files.
+                let name = format!("{}-{:016x}", self.session, number_of(&target.path));
+                Landing::new(target, self.chunk_bytes, name)
+            }
+        };
         if size > 0 && landing.have.is_empty() {
             self.status(id, Status::Want);
         } else if size > 0 {

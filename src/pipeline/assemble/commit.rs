@@ -27,6 +27,9 @@ impl Assembler {
         }
         let mut parents: Vec<_> =
             named.iter().filter_map(|(_, target)| target.path.split_last().map(|(parent, _)| parent)).collect();
+        if !named.is_empty() {
+            parents.extend(std::mem::take(&mut self.new_names));
+        }
         parents.sort();
         parents.dedup();
         let synced = parents.iter().try_for_each(|parent| self.disk.sync_dir(parent));
@@ -82,6 +85,7 @@ impl Assembler {
                 Err(error) => self.fail_disk(id, &directory.target.path, &error),
             }
         }
+        parents.extend(std::mem::take(&mut self.new_names));
         parents.sort();
         parents.dedup();
         for parent in parents {
