@@ -2,6 +2,8 @@
 
 mod architecture;
 mod cli;
+mod hostile;
+mod hostile_open;
 mod memdisk;
 mod sim;
 mod transfers;

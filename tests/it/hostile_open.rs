@@ -1,0 +1,696 @@
+//! Reproductions of what does not hold yet. Each is ignored with a line that says what is open; when it passes it moves to `hostile`.
+
+use crate::hostile::peer::*;
+use crate::memdisk::{MemDisk, Node};
+use crate::sim::{Profile, run};
+use bytes::Bytes;
+use resilient::class::Class;
+use resilient::event::{Action, Event};
+use resilient::integrity::digest;
+use resilient::manifest::{EntryId, FileTime, Kind, Meta};
+use resilient::network::identity::Identity;
+use resilient::pipeline::{Cancel, Error, send};
+use resilient::transfer::Inbound;
+use resilient::wire::chunk::encode_control;
+use resilient::wire::control::Control;
+use resilient::wire::datagram::{Datagram, Feedback, encode_ping, encode_shard};
+use resilient::wire::reply::{Counters, Reply, Status};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CHUNK: usize = 128 * 1024;
+
+fn second(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+// ---- Wrong bytes, wrong success ---------------------------------------------------------------------------------------------
+
+/// The second connection of a session numbers its entries anew; partial files are named by those numbers.
+#[test]
+#[ignore = "open: two files share a partial file after a reconnect, and one gets the other's bytes under `Done`"]
+fn a_new_numbering_does_not_mix_files() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let mut recv = waiting(&net, &disk).await;
+        let sender = Identity::generate().unwrap();
+        let (old, new) = (noise(1, 2 * CHUNK), noise(2, 2 * CHUNK));
+        let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("old", old.len())])]).await;
+        peer.data(0, &old, 0, CHUNK).await;
+        pass(second(2)).await;
+        peer.connection.close(1u32.into(), b"killed");
+        pass(second(2)).await;
+
+        // The user has put a file before the other one and types the same command again.
+        let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("new", new.len()), file("old", old.len())]), finish(2)]).await;
+        peer.data(0, &new, 0, CHUNK).await;
+        peer.data(1, &old, CHUNK, CHUNK).await;
+        peer.control(&[Control::Sealed { entry: EntryId(1), digest: digest(&old) }]).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Done { first: EntryId(1), .. })).await;
+        assert!(files(&disk)["old"] == old, "`old` was said to be done and has other bytes");
+        recv.cancel.send_replace(true);
+        recv.ends(HOUR).await;
+    });
+}
+
+/// The same with a real sender: nothing is lost, so no wrong bytes come out, but a file fails for no reason.
+#[test]
+#[ignore = "open: a file put before the others between two runs makes the resumed one fail with `no such file`"]
+fn a_file_added_between_two_runs_of_the_same_command() {
+    run(1, DAY, async |net| {
+        net.path(SENDER, RECEIVER, Profile::plain(10.0, 20, 0.0));
+        let disk = MemDisk::new();
+        let mut recv = waiting(&net, &disk).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let (source, _) = folder(&[("m", noise(1, 2_000_000))]);
+        let (cancel, cancelled) = Cancel::channel();
+        let first = send(&env, send_options(source.path(), &recv.ticket), Seen::new(), cancelled);
+        let (_, first) = tokio::join!(async { pass(Duration::from_millis(900)).await; cancel.send_replace(true) }, first);
+        assert!(matches!(first, Err(Error::Interrupted)), "{first:?}");
+        std::fs::write(source.path().join("a"), noise(2, 300_000)).unwrap();
+        let summary = honest(&env, source.path(), &recv.ticket, &Seen::new()).await.unwrap();
+        let received = recv.ends(HOUR).await.unwrap().unwrap();
+        assert_eq!((summary.class, received.class), (Class::Done, Class::Done), "{:?}", recv.seen.failed());
+        assert_eq!(files(&disk)["m"], noise(1, 2_000_000));
+    });
+}
+
+/// The last chunk and the end of the connection arrive together: the receiver is complete, but has not told itself.
+#[test]
+#[ignore = "open: a session that was complete when its connection broke says `Complete` to a manifest it has not read"]
+fn complete_is_said_of_this_manifest_only() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let mut recv = waiting(&net, &disk).await;
+        let sender = Identity::generate().unwrap();
+        let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("a", 3)])]).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Status { .. })).await;
+        peer.control(&[finish(1)]).await;
+        pass(second(1)).await;
+        peer.data(0, b"abc", 0, 3).await;
+        peer.flush().await;
+        peer.connection.close(1u32.into(), b"killed");
+        pass(second(5)).await;
+        if recv.task.is_finished() {
+            // Then it is over, which is right as well.
+            return;
+        }
+
+        let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        pass(second(1)).await;
+        peer.control(&[entries(0, vec![file("a", 3), file("b", 3)]), finish(2)]).await;
+        let replies = peer.replies_until(|reply| matches!(reply, Reply::Complete(_) | Reply::Status { .. })).await;
+        assert!(!matches!(replies.last(), Some(Reply::Complete(_))), "complete without `b`: {replies:?}");
+        recv.cancel.send_replace(true);
+        recv.ends(HOUR).await;
+    });
+}
+
+/// What is complete and durable when the connection breaks is complete: nobody need come back for it.
+#[test]
+#[ignore = "open: outputs of assembly are dropped when the connection breaks; a complete transfer waits and ends with 10"]
+fn a_transfer_that_is_complete_when_the_sender_dies_is_a_success() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let mut recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, second(60)).await;
+        let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("a", 3)]), finish(1)]).await;
+        pass(second(1)).await;
+        peer.data(0, b"abc", 0, 3).await;
+        peer.flush().await;
+        peer.connection.close(1u32.into(), b"killed");
+        let ended = recv.ends(HOUR).await.unwrap();
+        assert_eq!(files(&disk).len(), 1, "the file is there");
+        assert!(recv.seen.events().iter().any(|event| matches!(event, Event::File { .. })), "and nobody was told");
+        assert!(ended.is_ok(), "{ended:?}");
+    });
+}
+
+#[test]
+#[ignore = "open: a receiver that says Complete at once makes `send` succeed although nothing was acknowledged"]
+fn complete_before_anything_is_done_is_no_success() {
+    run(1, DAY, async |net| {
+        let lair = lair(&net);
+        let (source, _) = folder(&[("a", noise(1, 1000))]);
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let ticket = lair.ticket.clone();
+        let seen = Seen::new();
+        let lie = async {
+            let mut liar = lair.accept().await;
+            liar.heard().await;
+            liar.say(&Reply::Accepted).await;
+            liar.say(&Reply::Complete(Counters::default())).await;
+            liar.connection.closed().await;
+        };
+        let (sent, ()) = tokio::join!(honest(&env, source.path(), &ticket, &seen), lie);
+        let sent = sent.map(|summary| (summary.class, summary.files));
+        assert!(!matches!(sent, Ok((Class::Done, _))), "{sent:?}");
+    });
+}
+
+#[test]
+#[ignore = "open: a peer may give 0 as the code of a refusal or a failure, and the run ends with exit 0"]
+fn a_refusal_with_code_0_is_no_success() {
+    run(1, DAY, async |net| {
+        let lair = lair(&net);
+        let (source, _) = folder(&[("a", noise(1, 1000))]);
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let ticket = lair.ticket.clone();
+        let lie = async {
+            let mut liar = lair.accept().await;
+            liar.heard().await;
+            liar.say(&Reply::Refused { code: 0, message: "no".into() }).await;
+            liar.connection.closed().await;
+        };
+        let seen = Seen::new();
+        let (sent, ()) = tokio::join!(honest(&env, source.path(), &ticket, &seen), lie);
+        let error = sent.unwrap_err();
+        assert_ne!(error.class().code(), 0, "{error}");
+    });
+}
+
+// ---- Honest peers that cannot finish ----------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "open: directories and links keep their place among 16384 waiting entries until the end, which never comes"]
+fn seventeen_thousand_directories() {
+    let source = tempfile::tempdir().unwrap();
+    for i in 0..17_000 {
+        std::fs::create_dir(source.path().join(format!("d{i}"))).unwrap();
+    }
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let recv = waiting(&net, &disk).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let sent = tokio::time::timeout(HOUR, honest(&env, source.path(), &recv.ticket, &Seen::new())).await;
+        assert!(sent.is_ok(), "not done after an hour on a LAN; {} of 17000 are there", disk.tree().len());
+    });
+}
+
+#[test]
+#[ignore = "open: `Sealed` waits in the sender's buffer, so every large file keeps its descriptor: 1024 of them are too many"]
+fn large_files_do_not_all_stay_open() {
+    let files: Vec<_> = (0..200).map(|i| (format!("f{i:04}"), noise(i, CHUNK + 1))).collect();
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    let (source, _) = folder(&files);
+    run(1, DAY, async |net| {
+        let disk = Watched::new(Orders::default());
+        let recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, HOUR).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        honest(&env, source.path(), &recv.ticket, &Seen::new()).await.unwrap();
+        assert!(disk.most_open() <= 64, "{} of 200 partial files open at once", disk.most_open());
+    });
+}
+
+#[test]
+#[ignore = "open: one chunk of small files opens up to 2048 partial files before the first is committed"]
+fn small_files_do_not_all_stay_open() {
+    let names: Vec<_> = (0..3000).map(|i| format!("f{i:04}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_bytes().to_vec())).collect();
+    let (source, _) = folder(&files);
+    run(1, DAY, async |net| {
+        let disk = Watched::new(Orders::default());
+        let recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, HOUR).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        honest(&env, source.path(), &recv.ticket, &Seen::new()).await.unwrap();
+        // GROUP is 128.
+        assert!(disk.most_open() <= 200, "{} of 3000 partial files open at once", disk.most_open());
+    });
+}
+
+#[test]
+#[ignore = "open: a directory that cannot be looked at is forgotten, and what is in it ends the whole transfer with 12"]
+fn a_closed_directory_costs_only_what_is_in_it() {
+    let (source, _) = folder(&[("a", b"a".to_vec()), ("shut/in/x", b"x".to_vec()), ("z", b"z".to_vec())]);
+    run(1, DAY, async |net| {
+        let disk = Watched::new(Orders { closed: Some(path(&["shut", "in"])), ..Orders::default() });
+        let mut recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, HOUR).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let sent = honest(&env, source.path(), &recv.ticket, &Seen::new()).await;
+        let received = recv.ends(HOUR).await.unwrap();
+        let classes = (sent.as_ref().map(|s| s.class), received.as_ref().map(|s| s.class));
+        assert!(matches!(classes, (Ok(Class::Partial), Ok(Class::Partial | Class::Select))), "{sent:?}\n{received:?}");
+        assert!(files(&disk.disk).contains_key("a") && files(&disk.disk).contains_key("z"));
+    });
+}
+
+#[test]
+#[ignore = "open: a panic in assembly leaves both sides waiting for ever"]
+fn a_panic_in_assembly_ends_recv() {
+    let (source, _) = folder(&[("a", b"a".to_vec())]);
+    run(1, DAY, async |net| {
+        let disk = Watched::new(Orders { panics: true, ..Orders::default() });
+        let recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, HOUR).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let ticket = recv.ticket.clone();
+        let sending = tokio::spawn(async move { honest(&env, source.path(), &ticket, &Seen::new()).await });
+        let ended = tokio::time::timeout(10 * HOUR, recv.task).await;
+        sending.abort();
+        assert!(ended.is_ok(), "recv still waits after ten hours");
+    });
+}
+
+#[test]
+#[ignore = "open: `recv` counts --retry-for twice: until the silence is noticed, and again until it gives up"]
+fn recv_gives_up_after_the_time_it_was_given() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let mut recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, second(600)).await;
+        let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("a", 3)])]).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Status { .. })).await;
+        net.everywhere(Profile { loss: 1.0, ..Profile::lan() });
+        let before = net.elapsed();
+        let ended = recv.ends(10 * HOUR).await.unwrap();
+        let waited = (net.elapsed() - before).as_secs();
+        assert!(ended.is_err() && waited <= 610, "{waited} s: {ended:?}");
+    });
+}
+
+#[test]
+#[ignore = "open: a `recv` whose ticket has expired unused waits for ever for a sender that it would refuse"]
+fn recv_ends_when_nobody_can_come_any_more() {
+    run(1, DAY, async |net| {
+        let mut recv = waiting_for(&net, Arc::new(MemDisk::new()), second(60), second(60)).await;
+        let ended = recv.ends(10 * HOUR).await;
+        assert!(matches!(&ended, Some(Err(error)) if error.class() == Class::NoContact), "{ended:?}");
+    });
+}
+
+#[test]
+#[ignore = "open: a sender that is started again while recv repeats its last word is not answered and ends with 35"]
+fn a_sender_that_died_before_the_last_word_may_ask_again() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let recv = waiting(&net, &disk).await;
+        let sender = Identity::generate().unwrap();
+        let mut peers = Vec::new();
+        for round in 0..2 {
+            let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+            peer.hello(1, Some(SECRET)).await;
+            let answer = peer.reply().await;
+            assert_eq!(answer, Some(Reply::Accepted), "connection {round}: no answer within a minute");
+            peer.control(&[entries(0, vec![file("a", 3)]), finish(1)]).await;
+            peer.data(0, b"abc", 0, 3).await;
+            peer.replies_until(|reply| matches!(reply, Reply::Done { .. })).await;
+            // Killed: it says nothing more, and what it is told goes nowhere.
+            peers.push(peer);
+        }
+    });
+}
+
+// ---- Strangers --------------------------------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "open: a stranger that pings is never asked for its hello again: 64 of them keep everybody out for ever"]
+fn strangers_that_say_no_hello_do_not_keep_the_sender_out() {
+    let (source, _) = folder(&[("a", b"a".to_vec())]);
+    run(1, DAY, async |net| {
+        let recv = waiting(&net, &MemDisk::new()).await;
+        let identity = Identity::generate().unwrap();
+        let mut strangers = Vec::new();
+        for _ in 0..64 {
+            let Ok(stranger) = Peer::connect_with(&net, STRANGER, &identity, &recv.ticket, 1).await else { break };
+            stranger.datagram(encode_ping()).await;
+            strangers.push(stranger);
+        }
+        let pinging = async {
+            loop {
+                pass(second(10)).await;
+                for stranger in &strangers {
+                    stranger.datagram(encode_ping()).await;
+                }
+            }
+        };
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let later = async {
+            pass(second(600)).await;
+            honest(&env, source.path(), &recv.ticket, &Seen::new()).await
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = later => sent,
+            () = pinging => unreachable!("it never ends"),
+        };
+        assert!(sent.is_ok(), "after ten minutes of {} strangers: {sent:?}", strangers.len());
+    });
+}
+
+#[test]
+#[ignore = "open: a stranger that lets nobody open streams keeps its connection, and 2 MB of buffer, uncounted and for ever"]
+fn a_stranger_that_was_given_up_is_disconnected() {
+    run(1, DAY, async |net| {
+        let recv = waiting(&net, &MemDisk::new()).await;
+        let identity = Identity::generate().unwrap();
+        let mut open = Vec::new();
+        for streams in [1, 0] {
+            let stranger = Peer::connect_with(&net, STRANGER, &identity, &recv.ticket, streams).await.unwrap();
+            stranger.datagram(Bytes::from_static(&[0xff; 100])).await;
+            pass(second(120)).await;
+            open.push((streams, stranger.connection.close_reason().is_none()));
+        }
+        assert_eq!(open, [(1, false), (0, false)], "(streams allowed, still connected two minutes later)");
+    });
+}
+
+#[test]
+#[ignore = "open: whole chunks of a stranger are kept without counting: 22 MB for each of 64 instead of 64 KiB"]
+fn a_stranger_makes_us_hold_64_kib() {
+    run(1, DAY, async |net| {
+        let recv = waiting(&net, &MemDisk::new()).await;
+        let mut stranger = Peer::connect(&net, STRANGER, &Identity::generate().unwrap(), &recv.ticket).await;
+        // Control chunks that are not the first one: kept until a hello comes.
+        let mut sent = 0;
+        for order in 1..=100 {
+            let chunk = encode_control(order, &[3; 40_000]);
+            stranger.chunk(&chunk).await;
+            sent += chunk.len();
+        }
+        pass(second(5)).await;
+        let base = stranger.feedback.borrow().base as usize;
+        assert!(base * 40_000 <= 64 * 1024, "{} of {sent} bytes are held for a stranger", base * 40_000);
+    });
+}
+
+#[test]
+#[ignore = "open: `seq` of a stranger overflows u32 after 512 datagrams: a panic that ends recv where overflow is checked"]
+fn a_strangers_sequence_numbers_do_no_harm() {
+    let (source, _) = folder(&[("a", b"a".to_vec())]);
+    run(1, DAY, async |net| {
+        let recv = waiting(&net, &MemDisk::new()).await;
+        let stranger = Peer::connect(&net, STRANGER, &Identity::generate().unwrap(), &recv.ticket).await;
+        let mut seq = 0u32;
+        for _ in 0..600 {
+            stranger.datagram(encode_shard(seq, 1, 0, 2, 0, 1, b"x")).await;
+            seq = seq.saturating_add(0x7f_ffff);
+        }
+        pass(second(5)).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let sent = tokio::time::timeout(HOUR, honest(&env, source.path(), &recv.ticket, &Seen::new())).await;
+        assert!(matches!(sent, Ok(Ok(_))), "{sent:?}");
+    });
+}
+
+// ---- Authorised senders -----------------------------------------------------------------------------------------------------
+
+fn planted(disk: &MemDisk, name: &str, bytes: &[u8]) -> Meta {
+    let meta = Meta { mode: 0o600, mtime: FileTime { seconds: 5, nanoseconds: 0 } };
+    disk.plant(&path(&[name]), Node::File { bytes: bytes.to_vec(), meta });
+    meta
+}
+
+#[test]
+#[ignore = "open: `Same` is believed: whoever holds a ticket changes mode and time of files whose content it does not know"]
+fn a_file_that_stands_there_is_not_touched_on_the_senders_word() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let meta = planted(&disk, "secret", b"1234");
+        let mut recv = waiting(&net, &disk).await;
+        let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("secret", 4)])]).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Status { .. })).await;
+        peer.control(&[Control::Same { entry: EntryId(0) }, finish(1)]).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
+        peer.connection.close(0u32.into(), b"");
+        recv.ends(HOUR).await;
+        let Some(Node::File { meta: now, .. }) = disk.tree().remove(&b"secret"[..]) else { panic!("gone") };
+        assert_eq!(now, meta);
+    });
+}
+
+#[test]
+#[ignore = "open: `Held` tells whoever holds a ticket the digest of any file below the destination, so also short secrets"]
+fn the_digest_of_what_stands_there_is_not_told() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        planted(&disk, "pin", b"1234");
+        let recv = waiting(&net, &disk).await;
+        let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        // Every size may be tried in one manifest: names may be repeated.
+        peer.control(&[entries(0, (1..9).map(|size| file("pin", size)).collect())]).await;
+        pass(second(1)).await;
+        let mut learnt = None;
+        while let Some(reply) = peer.reply().await {
+            if let Reply::Status { first, status: Status::Held(digest), .. } = reply {
+                learnt = Some((first.0 + 1, digest));
+            }
+        }
+        let guess = (0..10_000).map(|pin| format!("{pin:04}")).find(|pin| learnt == Some((4, digest(pin.as_bytes()))));
+        assert_eq!(guess, None, "the content was found out");
+    });
+}
+
+#[test]
+#[ignore = "open: mode and time of a directory that stood there before become the sender's"]
+fn a_directory_that_stood_there_keeps_its_mode() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let meta = Meta { mode: 0o700, mtime: FileTime { seconds: 5, nanoseconds: 0 } };
+        disk.plant(&path(&["private"]), Node::Directory { meta });
+        let mut recv = waiting(&net, &disk).await;
+        let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        let mut open = entry(None, "private", Kind::Directory);
+        open.meta.mode = 0o777;
+        peer.control(&[entries(0, vec![open]), finish(1)]).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
+        peer.connection.close(0u32.into(), b"");
+        recv.ends(HOUR).await;
+        let Some(Node::Directory { meta: now }) = disk.tree().remove(&b"private"[..]) else { panic!("gone") };
+        assert_eq!(now.mode, 0o700);
+    });
+}
+
+#[test]
+#[ignore = "open: the manifest is unbounded and each entry holds its whole path: kilobytes of memory for 9 bytes of wire"]
+fn a_manifest_takes_memory_in_proportion_to_its_bytes() {
+    run(1, DAY, async |net| {
+        let recv = waiting(&net, &MemDisk::new()).await;
+        let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        let long = "n".repeat(60);
+        let deep = (0..63_u32).map(|i| entry(i.checked_sub(1), &long, Kind::Directory)).collect();
+        peer.control(&[entries(0, deep)]).await;
+        pass(second(1)).await;
+        let (before, mut wire, mut first) = (resident(), 0, 63);
+        for _ in 0..60 {
+            let batch = (0..512).map(|i| entry(Some(62), &format!("{:x}", first + i), Kind::File { size: 1 })).collect();
+            peer.control(&[entries(first, batch)]).await;
+            (wire, first) = (wire + 512 * 16, first + 512);
+        }
+        pass(second(5)).await;
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 40 * wire, "{} MB for {} kB of manifest, without a bound", grown >> 20, wire >> 10);
+    });
+}
+
+#[test]
+#[ignore = "open: slots behind a stripe that never completes are unbounded, since credit follows what was consumed"]
+fn the_window_is_bounded_behind_a_hole() {
+    let mut inbound = Inbound::new();
+    inbound.accept();
+    let now = tokio::time::Instant::now().into_std();
+    let chunk = encode_control(9, b"x");
+    let mut taken = 0;
+    // Stripe 0 never comes.
+    for stripe in 1..20_000 {
+        let Datagram::Shard(shard) = Datagram::decode(&encode_shard(stripe, stripe, 0, 1, 0, 1, &chunk)).unwrap() else {
+            unreachable!()
+        };
+        if let Some(delivered) = inbound.on_shard(now, &shard).unwrap() {
+            inbound.consumed(delivered.stripes);
+            taken += 1;
+        }
+    }
+    // Feedback can name 800: what lies beyond cannot even be told to the sender.
+    assert!(taken <= 800, "{taken} stripes were taken behind a missing one");
+}
+
+// ---- Lying receivers --------------------------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "open: `base` near u32::MAX overflows in on_feedback: a panic of send where overflow is checked"]
+fn feedback_out_of_this_world_does_not_panic() {
+    run(1, DAY, async |net| {
+        let lair = lair(&net);
+        let (source, _) = folder(&[("a", noise(1, 1000))]);
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let ticket = lair.ticket.clone();
+        let lie = async {
+            let liar = lair.accept().await;
+            liar.heard().await;
+            liar.feedback(&Feedback { accepted: true, base: u32::MAX, missing: vec![1; 8], ..Feedback::default() });
+            pass(second(2)).await;
+            liar.connection.close(9u32.into(), b"enough");
+        };
+        let sending = tokio::spawn(async move { honest(&env, source.path(), &ticket, &Seen::new()).await });
+        lie.await;
+        let sent = sending.await;
+        assert!(matches!(sent, Ok(Err(_))), "{sent:?}");
+    });
+}
+
+#[test]
+#[ignore = "open: one reply of 64 KiB is copied for each of 16384 waiting entries: 8 GB at the sender"]
+fn one_reply_does_not_fill_the_senders_memory() {
+    let names: Vec<_> = (0..600).map(|i| format!("f{i:04}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_bytes().to_vec())).collect();
+    let (source, _) = folder(&files);
+    run(1, DAY, async |net| {
+        let lair = lair(&net);
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let ticket = lair.ticket.clone();
+        let (cancel, cancelled) = Cancel::channel();
+        let lie = async {
+            let mut liar = lair.accept().await;
+            for _ in 0..20 {
+                liar.heard().await;
+            }
+            liar.say(&Reply::Accepted).await;
+            pass(second(1)).await;
+            let before = resident();
+            let status = Status::Have(vec![(0, 1); 15_000]);
+            liar.say(&Reply::Status { first: EntryId(0), count: 600, status }).await;
+            pass(second(5)).await;
+            let grown = resident().saturating_sub(before);
+            assert_eq!(liar.connection.close_reason(), None);
+            cancel.send_replace(true);
+            grown
+        };
+        let (_, grown) = tokio::join!(send(&env, send_options(source.path(), &ticket), Seen::new(), cancelled), lie);
+        assert!(grown < 30 << 20, "one reply took {} MB", grown >> 20);
+    });
+}
+
+// ---- Counts, words, leftovers -----------------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "open: after a reconnect a file is told and counted twice: transferred, and again as there already"]
+fn a_file_is_counted_once() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let mut recv = waiting(&net, &disk).await;
+        let sender = Identity::generate().unwrap();
+        for round in 0..2 {
+            let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+            peer.hello(1, Some(SECRET)).await;
+            peer.control(&[entries(0, vec![file("a", 3), file("b", 3)]), finish(2)]).await;
+            peer.replies_until(|reply| matches!(reply, Reply::Status { .. })).await;
+            if round == 0 {
+                peer.data(0, b"abc", 0, 3).await;
+                peer.replies_until(|reply| matches!(reply, Reply::Done { .. })).await;
+                pass(second(1)).await;
+                peer.connection.close(1u32.into(), b"killed");
+                pass(second(1)).await;
+            } else {
+                peer.control(&[Control::Same { entry: EntryId(0) }]).await;
+                peer.data(1, b"xyz", 0, 3).await;
+                peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
+                peer.connection.close(0u32.into(), b"");
+            }
+        }
+        let summary = recv.ends(HOUR).await.unwrap().unwrap();
+        let told: Vec<_> = recv.seen.events().into_iter().filter(|event| matches!(event, Event::File { .. })).collect();
+        assert_eq!((told.len(), summary.bytes_literal + summary.bytes_matched), (2, 6), "{told:?}");
+        assert!(!told.iter().any(|event| matches!(event, Event::File { action: Action::Identical, .. })));
+    });
+}
+
+#[test]
+#[ignore = "open: the partial file of an entry that has changed between two connections is dropped but not removed"]
+fn nothing_is_left_of_a_file_that_changed_its_size() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let mut recv = waiting(&net, &disk).await;
+        let sender = Identity::generate().unwrap();
+        let bytes = noise(1, 2 * CHUNK);
+        let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("x", 1), file("log", bytes.len())])]).await;
+        peer.data(1, &bytes, 0, CHUNK).await;
+        pass(second(2)).await;
+        peer.connection.close(1u32.into(), b"killed");
+        pass(second(2)).await;
+        let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        peer.control(&[entries(0, vec![file("log", 3)]), finish(1)]).await;
+        peer.data(0, b"new", 0, 3).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
+        peer.connection.close(0u32.into(), b"");
+        recv.ends(HOUR).await.unwrap().unwrap();
+        assert_eq!(disk.partials(), None);
+    });
+}
+
+#[test]
+#[ignore = "open: what the other side was stopped for is told as quinn's `closed by peer: 0`"]
+fn a_stopped_receiver_is_told_in_words() {
+    let (source, _) = folder(&[("a", noise(1, 3_000_000))]);
+    run(1, DAY, async |net| {
+        net.path(SENDER, RECEIVER, Profile::plain(10.0, 20, 0.0));
+        let recv = waiting(&net, &MemDisk::new()).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let stop = async {
+            pass(second(1)).await;
+            recv.cancel.send_replace(true);
+        };
+        let seen = Seen::new();
+        let (sent, ()) = tokio::join!(honest(&env, source.path(), &recv.ticket, &seen), stop);
+        let said = sent.unwrap_err().to_string();
+        assert!(!said.contains("closed by peer"), "{said}");
+    });
+}
+
+#[test]
+#[ignore = "open: quinn's free space never equals the buffer size, so `queued` is never 0: pings when idle, grants always"]
+fn an_idle_sender_is_quiet() {
+    run(1, DAY, async |net| {
+        let recv = waiting(&net, &MemDisk::new()).await;
+        let peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        pass(second(5)).await;
+        let free = peer.connection.datagram_send_buffer_space();
+        assert_eq!(free, resilient::network::endpoint::DATAGRAM_SEND_BUFFER, "nothing is queued");
+    });
+}
+
+#[test]
+#[ignore = "open: a file found identical is called done although nothing made it durable"]
+fn identical_is_said_of_what_is_durable() {
+    run(1, DAY, async |net| {
+        let disk = Watched::new(Orders::default());
+        // As a run that was killed between giving the name and syncing the directory leaves it.
+        disk.disk.plant(&path(&["a"]), Node::File { bytes: b"abc".to_vec(), meta: meta() });
+        let recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, HOUR).await;
+        let (source, _) = folder(&[("a", b"abc".to_vec())]);
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        honest(&env, source.path(), &recv.ticket, &Seen::new()).await.unwrap();
+        assert!(disk.log().iter().any(|done| done.starts_with("sync_dir")), "{:?}", disk.log());
+    });
+}
+
+#[test]
+#[ignore = "open: `Done` of a file is said while the name of its new directory is not durable"]
+fn done_is_said_after_every_name_above_is_durable() {
+    run(1, DAY, async |net| {
+        let disk = Watched::new(Orders::default());
+        let recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, HOUR).await;
+        let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
+        peer.hello(1, Some(SECRET)).await;
+        let inside = entry(Some(0), "f", Kind::File { size: 3 });
+        peer.control(&[entries(0, vec![entry(None, "d", Kind::Directory), inside])]).await;
+        peer.data(1, b"abc", 0, 3).await;
+        peer.replies_until(|reply| matches!(reply, Reply::Done { .. })).await;
+        assert!(disk.log().contains(&"sync_dir ".to_owned()), "the root was not synced: {:?}", disk.log());
+    });
+}
