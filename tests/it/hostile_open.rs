@@ -1,8 +1,11 @@
 //! Reproductions of what does not hold yet. Each is ignored with a line that says what is open; when it passes it moves to `hostile`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
 use crate::hostile::peer::*;
+use crate::hostile::restarts;
 use crate::memdisk::{MemDisk, Node};
-use crate::sim::{Profile, run};
+use crate::sim::{Profile, run, seeds};
 use bytes::Bytes;
 use resilient::class::Class;
 use resilient::event::{Action, Event};
@@ -69,7 +72,13 @@ fn a_file_added_between_two_runs_of_the_same_command() {
         let (source, _) = folder(&[("m", noise(1, 2_000_000))]);
         let (cancel, cancelled) = Cancel::channel();
         let first = send(&env, send_options(source.path(), &recv.ticket), Seen::new(), cancelled);
-        let (_, first) = tokio::join!(async { pass(Duration::from_millis(900)).await; cancel.send_replace(true) }, first);
+        let (_, first) = tokio::join!(
+            async {
+                pass(Duration::from_millis(900)).await;
+                cancel.send_replace(true)
+            },
+            first
+        );
         assert!(matches!(first, Err(Error::Interrupted)), "{first:?}");
         std::fs::write(source.path().join("a"), noise(2, 300_000)).unwrap();
         let summary = honest(&env, source.path(), &recv.ticket, &Seen::new()).await.unwrap();
@@ -175,6 +184,14 @@ fn a_refusal_with_code_0_is_no_success() {
         let error = sent.unwrap_err();
         assert_ne!(error.class().code(), 0, "{error}");
     });
+}
+
+/// Real senders that are killed and started again on a bad network while the user adds files: whatever bytes a name ever had.
+#[test]
+#[ignore = "open: as above, from real senders: some runs give a file the bytes of another one, others fail without need"]
+fn killed_senders_and_a_user_who_adds_files() {
+    let bad: Vec<_> = seeds(0..60, |seed| restarts(seed, true)).into_iter().flatten().collect();
+    assert!(bad.is_empty(), "{} of 60: {bad:#?}", bad.len());
 }
 
 // ---- Honest peers that cannot finish ----------------------------------------------------------------------------------------
@@ -295,7 +312,8 @@ fn a_sender_that_died_before_the_last_word_may_ask_again() {
         let sender = Identity::generate().unwrap();
         let mut peers = Vec::new();
         for round in 0..2 {
-            let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+            let connecting = Peer::connect(&net, SENDER, &sender, &recv.ticket);
+            let mut peer = tokio::time::timeout(second(60), connecting).await.expect("nobody opens");
             peer.hello(1, Some(SECRET)).await;
             let answer = peer.reply().await;
             assert_eq!(answer, Some(Reply::Accepted), "connection {round}: no answer within a minute");
@@ -485,7 +503,8 @@ fn a_manifest_takes_memory_in_proportion_to_its_bytes() {
         pass(second(1)).await;
         let (before, mut wire, mut first) = (resident(), 0, 63);
         for _ in 0..60 {
-            let batch = (0..512).map(|i| entry(Some(62), &format!("{:x}", first + i), Kind::File { size: 1 })).collect();
+            let batch =
+                (0..512).map(|i| entry(Some(62), &format!("{:x}", first + i), Kind::File { size: 1 })).collect();
             peer.control(&[entries(first, batch)]).await;
             (wire, first) = (wire + 512 * 16, first + 512);
         }
@@ -505,7 +524,8 @@ fn the_window_is_bounded_behind_a_hole() {
     let mut taken = 0;
     // Stripe 0 never comes.
     for stripe in 1..20_000 {
-        let Datagram::Shard(shard) = Datagram::decode(&encode_shard(stripe, stripe, 0, 1, 0, 1, &chunk)).unwrap() else {
+        let Datagram::Shard(shard) = Datagram::decode(&encode_shard(stripe, stripe, 0, 1, 0, 1, &chunk)).unwrap()
+        else {
             unreachable!()
         };
         if let Some(delivered) = inbound.on_shard(now, &shard).unwrap() {
@@ -544,9 +564,10 @@ fn feedback_out_of_this_world_does_not_panic() {
 #[test]
 #[ignore = "open: one reply of 64 KiB is copied for each of 16384 waiting entries: 8 GB at the sender"]
 fn one_reply_does_not_fill_the_senders_memory() {
-    let names: Vec<_> = (0..600).map(|i| format!("f{i:04}")).collect();
-    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_bytes().to_vec())).collect();
-    let (source, _) = folder(&files);
+    let source = tempfile::tempdir().unwrap();
+    for i in 0..600 {
+        std::fs::create_dir(source.path().join(format!("d{i}"))).unwrap();
+    }
     run(1, DAY, async |net| {
         let lair = lair(&net);
         let env = env(&net, SENDER, Arc::new(MemDisk::new()));

@@ -3,6 +3,8 @@
 //! A [`Peer`] is a sender to a real `recv`, a [`Liar`] a receiver for a real `send`. Neither repairs what a network loses: they
 //! are for links that lose nothing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
 use crate::memdisk::MemDisk;
 use crate::sim::Net;
 use bytes::Bytes;
@@ -16,7 +18,9 @@ use resilient::network::endpoint::transport_config;
 use resilient::network::identity::Identity;
 use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
-use resilient::pipeline::{Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send};
+use resilient::pipeline::{
+    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send,
+};
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
 use resilient::wire::codec;
