@@ -92,10 +92,7 @@ struct Options {
 fn outage(words: &str) -> Result<(Duration, Duration), String> {
     let (start, length) = words.split_once(',').ok_or("needs START,LENGTH")?;
     let seconds = |word: &str| {
-        let n: f64 = word
-            .trim()
-            .parse()
-            .map_err(|_| format!("{word:?} is no number of seconds"))?;
+        let n: f64 = word.trim().parse().map_err(|_| format!("{word:?} is no number of seconds"))?;
         Duration::try_from_secs_f64(n).map_err(|error| error.to_string())
     };
     Ok((seconds(start)?, seconds(length)?))
@@ -105,9 +102,7 @@ impl Options {
     fn path(&self) -> anyhow::Result<Profile> {
         let mut path = match &self.profile {
             None => Profile::plain(20.0, 20, 0.25),
-            Some(word) => {
-                Profile::named(word).with_context(|| format!("no profile is called {word:?}"))?
-            }
+            Some(word) => Profile::named(word).with_context(|| format!("no profile is called {word:?}"))?,
         };
         for (name, share, wanted) in [
             ("loss", &mut path.loss, self.loss),
@@ -115,10 +110,7 @@ impl Options {
             ("corrupt", &mut path.corrupt, self.corrupt),
         ] {
             let wanted = wanted.unwrap_or(*share);
-            anyhow::ensure!(
-                (0.0..=1.0).contains(&wanted),
-                "--{name} is a share from 0 to 1, not {wanted}"
-            );
+            anyhow::ensure!((0.0..=1.0).contains(&wanted), "--{name} is a share from 0 to 1, not {wanted}");
             *share = wanted;
         }
         for (time, wanted) in [
@@ -130,10 +122,7 @@ impl Options {
             *time = wanted.map_or(*time, Duration::from_millis);
         }
         if let Some(mbit) = self.rate_mbit {
-            anyhow::ensure!(
-                (1e-3..=1e6).contains(&mbit),
-                "--rate-mbit is from 0.001 to 1000000, not {mbit}"
-            );
+            anyhow::ensure!((1e-3..=1e6).contains(&mbit), "--rate-mbit is from 0.001 to 1000000, not {mbit}");
             path.rate = (mbit * 1e6) as u64;
         }
         path.outages.clone_from(&self.outage);
@@ -184,16 +173,8 @@ struct Direction {
 
 impl Direction {
     fn new(start: Instant, path: Profile, rng: Rng) -> Direction {
-        let state = State {
-            link: Link::new(path, rng),
-            packets: BTreeMap::new(),
-            count: 0,
-        };
-        Direction {
-            start,
-            state: Mutex::new(state),
-            sooner: Condvar::new(),
-        }
+        let state = State { link: Link::new(path, rng), packets: BTreeMap::new(), count: 0 };
+        Direction { start, state: Mutex::new(state), sooner: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -211,21 +192,9 @@ impl Direction {
         delivery.damage(&mut payload);
         let earliest = state.packets.first_key_value().map(|((at, _), _)| *at);
         if let Some(at) = delivery.copy_at {
-            state.put(
-                at,
-                Packet {
-                    client: client.clone(),
-                    payload: payload.clone(),
-                },
-            );
+            state.put(at, Packet { client: client.clone(), payload: payload.clone() });
         }
-        state.put(
-            delivery.at,
-            Packet {
-                client: client.clone(),
-                payload,
-            },
-        );
+        state.put(delivery.at, Packet { client: client.clone(), payload });
         if earliest.is_none_or(|at| delivery.at < at) {
             self.sooner.notify_one();
         }
@@ -236,10 +205,7 @@ impl Direction {
         let mut state = self.lock();
         loop {
             let Some(first) = state.packets.first_entry() else {
-                state = self
-                    .sooner
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.sooner.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let wait = first.key().0.saturating_sub(self.start.elapsed());
@@ -249,11 +215,7 @@ impl Direction {
                 send(&packet);
                 state = self.lock();
             } else {
-                state = self
-                    .sooner
-                    .wait_timeout(state, wait)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
+                state = self.sooner.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
             }
         }
     }
@@ -283,10 +245,8 @@ impl Proxy {
                     continue;
                 };
                 if clients.len() >= CLIENTS
-                    && let Some(silent) = clients
-                        .values()
-                        .min_by_key(|c| c.heard.load(Ordering::Relaxed))
-                        .map(|c| c.address)
+                    && let Some(silent) =
+                        clients.values().min_by_key(|c| c.heard.load(Ordering::Relaxed)).map(|c| c.address)
                     && let Some(old) = clients.remove(&silent)
                 {
                     old.gone.store(true, Ordering::Relaxed);
@@ -301,20 +261,12 @@ impl Proxy {
 
     /// Makes an upstream socket for a new client, and the thread that listens on it.
     fn welcome(self: &Arc<Proxy>, address: SocketAddr) -> io::Result<Arc<Client>> {
-        let any: SocketAddr = if self.to.is_ipv4() {
-            (Ipv4Addr::UNSPECIFIED, 0).into()
-        } else {
-            (Ipv6Addr::UNSPECIFIED, 0).into()
-        };
+        let any: SocketAddr =
+            if self.to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let upstream = UdpSocket::bind(any)?;
         upstream.connect(self.to)?;
         upstream.set_read_timeout(Some(NOTICE))?;
-        let client = Arc::new(Client {
-            address,
-            upstream,
-            heard: AtomicU64::new(0),
-            gone: AtomicBool::new(false),
-        });
+        let client = Arc::new(Client { address, upstream, heard: AtomicU64::new(0), gone: AtomicBool::new(false) });
         let (proxy, here) = (self.clone(), client.clone());
         thread::Builder::new().spawn(move || {
             let mut buf = vec![0; 65_536];
@@ -331,13 +283,10 @@ impl Proxy {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let path = options.path().unwrap_or_else(|error| {
-        Options::command()
-            .error(clap::error::ErrorKind::ValueValidation, error)
-            .exit()
-    });
-    let listen = UdpSocket::bind(options.listen)
-        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let path = options
+        .path()
+        .unwrap_or_else(|error| Options::command().error(clap::error::ErrorKind::ValueValidation, error).exit());
+    let listen = UdpSocket::bind(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listen.local_addr()?;
     #[expect(clippy::disallowed_methods, reason = "a real link goes by real time")]
     let start = Instant::now();
@@ -349,10 +298,7 @@ fn main() -> anyhow::Result<()> {
     });
 
     let (end, ended) = mpsc::channel();
-    let mut signals = signal_hook::iterator::Signals::new([
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGINT,
-    ])?;
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
     let by_signal = end.clone();
     thread::spawn(move || {
         signals.forever().next();

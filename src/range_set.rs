@@ -49,16 +49,11 @@ pub enum RangeError {
 impl RangeSet {
     /// The empty set.
     pub const fn new() -> Self {
-        Self {
-            ranges: BTreeMap::new(),
-        }
+        Self { ranges: BTreeMap::new() }
     }
 
     /// The set of these (start, end), which must have the form that [`iter`](Self::iter) gives; at most `max` of them are read.
-    pub fn from_pairs(
-        pairs: impl IntoIterator<Item = (u64, u64)>,
-        max: usize,
-    ) -> Result<Self, RangeError> {
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (u64, u64)>, max: usize) -> Result<Self, RangeError> {
         let mut set = Self::new();
         for (start, end) in pairs {
             set.push(start, end, max)?;
@@ -74,11 +69,7 @@ impl RangeSet {
         if start >= end {
             return Err(RangeError::Empty { start, end });
         }
-        if self
-            .ranges
-            .last_key_value()
-            .is_some_and(|(_, &last)| start <= last)
-        {
+        if self.ranges.last_key_value().is_some_and(|(_, &last)| start <= last) {
             return Err(RangeError::Order { start });
         }
         self.ranges.insert(start, end);
@@ -110,10 +101,7 @@ impl RangeSet {
 
     /// Whether every number of `range` is in the set; true for an empty range.
     pub fn contains_range(&self, range: Range<u64>) -> bool {
-        range.is_empty()
-            || self
-                .end_of_range_at(range.start)
-                .is_some_and(|end| range.end <= end)
+        range.is_empty() || self.end_of_range_at(range.start).is_some_and(|end| range.end <= end)
     }
 
     /// The end of the range that holds `number`.
@@ -195,8 +183,7 @@ impl<'de> Deserialize<'de> for RangeSet {
             fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<RangeSet, A::Error> {
                 let mut set = RangeSet::new();
                 while let Some((start, end)) = pairs.next_element()? {
-                    set.push(start, end, MAX_RANGES)
-                        .map_err(de::Error::custom)?;
+                    set.push(start, end, MAX_RANGES).map_err(de::Error::custom)?;
                 }
                 Ok(set)
             }
@@ -234,10 +221,7 @@ mod tests {
             set.insert(empty.clone());
             assert!(set.contains_range(empty));
         }
-        assert_eq!(
-            (ranges(&set), set.len(), set.range_count()),
-            (vec![0..30], 30, 1)
-        );
+        assert_eq!((ranges(&set), set.len(), set.range_count()), (vec![0..30], 30, 1));
     }
 
     #[test]
@@ -247,10 +231,7 @@ mod tests {
         set.insert(u64::MAX - 1..u64::MAX);
         set.insert(0..1);
         assert!(set.contains(u64::MAX - 1) && !set.contains(u64::MAX));
-        assert_eq!(
-            set.missing(0..u64::MAX).collect::<Vec<_>>(),
-            [1..u64::MAX - 1]
-        );
+        assert_eq!(set.missing(0..u64::MAX).collect::<Vec<_>>(), [1..u64::MAX - 1]);
         set.insert(0..u64::MAX);
         assert_eq!(set.len(), u64::MAX);
         assert_eq!(set.missing(0..u64::MAX).count(), 0);
@@ -259,29 +240,20 @@ mod tests {
     #[test]
     fn sets_from_elsewhere_are_checked() {
         let from = |pairs: &[(u64, u64)]| RangeSet::from_pairs(pairs.iter().copied(), 3);
-        assert_eq!(
-            ranges(&from(&[(0, 2), (3, 4), (9, 10)]).unwrap()),
-            [0..2, 3..4, 9..10]
-        );
+        assert_eq!(ranges(&from(&[(0, 2), (3, 4), (9, 10)]).unwrap()), [0..2, 3..4, 9..10]);
         for (pairs, error) in [
             (&[(3, 3)][..], RangeError::Empty { start: 3, end: 3 }),
             (&[(3, 2)], RangeError::Empty { start: 3, end: 2 }),
             (&[(0, 2), (2, 3)], RangeError::Order { start: 2 }),
             (&[(0, 2), (1, 3)], RangeError::Order { start: 1 }),
             (&[(5, 6), (0, 2)], RangeError::Order { start: 0 }),
-            (
-                &[(0, 1), (2, 3), (4, 5), (6, 7)],
-                RangeError::TooMany { max: 3 },
-            ),
+            (&[(0, 1), (2, 3), (4, 5), (6, 7)], RangeError::TooMany { max: 3 }),
         ] {
             assert_eq!(from(pairs), Err(error));
         }
         // An endless stream of ranges is not read to its end.
         let endless = (0..).map(|n| (2 * n, 2 * n + 1));
-        assert_eq!(
-            RangeSet::from_pairs(endless, 1000),
-            Err(RangeError::TooMany { max: 1000 })
-        );
+        assert_eq!(RangeSet::from_pairs(endless, 1000), Err(RangeError::TooMany { max: 1000 }));
     }
 
     #[test]

@@ -32,11 +32,7 @@ impl SmoothedLoss {
 }
 
 fn share(value: f64) -> f64 {
-    if value.is_nan() {
-        0.0
-    } else {
-        value.clamp(0.0, 1.0)
-    }
+    if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) }
 }
 
 /// Why a table is not a [`ParityTable`].
@@ -68,10 +64,7 @@ pub struct ParityTable {
 impl Default for ParityTable {
     /// Below 5 % loss 5, below 10 % 10, below 15 % 15, below 20 % 20, else 25 on 50.
     fn default() -> Self {
-        Self {
-            steps: vec![(0.05, 5), (0.10, 10), (0.15, 15), (0.20, 20)],
-            otherwise: 25,
-        }
+        Self { steps: vec![(0.05, 5), (0.10, 10), (0.15, 15), (0.20, 20)], otherwise: 25 }
     }
 }
 
@@ -230,10 +223,7 @@ mod tests {
         ] {
             assert_eq!(ParityTable::new(steps, otherwise), Err(error));
         }
-        assert!(matches!(
-            ParityTable::new(vec![(f64::NAN, 5)], 6),
-            Err(TableError::Threshold(_))
-        ));
+        assert!(matches!(ParityTable::new(vec![(f64::NAN, 5)], 6), Err(TableError::Threshold(_))));
     }
 
     #[test]

@@ -101,14 +101,8 @@ pub fn compress(choice: Choice, chunk: &Bytes) -> Compressed {
         Choice::Auto => is_promising(chunk).then(|| pack(chunk)).flatten(),
     };
     match packed {
-        Some(bytes) => Compressed {
-            codec: Codec::Lz4,
-            bytes: bytes.into(),
-        },
-        None => Compressed {
-            codec: Codec::None,
-            bytes: chunk.clone(),
-        },
+        Some(bytes) => Compressed { codec: Codec::Lz4, bytes: bytes.into() },
+        None => Compressed { codec: Codec::None, bytes: chunk.clone() },
     }
 }
 
@@ -148,15 +142,9 @@ pub fn decompress(
     max: usize,
 ) -> Result<Vec<u8>, CompressionError> {
     if exact_len > max {
-        return Err(CompressionError::TooLong {
-            announced: exact_len,
-            max,
-        });
+        return Err(CompressionError::TooLong { announced: exact_len, max });
     }
-    let wrong_length = |found| CompressionError::Length {
-        announced: exact_len,
-        found,
-    };
+    let wrong_length = |found| CompressionError::Length { announced: exact_len, found };
     let given = bytes.as_ref().len();
     match codec {
         Codec::None if given == exact_len => Ok(bytes.into()),
@@ -165,16 +153,11 @@ pub fn decompress(
         Codec::Lz4 if exact_len / 255 > given => Err(wrong_length(given.saturating_mul(255))),
         Codec::Lz4 => {
             let mut unpacked = vec![0; exact_len];
-            let filled =
-                block::decompress_into(bytes.as_ref(), &mut unpacked).map_err(|e| match e {
-                    DecompressError::OutputTooSmall { expected, .. } => wrong_length(expected),
-                    other => CompressionError::Malformed(other.to_string()),
-                })?;
-            if filled == exact_len {
-                Ok(unpacked)
-            } else {
-                Err(wrong_length(filled))
-            }
+            let filled = block::decompress_into(bytes.as_ref(), &mut unpacked).map_err(|e| match e {
+                DecompressError::OutputTooSmall { expected, .. } => wrong_length(expected),
+                other => CompressionError::Malformed(other.to_string()),
+            })?;
+            if filled == exact_len { Ok(unpacked) } else { Err(wrong_length(filled)) }
         }
     }
 }
@@ -217,11 +200,7 @@ mod tests {
         for length in [16 * 1024, 256 * 1024, MIB] {
             let packed = round_trip(Choice::Auto, text(length));
             assert_eq!(packed.codec, Codec::Lz4);
-            assert!(
-                packed.bytes.len() * 25 <= length,
-                "{} of {length}",
-                packed.bytes.len()
-            );
+            assert!(packed.bytes.len() * 25 <= length, "{} of {length}", packed.bytes.len());
         }
     }
 
@@ -292,44 +271,19 @@ mod tests {
     fn bombs_are_refused_before_anything_is_allocated() {
         let bomb = compress(Choice::Lz4, &vec![0; MIB].into()).bytes;
         assert!(bomb.len() < MIB / 200);
-        let refused =
-            |announced, max| decompress(Codec::Lz4, &bomb[..], announced, max).unwrap_err();
+        let refused = |announced, max| decompress(Codec::Lz4, &bomb[..], announced, max).unwrap_err();
         // More than allowed, whatever the block holds; usize::MAX could not be allocated at all.
         for (announced, max) in [(MIB, MIB - 1), (usize::MAX, MIB), (usize::MAX, 0)] {
-            assert_eq!(
-                refused(announced, max),
-                CompressionError::TooLong { announced, max }
-            );
+            assert_eq!(refused(announced, max), CompressionError::TooLong { announced, max });
         }
         // More than the block could hold at all, though it is allowed.
-        assert!(matches!(
-            refused(usize::MAX, usize::MAX),
-            CompressionError::Length {
-                announced: usize::MAX,
-                ..
-            }
-        ));
+        assert!(matches!(refused(usize::MAX, usize::MAX), CompressionError::Length { announced: usize::MAX, .. }));
         // It holds more or less than announced.
-        assert!(matches!(
-            refused(1000, MIB),
-            CompressionError::Length {
-                announced: 1000,
-                ..
-            }
-        ));
-        assert_eq!(
-            refused(MIB + 1, 2 * MIB),
-            CompressionError::Length {
-                announced: MIB + 1,
-                found: MIB
-            }
-        );
+        assert!(matches!(refused(1000, MIB), CompressionError::Length { announced: 1000, .. }));
+        assert_eq!(refused(MIB + 1, 2 * MIB), CompressionError::Length { announced: MIB + 1, found: MIB });
         assert_eq!(
             decompress(Codec::None, &b"abc"[..], 2, 9),
-            Err(CompressionError::Length {
-                announced: 2,
-                found: 3
-            })
+            Err(CompressionError::Length { announced: 2, found: 3 })
         );
     }
 

@@ -116,8 +116,7 @@ struct Generator {
 impl Generator {
     /// The rows for `k`. Inverting a matrix costs O(k³), so each k is built once for the process (at most 10 KiB each, 50 in all).
     fn of(k: usize) -> Result<&'static Self, ErasureError> {
-        static BUILT: [OnceLock<Generator>; DATA_SHARDS_MAX + 1] =
-            [const { OnceLock::new() }; DATA_SHARDS_MAX + 1];
+        static BUILT: [OnceLock<Generator>; DATA_SHARDS_MAX + 1] = [const { OnceLock::new() }; DATA_SHARDS_MAX + 1];
         Params::new(k, 0)?;
         Ok(BUILT[k].get_or_init(|| Self::build(k)))
     }
@@ -126,13 +125,9 @@ impl Generator {
     fn build(k: usize) -> Self {
         let m = parity_max(k);
         let codec = ReedSolomon::new(k, m).expect("1 <= k <= 50 and k + m = 255");
-        let unit: Vec<Vec<u8>> = (0..k)
-            .map(|d| (0..k).map(|c| u8::from(c == d)).collect())
-            .collect();
+        let unit: Vec<Vec<u8>> = (0..k).map(|d| (0..k).map(|c| u8::from(c == d)).collect()).collect();
         let mut parity = vec![vec![0; k]; m];
-        codec
-            .encode_sep(&unit, &mut parity)
-            .expect("k data and m parity shards, all k bytes long");
+        codec.encode_sep(&unit, &mut parity).expect("k data and m parity shards, all k bytes long");
         let rows = parity.concat().into_boxed_slice();
         Self { k, rows }
     }
@@ -152,17 +147,11 @@ fn add(sum: &mut [u8], coefficient: u8, shard: &[u8]) {
 /// The `m` parity shards of `data`, whose shards must all have one length.
 pub fn encode(params: Params, data: &[impl AsRef<[u8]>]) -> Result<Vec<Vec<u8>>, ErasureError> {
     if data.len() != params.k {
-        return Err(ErasureError::Count {
-            expected: params.k,
-            found: data.len(),
-        });
+        return Err(ErasureError::Count { expected: params.k, found: data.len() });
     }
     let length = data[0].as_ref().len();
     if let Some(odd) = data.iter().find(|shard| shard.as_ref().len() != length) {
-        return Err(ErasureError::Length {
-            expected: length,
-            found: odd.as_ref().len(),
-        });
+        return Err(ErasureError::Length { expected: length, found: odd.as_ref().len() });
     }
     let generator = Generator::of(params.k)?;
     Ok((0..params.m)
@@ -181,7 +170,7 @@ pub fn encode(params: Params, data: &[impl AsRef<[u8]>]) -> Result<Vec<Vec<u8>>,
 /// A row costs k multiplications of one shard (a few microseconds) however many rows are made, so nothing is kept but the data.
 #[derive(Clone, Debug)]
 pub struct ParityRows {
-    generator: &'static Generator,
+    k: usize,
     shard_len: usize,
     data: Bytes,
 }
@@ -189,23 +178,16 @@ pub struct ParityRows {
 impl ParityRows {
     /// For the stripe whose k data shards are `data` cut every `shard_len` bytes; the last of them may be short, not empty.
     pub fn new(k: usize, shard_len: usize, data: Bytes) -> Result<Self, ErasureError> {
-        let generator = Generator::of(k)?;
+        Params::new(k, 0)?;
         if data.is_empty() || shard_len == 0 || data.len().div_ceil(shard_len) != k {
-            return Err(ErasureError::Length {
-                expected: k.saturating_mul(shard_len),
-                found: data.len(),
-            });
+            return Err(ErasureError::Length { expected: k.saturating_mul(shard_len), found: data.len() });
         }
-        Ok(Self {
-            generator,
-            shard_len,
-            data,
-        })
+        Ok(Self { k, shard_len, data })
     }
 
     /// Parity row `r` (shard index k + r), `shard_len` bytes.
     pub fn row(&self, r: usize) -> Result<Bytes, ErasureError> {
-        if self.generator.k == 1 && self.data.len() == self.shard_len && r < parity_max(1) {
+        if self.k == 1 && self.data.len() == self.shard_len && r < parity_max(1) {
             return Ok(self.data.clone());
         }
         let mut row = vec![0; self.shard_len];
@@ -215,21 +197,16 @@ impl ParityRows {
 
     /// Writes parity row `r` into `out`, which is `shard_len` bytes long: for instance a datagram behind its header.
     pub fn write_row(&self, r: usize, out: &mut [u8]) -> Result<(), ErasureError> {
-        let k = self.generator.k;
+        let k = self.k;
         if r >= parity_max(k) {
-            return Err(ErasureError::Index {
-                index: k.saturating_add(r),
-            });
+            return Err(ErasureError::Index { index: k.saturating_add(r) });
         }
         if out.len() != self.shard_len {
-            return Err(ErasureError::Length {
-                expected: self.shard_len,
-                found: out.len(),
-            });
+            return Err(ErasureError::Length { expected: self.shard_len, found: out.len() });
         }
         out.fill(0);
         let shards = self.data.chunks(self.shard_len);
-        for (shard, &coefficient) in shards.zip(self.generator.row(r)) {
+        for (shard, &coefficient) in shards.zip(Generator::of(k)?.row(r)) {
             add(out, coefficient, shard);
         }
         Ok(())
@@ -244,9 +221,9 @@ fn invert(mut matrix: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         row[n + r] = 1;
     }
     for column in 0..n {
-        let pivot = (column..n).find(|&r| matrix[r][column] != 0).expect(
-            "every square part of the parity rows of a maximum distance separable code is regular",
-        );
+        let pivot = (column..n)
+            .find(|&r| matrix[r][column] != 0)
+            .expect("every square part of the parity rows of a maximum distance separable code is regular");
         matrix.swap(column, pivot);
         let mut row = std::mem::take(&mut matrix[column]);
         let scale = galois_8::div(1, row[column]);

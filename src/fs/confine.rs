@@ -26,14 +26,9 @@ const RACES: usize = 8;
 
 /// How a directory is opened that others are reached through: to pass, not to read, where the system knows the difference.
 #[cfg(target_os = "linux")]
-const PASSAGE: OFlags = OFlags::PATH
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const PASSAGE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const PASSAGE: OFlags = OFlags::DIRECTORY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const PASSAGE: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Says in the words of the seam what the system said.
 pub(super) fn disk_error(errno: Errno) -> DiskError {
@@ -55,16 +50,11 @@ pub(super) fn disk_io_error(error: io::Error) -> DiskError {
 
 /// Opens `path`, components separated by `/`, below `base`. No component may be a link ([`Errno::LOOP`] or [`Errno::NOTDIR`]) or
 /// lead out of `base`.
-pub(super) fn open_below(
-    base: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{ResolveFlags, openat2};
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..RACES {
             let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match retry_on_intr(|| openat2(base, path, flags, Mode::empty(), resolve)) {
@@ -80,15 +70,8 @@ pub(super) fn open_below(
 }
 
 /// [`open_below`] where the system cannot do it in one step: one component after the other.
-pub(super) fn walk_below(
-    base: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-) -> rustix::io::Result<OwnedFd> {
-    let mut names = path
-        .split(|b| *b == b'/')
-        .filter(|name| !name.is_empty())
-        .peekable();
+pub(super) fn walk_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let mut names = path.split(|b| *b == b'/').filter(|name| !name.is_empty()).peekable();
     let mut held: Option<OwnedFd> = None;
     loop {
         let name = match names.next() {
@@ -101,9 +84,7 @@ pub(super) fn walk_below(
             let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             return retry_on_intr(|| openat(directory, name, flags, Mode::empty()));
         }
-        held = Some(retry_on_intr(|| {
-            openat(directory, name, PASSAGE, Mode::empty())
-        })?);
+        held = Some(retry_on_intr(|| openat(directory, name, PASSAGE, Mode::empty()))?);
     }
 }
 
@@ -137,10 +118,7 @@ impl Root {
                 let directory = open().map_err(disk_error)?;
                 // The name of the new directory is durable before anything in it is said to be. A parent that cannot be read
                 // cannot be synced either; the directory is usable all the same.
-                let parent = path
-                    .parent()
-                    .filter(|p| !p.as_os_str().is_empty())
-                    .unwrap_or(Path::new("."));
+                let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 if let Ok(parent) = File::open(parent) {
                     parent.sync_all().map_err(disk_io_error)?;
                 }
@@ -148,10 +126,7 @@ impl Root {
             }
             other => other.map_err(disk_error)?,
         };
-        Ok(Self {
-            directory: Arc::new(directory),
-            held: Mutex::default(),
-        })
+        Ok(Self { directory: Arc::new(directory), held: Mutex::default() })
     }
 
     /// The root itself, open for reading.
@@ -172,24 +147,15 @@ impl Root {
             *used = now;
             return Ok(Arc::clone(directory));
         }
-        let path = names
-            .iter()
-            .map(Name::as_bytes)
-            .collect::<Vec<_>>()
-            .join(&b'/');
+        let path = names.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/');
         let directory = Arc::new(open_below(self.as_fd(), &path, PASSAGE).map_err(disk_error)?);
         if held.directories.len() >= HELD_DIRECTORIES {
-            let oldest = held
-                .directories
-                .iter()
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(names, _)| names.clone());
+            let oldest = held.directories.iter().min_by_key(|(_, (_, used))| *used).map(|(names, _)| names.clone());
             if let Some(oldest) = oldest {
                 held.directories.remove(&oldest);
             }
         }
-        held.directories
-            .insert(names.to_vec(), (Arc::clone(&directory), now));
+        held.directories.insert(names.to_vec(), (Arc::clone(&directory), now));
         Ok(directory)
     }
 
@@ -208,15 +174,8 @@ impl Root {
         let directory = self.directory(parents)?;
         match retry_on_intr(|| act(directory.as_fd(), last.as_bytes())) {
             // The directory that is held was deleted: another may stand at its path now.
-            Err(Errno::NOENT)
-                if !parents.is_empty()
-                    && fstat(&directory).is_ok_and(|stat| stat.st_nlink == 0) =>
-            {
-                self.held
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .directories
-                    .remove(parents);
+            Err(Errno::NOENT) if !parents.is_empty() && fstat(&directory).is_ok_and(|stat| stat.st_nlink == 0) => {
+                self.held.lock().unwrap_or_else(PoisonError::into_inner).directories.remove(parents);
                 let directory = self.directory(parents)?;
                 retry_on_intr(|| act(directory.as_fd(), last.as_bytes())).map_err(disk_error)
             }
@@ -244,21 +203,12 @@ fn refuse_reserved(top: &Name) -> Result<(), DiskError> {
 
 /// Sets the permissions of the file or directory `name` in `directory`, never through a link. Works for what its owner may not
 /// read, too.
-pub(super) fn chmod_no_follow(
-    directory: BorrowedFd<'_>,
-    name: &[u8],
-    mode: Mode,
-) -> rustix::io::Result<()> {
+pub(super) fn chmod_no_follow(directory: BorrowedFd<'_>, name: &[u8], mode: Mode) -> rustix::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{FileType, chmodat};
         use std::os::fd::AsRawFd;
-        let object = openat(
-            directory,
-            name,
-            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let object = openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         if FileType::from_raw_mode(fstat(&object)?.st_mode) == FileType::Symlink {
             return Err(Errno::LOOP);
         }
@@ -270,8 +220,7 @@ pub(super) fn chmod_no_follow(
             other => return other,
         }
     }
-    let flags =
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::fchmod(openat(directory, name, flags, Mode::empty())?, mode)
 }
 

@@ -15,8 +15,8 @@ use super::confine::{Root, chmod_no_follow, disk_error, disk_io_error};
 use super::disk::{Disk, DiskError, Found, PARTIAL_DIR, Partial, ReadAt};
 use crate::manifest::{FileTime, Meta, Name, TreePath};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, linkat, mkdirat, openat,
-    readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, linkat, mkdirat, openat, readlinkat, renameat,
+    statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
@@ -39,10 +39,7 @@ impl RealDisk {
     /// Opens the directory `path`, makes it if only its last component is missing. `path` may lead through links and be one:
     /// it is the user's own. Nothing below it may.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
-        Ok(Self {
-            root: Root::open(path)?,
-            partials: Mutex::new(None),
-        })
+        Ok(Self { root: Root::open(path)?, partials: Mutex::new(None) })
     }
 
     /// The directory of partial files, if there is one or `make` is said.
@@ -62,11 +59,10 @@ impl RealDisk {
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory =
-            match retry_on_intr(|| openat(self.root.as_fd(), PARTIAL_DIR, flags, Mode::empty())) {
-                Err(Errno::NOENT) if !make => return Ok(None),
-                other => other.map_err(disk_error)?,
-            };
+        let directory = match retry_on_intr(|| openat(self.root.as_fd(), PARTIAL_DIR, flags, Mode::empty())) {
+            Err(Errno::NOENT) if !make => return Ok(None),
+            other => other.map_err(disk_error)?,
+        };
         let stat = fstat(&directory).map_err(disk_error)?;
         if stat.st_uid != rustix::process::geteuid().as_raw() {
             return Err(DiskError::Io(io::Error::new(
@@ -85,20 +81,13 @@ impl RealDisk {
 
 /// The name of a partial file, if it is one.
 fn partial_name(name: &str) -> Result<Name, DiskError> {
-    Name::new(name)
-        .map_err(|error| DiskError::Io(io::Error::new(io::ErrorKind::InvalidInput, error)))
+    Name::new(name).map_err(|error| DiskError::Io(io::Error::new(io::ErrorKind::InvalidInput, error)))
 }
 
 /// What `stat` tells of mode and time.
 fn meta(stat: &Stat) -> Meta {
-    let mtime = FileTime {
-        seconds: stat.st_mtime,
-        nanoseconds: stat.st_mtime_nsec as u32,
-    };
-    Meta {
-        mode: stat.st_mode & 0o777,
-        mtime,
-    }
+    let mtime = FileTime { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 };
+    Meta { mode: stat.st_mode & 0o777, mtime }
 }
 
 /// What stands there, or nothing.
@@ -108,10 +97,7 @@ fn found(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Fo
         other => other?,
     };
     Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Found::File {
-            size: stat.st_size as u64,
-            meta: meta(&stat),
-        },
+        FileType::RegularFile => Found::File { size: stat.st_size as u64, meta: meta(&stat) },
         FileType::Directory => Found::Directory,
         FileType::Symlink => Found::Symlink,
         _ => Found::Special,
@@ -119,12 +105,7 @@ fn found(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Fo
 }
 
 /// Gives `name` in `from` the name `last` in `to`, where nothing may stand.
-fn rename_to_free(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    to: BorrowedFd<'_>,
-    last: &[u8],
-) -> rustix::io::Result<()> {
+fn rename_to_free(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, last: &[u8]) -> rustix::io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     match rustix::fs::renameat_with(from, name, to, last, rustix::fs::RenameFlags::NOREPLACE) {
         // The file system does not know the flag; a hard link is as strict.
@@ -135,12 +116,7 @@ fn rename_to_free(
 }
 
 /// [`rename_to_free`] by a hard link, which never replaces anything.
-fn link_to_free(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    to: BorrowedFd<'_>,
-    last: &[u8],
-) -> rustix::io::Result<()> {
+fn link_to_free(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, last: &[u8]) -> rustix::io::Result<()> {
     linkat(from, name, to, last, AtFlags::empty())?;
     // The file has its name. A partial that stays behind is taken away by the next one of its name.
     let _ = unlinkat(from, name, AtFlags::empty());
@@ -160,28 +136,17 @@ impl Disk for RealDisk {
     }
 
     fn read_link(&self, path: &TreePath) -> Result<Vec<u8>, DiskError> {
-        self.root.at(path, |directory, name| {
-            Ok(readlinkat(directory, name, Vec::new())?.into_bytes())
-        })
+        self.root.at(path, |directory, name| Ok(readlinkat(directory, name, Vec::new())?.into_bytes()))
     }
 
     fn open(&self, path: &TreePath) -> Result<Box<dyn ReadAt>, DiskError> {
         let file = self.root.at(path, |directory, name| {
             // A FIFO must not hold us up before it can be refused.
-            let flags = OFlags::RDONLY
-                | OFlags::NOFOLLOW
-                | OFlags::NONBLOCK
-                | OFlags::NOCTTY
-                | OFlags::CLOEXEC;
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             openat(directory, name, flags, Mode::empty())
         })?;
-        if FileType::from_raw_mode(fstat(&file).map_err(disk_error)?.st_mode)
-            != FileType::RegularFile
-        {
-            return Err(DiskError::Io(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            )));
+        if FileType::from_raw_mode(fstat(&file).map_err(disk_error)?.st_mode) != FileType::RegularFile {
+            return Err(DiskError::Io(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
         Ok(Box::new(RealFile(file.into())))
     }
@@ -201,11 +166,7 @@ impl Disk for RealDisk {
             }
             let ours = stat.st_uid == rustix::process::geteuid().as_raw();
             if ours && stat.st_mode & 0o700 != 0o700 {
-                chmod_no_follow(
-                    directory,
-                    name,
-                    Mode::from_raw_mode(stat.st_mode & 0o777 | 0o700),
-                )?;
+                chmod_no_follow(directory, name, Mode::from_raw_mode(stat.st_mode & 0o777 | 0o700))?;
             }
             Ok(())
         })
@@ -215,24 +176,19 @@ impl Disk for RealDisk {
         if path.names().is_empty() {
             return Err(DiskError::Exists);
         }
-        self.root
-            .at(path, |directory, name| symlinkat(target, directory, name))
+        self.root.at(path, |directory, name| symlinkat(target, directory, name))
     }
 
     fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
         let name = partial_name(name)?;
-        let partials = self
-            .partials(true)?
-            .ok_or_else(|| disk_error(Errno::NOENT))?;
+        let partials = self.partials(true)?.ok_or_else(|| disk_error(Errno::NOENT))?;
         match unlinkat(&partials, name.as_bytes(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(disk_error(errno)),
         }
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file =
-            retry_on_intr(|| openat(&partials, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR))
-                .map_err(disk_error)?;
+            retry_on_intr(|| openat(&partials, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR)).map_err(disk_error)?;
         match RealPartial::new(file, size) {
             Ok(partial) => Ok(Box::new(partial)),
             Err(error) => {
@@ -247,9 +203,7 @@ impl Disk for RealDisk {
         if to.names().is_empty() {
             return Err(DiskError::Exists);
         }
-        let partials = self
-            .partials(false)?
-            .ok_or_else(|| disk_error(Errno::NOENT))?;
+        let partials = self.partials(false)?.ok_or_else(|| disk_error(Errno::NOENT))?;
         self.root.at(to, |directory, last| {
             if replace {
                 match found(directory, last)? {

@@ -135,10 +135,7 @@ impl Sources {
     /// is sent with its name. A typed link stands for what it leads to, under its own name (scp); links further down are sent
     /// as links.
     pub fn new(paths: &[PathBuf]) -> Result<Self, SelectError> {
-        let refuse = |path: &Path, cause| SelectError {
-            path: path.to_owned(),
-            cause,
-        };
+        let refuse = |path: &Path, cause| SelectError { path: path.to_owned(), cause };
         let tops = paths
             .iter()
             .map(|path| Top::new(path).map_err(|cause| refuse(path, cause)))
@@ -194,11 +191,7 @@ impl Top {
             last => Some(Name::new(last)?),
         };
         let path = fs::canonicalize(typed).map_err(typed_error)?;
-        Ok(Self {
-            typed: typed.to_owned(),
-            path,
-            name,
-        })
+        Ok(Self { typed: typed.to_owned(), path, name })
     }
 
     /// The names it gives at the top of the transfer. A directory that cannot be read gives none, which the walk will say.

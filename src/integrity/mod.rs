@@ -80,20 +80,14 @@ impl FromStr for Digest {
         if text.len() != 64 {
             return Err(ParseDigestError);
         }
-        HEXLOWER_PERMISSIVE
-            .decode_mut(text.as_bytes(), &mut bytes)
-            .map_err(|_| ParseDigestError)?;
+        HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut bytes).map_err(|_| ParseDigestError)?;
         Ok(Self(bytes))
     }
 }
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
     }
 }
 
@@ -127,14 +121,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in [
-            "",
-            "6437",
-            &ABC[1..],
-            &format!("{ABC}0"),
-            &ABC.replace('3', "g"),
-            &"é".repeat(32),
-        ] {
+        for text in ["", "6437", &ABC[1..], &format!("{ABC}0"), &ABC.replace('3', "g"), &"é".repeat(32)] {
             assert_eq!(text.parse::<Digest>(), Err(ParseDigestError), "{text}");
         }
     }

@@ -10,9 +10,7 @@
 use super::Digest;
 use crate::range_set::RangeSet;
 use blake3::CHUNK_LEN;
-use blake3::hazmat::{
-    ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root,
-};
+use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,10 +66,7 @@ pub fn is_subtree(offset: u64, total: u64, length: u64) -> bool {
 /// and offsets that a peer names are for [`Verified::check`](super::Verified::check), which asks first.
 pub fn chunk_value(offset: u64, total: u64, bytes: &[u8]) -> ChunkValue {
     let length = bytes.len() as u64;
-    assert!(
-        is_subtree(offset, total, length),
-        "{length} bytes at {offset} of {total} are no subtree"
-    );
+    assert!(is_subtree(offset, total, length), "{length} bytes at {offset} of {total} are no subtree");
     if length == total {
         return ChunkValue(*super::digest(bytes).as_bytes());
     }
@@ -149,11 +144,7 @@ impl TreeHasher {
                     self.waiting.insert((level, position), node);
                     return Ok(true);
                 };
-                let (left, right) = if position < sibling {
-                    (node, other)
-                } else {
-                    (other, node)
-                };
+                let (left, right) = if position < sibling { (node, other) } else { (other, node) };
                 node = if width == 2 {
                     *merge_subtrees_root(&left, &right, Mode::Hash).as_bytes()
                 } else {
@@ -168,9 +159,7 @@ impl TreeHasher {
 
     /// The digest of the entry, once every chunk was accepted.
     pub fn finish(&self) -> Result<Digest, Incomplete> {
-        self.root.ok_or(Incomplete {
-            missing: self.chunks - self.accepted.len(),
-        })
+        self.root.ok_or(Incomplete { missing: self.chunks - self.accepted.len() })
     }
 }
 

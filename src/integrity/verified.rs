@@ -29,27 +29,12 @@ impl<T: AsRef<[u8]>> Verified<T> {
     /// Hashes `bytes` as the chunk at `offset` of an entry of `total` bytes and compares.
     ///
     /// Any arguments are safe: an offset or a length that no chunk can have is a mismatch too.
-    pub fn check(
-        offset: u64,
-        total: u64,
-        expected: &ChunkValue,
-        bytes: T,
-    ) -> Result<Self, Mismatch> {
+    pub fn check(offset: u64, total: u64, expected: &ChunkValue, bytes: T) -> Result<Self, Mismatch> {
         let length = bytes.as_ref().len() as u64;
-        if is_subtree(offset, total, length)
-            && chunk_value(offset, total, bytes.as_ref()) == *expected
-        {
-            Ok(Self {
-                offset,
-                value: *expected,
-                bytes,
-            })
+        if is_subtree(offset, total, length) && chunk_value(offset, total, bytes.as_ref()) == *expected {
+            Ok(Self { offset, value: *expected, bytes })
         } else {
-            Err(Mismatch {
-                offset,
-                total,
-                length,
-            })
+            Err(Mismatch { offset, total, length })
         }
     }
 
@@ -85,10 +70,7 @@ mod tests {
         let chunk = &entry[2048..4096];
         let value = chunk_value(2048, 5000, chunk);
         let verified = Verified::check(2048, 5000, &value, chunk.to_vec()).unwrap();
-        assert_eq!(
-            (verified.offset(), verified.bytes(), *verified.value()),
-            (2048, chunk, value)
-        );
+        assert_eq!((verified.offset(), verified.bytes(), *verified.value()), (2048, chunk, value));
         assert_eq!(verified.into_inner(), chunk);
 
         let mut flipped = chunk.to_vec();
@@ -109,11 +91,7 @@ mod tests {
         ];
         for (offset, total, bytes) in places {
             let length = bytes.len() as u64;
-            let mismatch = Mismatch {
-                offset,
-                total,
-                length,
-            };
+            let mismatch = Mismatch { offset, total, length };
             assert_eq!(Verified::check(offset, total, &value, bytes), Err(mismatch));
         }
     }

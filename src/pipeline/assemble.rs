@@ -4,13 +4,16 @@
 //! and its data is durable; "done" is said only after the new name is durable too. Nothing that stands at the destination is replaced.
 //! The network, the clock and the choice of moment are the caller's: this is told what arrived and when to commit.
 
+mod announce;
+mod commit;
+
 use super::entries::{Arrived, Directory, Landing, Pending, Target};
 use crate::chunk::compression::{self, Codec};
 use crate::class::Class;
 use crate::event::{Action, Event, EventPath};
-use crate::fs::disk::{Disk, DiskError, Found};
-use crate::integrity::{self, Digest, Verified};
-use crate::manifest::{Entry, EntryId, Kind, TreePath, link_stays_below};
+use crate::fs::disk::{Disk, DiskError};
+use crate::integrity::Verified;
+use crate::manifest::{EntryId, TreePath};
 use crate::transfer::Delivered;
 use crate::wire::WireError;
 use crate::wire::chunk::{self, CHUNK_BYTES, Chunk, Data};
@@ -246,109 +249,22 @@ impl Assembler {
     }
 
     fn remove_standing(&mut self, entry: EntryId) -> Option<Pending> {
-        if matches!(self.pending.get(&entry), Some(Pending::Standing { .. })) { self.pending.remove(&entry) } else { None }
-    }
-
-    /// Looks at what stands where an announced entry is to go.
-    fn announce(&mut self, id: EntryId, entry: Entry) -> Result<(), AssembleError> {
-        let parent = match entry.parent {
-            None => TreePath::ROOT,
-            Some(parent) => match self.directories.get(&parent) {
-                Some(directory) if directory.usable => directory.target.path.clone(),
-                Some(directory) => {
-                    // The cause was said for the directory itself.
-                    let path = directory.target.path.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
-                    if entry.kind == Kind::Directory {
-                        self.directories.insert(id, Directory { target: Target { path: path.clone(), meta: entry.meta, size: 0 }, usable: false });
-                    }
-                    self.fail(id, &path, Class::Select, "its directory could not be made");
-                    return Ok(());
-                }
-                None => return Err(WireError::Range("parent").into()),
-            },
-        };
-        let path = parent.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
-        let target = Target { path, meta: entry.meta, size: entry.size() };
-        match self.disk.look(&target.path) {
-            Err(error) => self.fail_disk(id, &target.path, &error),
-            Ok(found) => match entry.kind {
-                Kind::Directory => self.announce_directory(id, target, found),
-                Kind::Symlink { target: to } => self.announce_link(id, &parent, target, to, found),
-                Kind::File { size } => self.announce_file(id, target, size, found),
-            },
+        if matches!(self.pending.get(&entry), Some(Pending::Standing { .. })) {
+            self.pending.remove(&entry)
+        } else {
+            None
         }
-        Ok(())
-    }
-
-    fn announce_directory(&mut self, id: EntryId, target: Target, found: Option<Found>) {
-        let made = match found {
-            Some(Found::Directory) => Ok(()),
-            Some(_) => Err((Class::Select, "exists and is not a directory".to_string())),
-            None => self.disk.make_dir(&target.path).map_err(|error| (disk_class(&error), error.to_string())),
-        };
-        let usable = made.is_ok();
-        if let Err((class, cause)) = made {
-            self.fail(id, &target.path, class, &cause);
-        }
-        self.directories.insert(id, Directory { target, usable });
-    }
-
-    fn announce_link(&mut self, id: EntryId, parent: &TreePath, target: Target, to: Vec<u8>, found: Option<Found>) {
-        if !link_stays_below(parent, &to) {
-            return self.fail(id, &target.path, Class::Partial, "link leads out of the tree");
-        }
-        match found {
-            None => self.links.push((id, target, to)),
-            Some(Found::Symlink) if self.disk.read_link(&target.path).is_ok_and(|known| known == to) => self.identical(id, &target),
-            Some(_) => self.refuse_overwrite(id, &target),
-        }
-    }
-
-    fn announce_file(&mut self, id: EntryId, target: Target, size: u64, found: Option<Found>) {
-        match found {
-            None => {}
-            Some(Found::File { size: standing, .. }) if standing == size => match self.digest_standing(&target.path) {
-                Ok(digest) => {
-                    if size == 0 {
-                        self.identical(id, &target);
-                    } else {
-                        self.status(id, Status::Held(digest));
-                        self.pending.insert(id, Pending::Standing { target, digest });
-                    }
-                    return;
-                }
-                Err(error) => return self.fail_disk(id, &target.path, &error),
-            },
-            Some(_) => return self.refuse_overwrite(id, &target),
-        }
-        let kept = self.kept.remove(&target.path).filter(|kept| kept.target == target);
-        let landing = kept.unwrap_or_else(|| Landing::new(target, self.chunk_bytes, format!("{}-{:08x}", self.session, id.0)));
-        if size > 0 && landing.have.len() == 0 {
-            self.status(id, Status::Want);
-        } else if size > 0 {
-            self.status(id, Status::Have(landing.have.iter().take(MAX_HAVE).map(|range| (range.start, range.end)).collect()));
-        }
-        self.begun += usize::from(landing.is_large() && landing.have.len() > 0);
-        self.pending.insert(id, Pending::Landing(landing));
-        self.check_landed(id);
-    }
-
-    fn digest_standing(&self, path: &TreePath) -> Result<Digest, DiskError> {
-        let mut file = self.disk.open(path)?;
-        let mut offset = 0;
-        integrity::digest_of(|buffer| {
-            let read = file.read_at(offset, buffer)?;
-            offset += read as u64;
-            Ok(read)
-        })
     }
 
     fn data(&mut self, data: &Data) -> Result<(), AssembleError> {
         let codec = Codec::try_from(data.codec).map_err(|_| WireError::Unknown("codec"))?;
-        let raw = compression::decompress(codec, data.body.clone(), data.raw_length(), CHUNK_BYTES).map_err(|_| WireError::Range("body"))?;
+        let raw = compression::decompress(codec, data.body.clone(), data.raw_length(), CHUNK_BYTES)
+            .map_err(|_| WireError::Range("body"))?;
         let mut rest = &raw[..];
         for extent in &data.extents {
-            let Some(bytes) = rest.split_off(..extent.length as usize) else { return Err(WireError::Short("body").into()) };
+            let Some(bytes) = rest.split_off(..extent.length as usize) else {
+                return Err(WireError::Short("body").into());
+            };
             match self.pending.get_mut(&extent.entry) {
                 Some(Pending::Landing(landing)) => {
                     let size = landing.target.size;
@@ -356,7 +272,8 @@ impl Assembler {
                     if !extent.offset.is_multiple_of(self.chunk_bytes) || u64::from(extent.length) != whole {
                         return Err(WireError::Range("extent").into());
                     }
-                    let verified = Verified::check(extent.offset, size, &extent.value, bytes).map_err(|_| AssembleError::Integrity)?;
+                    let verified = Verified::check(extent.offset, size, &extent.value, bytes)
+                        .map_err(|_| AssembleError::Integrity)?;
                     let number = extent.offset / self.chunk_bytes;
                     match landing.write(&*self.disk, number, &verified) {
                         Ok(Arrived::New) => {
@@ -372,12 +289,18 @@ impl Assembler {
                         }
                     }
                 }
-                Some(Pending::Standing { target, digest }) if extent.offset == 0 && u64::from(extent.length) == target.size => {
+                Some(Pending::Standing { target, digest })
+                    if extent.offset == 0 && u64::from(extent.length) == target.size =>
+                {
                     // Sent before the sender knew that something stands here: the value is the digest of the whole.
                     let same = *extent.value.as_bytes() == *digest.as_bytes();
                     let target = target.clone();
                     self.pending.remove(&extent.entry);
-                    if same { self.identical(extent.entry, &target) } else { self.refuse_overwrite(extent.entry, &target) }
+                    if same {
+                        self.identical(extent.entry, &target);
+                    } else {
+                        self.refuse_overwrite(extent.entry, &target);
+                    }
                 }
                 // Failed here already; the sender has not heard yet.
                 _ => {}
@@ -407,7 +330,7 @@ impl Assembler {
     fn remove_pending(&mut self, id: EntryId) -> Option<Pending> {
         let pending = self.pending.remove(&id)?;
         if let Pending::Landing(landing) = &pending {
-            self.begun -= usize::from(landing.is_large() && landing.have.len() > 0);
+            self.begun -= usize::from(landing.is_large() && !landing.have.is_empty());
         }
         Some(pending)
     }
@@ -416,105 +339,6 @@ impl Assembler {
         if let Some(pending) = self.remove_pending(id) {
             pending.into_target(&*self.disk);
         }
-    }
-
-    /// Makes finished files durable and gives them their names: data first, then names, then the directories, then the word.
-    pub(super) fn commit(&mut self) {
-        let mut synced = Vec::new();
-        for (id, mut landing) in std::mem::take(&mut self.ready) {
-            match landing.finish(&*self.disk) {
-                Ok(()) => synced.push((id, landing)),
-                Err(error) => self.fail_landing(id, landing, &error),
-            }
-        }
-        let mut named = Vec::new();
-        for (id, landing) in synced {
-            match self.disk.publish(&landing.partial_name, &landing.target.path, false) {
-                Ok(()) => named.push((id, landing.target)),
-                Err(error) => self.fail_landing(id, landing, &error),
-            }
-        }
-        let mut parents: Vec<_> = named.iter().filter_map(|(_, target)| target.path.split_last().map(|(parent, _)| parent)).collect();
-        parents.sort();
-        parents.dedup();
-        let synced = parents.iter().try_for_each(|parent| self.disk.sync_dir(parent));
-        for (id, target) in named {
-            match &synced {
-                Ok(()) => self.done(id, &target, Outcome::Transferred),
-                Err(error) => {
-                    let (class, cause) = (disk_class(error), error.to_string());
-                    self.fail(id, &target.path, class, &cause);
-                }
-            }
-        }
-        self.conclude();
-    }
-
-    fn fail_landing(&mut self, id: EntryId, landing: Landing, error: &DiskError) {
-        let path = landing.target.path.clone();
-        Pending::Landing(landing).into_target(&*self.disk);
-        match error {
-            DiskError::Exists => self.refuse_overwrite(id, &Target { path, ..Target::default() }),
-            error => self.fail_disk(id, &path, error),
-        }
-    }
-
-    /// When every entry has its outcome: links, then the directories' own metadata, innermost first, then "complete".
-    fn conclude(&mut self) {
-        let done = self.finish.is_some() && self.pending.is_empty() && self.ready.is_empty() && self.early_data.is_empty();
-        if !done || self.complete {
-            return;
-        }
-        let mut parents = Vec::new();
-        for (id, target, to) in std::mem::take(&mut self.links) {
-            let made = self.disk.make_symlink(&target.path, &to).and_then(|()| self.disk.set_meta(&target.path, target.meta));
-            match made {
-                Ok(()) => {
-                    parents.extend(target.path.split_last().map(|(parent, _)| parent));
-                    self.done(id, &target, Outcome::Transferred);
-                }
-                Err(DiskError::Exists) => self.refuse_overwrite(id, &target),
-                Err(error) => self.fail_disk(id, &target.path, &error),
-            }
-        }
-        for (id, directory) in std::mem::take(&mut self.directories).into_iter().rev().filter(|(_, directory)| directory.usable) {
-            match self.disk.set_meta(&directory.target.path, directory.target.meta) {
-                Ok(()) => {
-                    parents.extend(directory.target.path.split_last().map(|(parent, _)| parent));
-                    self.out.replies.push(Reply::Done { first: id, count: 1, outcome: Outcome::Transferred });
-                }
-                Err(error) => self.fail_disk(id, &directory.target.path, &error),
-            }
-        }
-        parents.sort();
-        parents.dedup();
-        for parent in parents {
-            if let Err(error) = self.disk.sync_dir(&parent) {
-                self.tally.failed(disk_class(&error));
-                self.event_failed(&parent, disk_class(&error), error.to_string());
-            }
-        }
-        self.discard_kept();
-        self.complete = true;
-    }
-
-    /// Takes away everything unfinished: the session will not be continued.
-    pub(super) fn abandon(&mut self) {
-        for (_, pending) in std::mem::take(&mut self.pending) {
-            pending.into_target(&*self.disk);
-        }
-        for (_, landing) in std::mem::take(&mut self.ready) {
-            Pending::Landing(landing).into_target(&*self.disk);
-        }
-        self.discard_kept();
-    }
-
-    fn discard_kept(&mut self) {
-        for (_, landing) in std::mem::take(&mut self.kept) {
-            Pending::Landing(landing).into_target(&*self.disk);
-        }
-        // It stays if another session keeps something there.
-        let _ = self.disk.remove_partial_dir();
     }
 
     fn identical(&mut self, id: EntryId, target: &Target) {
@@ -533,14 +357,20 @@ impl Assembler {
         };
         self.out.events.push(Event::File { path: EventPath(target.path.to_bytes()), action, bytes: target.size });
         match self.out.replies.last_mut() {
-            Some(Reply::Done { first, count, outcome: last }) if *last == outcome && first.0 + *count == id.0 => *count += 1,
+            Some(Reply::Done { first, count, outcome: last }) if *last == outcome && first.0 + *count == id.0 => {
+                *count += 1;
+            }
             _ => self.out.replies.push(Reply::Done { first: id, count: 1, outcome }),
         }
     }
 
     fn status(&mut self, id: EntryId, status: Status) {
         match self.out.replies.last_mut() {
-            Some(Reply::Status { first, count, status: Status::Want }) if status == Status::Want && first.0 + *count == id.0 => *count += 1,
+            Some(Reply::Status { first, count, status: Status::Want })
+                if status == Status::Want && first.0 + *count == id.0 =>
+            {
+                *count += 1;
+            }
             _ => self.out.replies.push(Reply::Status { first: id, count: 1, status }),
         }
     }

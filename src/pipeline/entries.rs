@@ -78,7 +78,8 @@ impl Landing {
     pub(super) fn new(target: Target, chunk_bytes: u64, partial_name: String) -> Self {
         Self {
             chunks: target.size.div_ceil(chunk_bytes),
-            tree: TreeHasher::new(chunk_bytes, target.size).expect("the hello was refused unless this is a power of two of KiB"),
+            tree: TreeHasher::new(chunk_bytes, target.size)
+                .expect("the hello was refused unless this is a power of two of KiB"),
             target,
             partial_name,
             partial: None,

@@ -89,11 +89,15 @@ impl Error {
     /// What the user can do about it, in one line.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Refused { class: Class::Authentication, .. } => Some("a ticket serves one sender, for a limited time: ask for a new one".into()),
-            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => Some("run the same command again; what has arrived complete is not sent twice".into()),
-            Error::Connect(ConnectError::WrongKey { .. }) => {
-                Some("another node answers there: ask for a new ticket, and if that changes nothing, for the reason".into())
+            Error::Refused { class: Class::Authentication, .. } => {
+                Some("a ticket serves one sender, for a limited time: ask for a new one".into())
             }
+            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => {
+                Some("run the same command again; what has arrived complete is not sent twice".into())
+            }
+            Error::Connect(ConnectError::WrongKey { .. }) => Some(
+                "another node answers there: ask for a new ticket, and if that changes nothing, for the reason".into(),
+            ),
             Error::Connect(ConnectError::NoContact { .. }) => {
                 Some("is recv still waiting there, and does the network let its UDP port through?".into())
             }

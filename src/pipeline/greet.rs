@@ -66,7 +66,14 @@ pub(super) async fn greet(connection: Connection, pilot: Arc<Pilot>, node: NodeI
 /// Tells a guest why not, as long as it listens.
 pub(super) async fn refuse(mut guest: Guest, class: Class, message: String, cancel: Cancel) {
     guest.inward.reply(&Reply::Refused { code: class.code(), message: bounded_text(&message) });
-    let until_gone = async { while guest.inward.next(RetryFor::Span(REFUSAL)).await.is_ok_and(|received| matches!(received, Received::Chunk(_))) {} };
+    let until_gone = async {
+        while guest
+            .inward
+            .next(RetryFor::Span(REFUSAL))
+            .await
+            .is_ok_and(|received| matches!(received, Received::Chunk(_)))
+        {}
+    };
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}
@@ -96,9 +103,18 @@ impl Admission {
     }
 
     /// Whether `guest` may come in; `running` is the session that is being received and when its sender was last heard.
-    pub(super) fn admit(&mut self, now: Instant, node: NodeId, hello: &Hello, running: Option<(SessionId, Instant)>) -> Result<(), (Class, String)> {
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        hello: &Hello,
+        running: Option<(SessionId, Instant)>,
+    ) -> Result<(), (Class, String)> {
         if hello.version != crate::wire::VERSION {
-            return Err((Class::Version, format!("speaks protocol version {}, not {}", crate::wire::VERSION, hello.version)));
+            return Err((
+                Class::Version,
+                format!("speaks protocol version {}, not {}", crate::wire::VERSION, hello.version),
+            ));
         }
         let refuse = |message: &str| Err((Class::Authentication, message.to_string()));
         let Some(secret) = hello.secret else {

@@ -232,7 +232,8 @@ impl Ingest {
         }
         match self.status.get(&id) {
             Some(Status::Want) => Turn::Send(RangeSet::default()),
-            Some(Status::Have(ranges)) => RangeSet::from_pairs(ranges.iter().copied(), MAX_HAVE).map_or(Turn::Send(RangeSet::default()), Turn::Send),
+            Some(Status::Have(ranges)) => RangeSet::from_pairs(ranges.iter().copied(), MAX_HAVE)
+                .map_or(Turn::Send(RangeSet::default()), Turn::Send),
             Some(Status::Held(digest)) => Turn::Compare(*digest),
             None if !self.answered && self.speculated < SPECULATION => Turn::Send(RangeSet::default()),
             None => Turn::Wait,
@@ -244,7 +245,9 @@ impl Ingest {
         let mut files = Vec::new();
         let mut bytes = 0;
         while let Some(file) = self.queue.front().filter(|file| file.size <= CHUNK_BYTES as u64) {
-            if !matches!(self.turn(file.id), Turn::Send(_)) || (!files.is_empty() && bytes + file.size > CHUNK_BYTES as u64) {
+            if !matches!(self.turn(file.id), Turn::Send(_))
+                || (!files.is_empty() && bytes + file.size > CHUNK_BYTES as u64)
+            {
                 break;
             }
             bytes += file.size;

@@ -113,11 +113,16 @@ impl Inward {
         loop {
             self.speak()?;
             let silence = match retry_for {
-                RetryFor::Span(span) if now().saturating_duration_since(self.heard) > span => return Err(Error::Silent { span }),
+                RetryFor::Span(span) if now().saturating_duration_since(self.heard) > span => {
+                    return Err(Error::Silent { span });
+                }
                 RetryFor::Span(span) => self.heard + span + Duration::from_millis(1),
                 RetryFor::Forever => now() + Duration::from_secs(3600),
             };
-            let due = self.inbound.next_timeout(self.connection.rtt(), self.min_rtt()).map_or(silence, |due| due.min(silence));
+            let due = self
+                .inbound
+                .next_timeout(self.connection.rtt(), self.min_rtt())
+                .map_or(silence, |due| due.min(silence));
             let datagram = tokio::select! {
                 biased;
                 datagram = self.connection.read_datagram() => datagram.map_err(|error| Error::Lost { cause: error.to_string() })?,
@@ -160,7 +165,9 @@ impl Inward {
             if self.connection.datagram_send_buffer_space() < DATAGRAM_SEND_BUFFER {
                 self.pilot.grant(2);
             }
-            self.connection.send_datagram(feedback.encode()).map_err(|error| Error::Lost { cause: error.to_string() })?;
+            self.connection
+                .send_datagram(feedback.encode())
+                .map_err(|error| Error::Lost { cause: error.to_string() })?;
         }
         Ok(())
     }

@@ -38,6 +38,9 @@ const CLOSE_COMPLETE: u32 = 3;
 /// Opens (and makes, if only its last component is missing) the destination tree at a path.
 pub type OpenDisk = Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, DiskError> + Send + Sync>;
 
+/// Fills a buffer with random bytes.
+pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// What the commands need of the world: real for a process, simulated for a test.
 #[derive(Clone)]
 pub struct Env {
@@ -50,7 +53,7 @@ pub struct Env {
     /// How blocking work is run.
     pub blocking: Blocking,
     /// Random bytes: tickets. A simulation gives the same ones again.
-    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    pub random: Random,
     /// Fixes what is random in the endpoints, so that a simulation repeats packet for packet.
     pub seed: Option<u64>,
 }

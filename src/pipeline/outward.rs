@@ -14,6 +14,7 @@ use crate::network::endpoint::DATAGRAM_SEND_BUFFER;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
 use crate::transfer::Outbound;
+use crate::unit::Rate;
 use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye, encode_ping};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
@@ -80,6 +81,7 @@ impl Outward {
         patience: Patience,
     ) -> Self {
         let stream = read_replies(connection.clone());
+        pilot.first_flight(true);
         Self {
             outbound: Outbound::new(now()),
             meter: Meter::new(now()),
@@ -161,7 +163,10 @@ impl Outward {
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
         let rtt = self.connection.rtt();
-        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt)].into_iter().flatten().fold(self.meter.due(), Instant::min);
+        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt)]
+            .into_iter()
+            .flatten()
+            .fold(self.meter.due(), Instant::min);
         let take_offers = self.outbound.has_room();
         tokio::select! {
             biased;
@@ -178,9 +183,12 @@ impl Outward {
 
     fn datagram(&mut self, bytes: &Bytes) -> Result<(), Error> {
         if let Datagram::Feedback(feedback) = Datagram::decode(bytes)? {
+            self.pilot.first_flight(false);
             if feedback.train > 0 && !self.train_told {
                 self.train_told = true;
                 self.pilot.train_hint(u64::from(feedback.train));
+                let message = format!("the first burst crossed at {}", Rate(u64::from(feedback.train)));
+                self.observer.event(&Event::Detail { message });
             }
             self.outbound.on_feedback(now(), &feedback);
             self.replies.insert(u64::from(feedback.offset), feedback.replies);

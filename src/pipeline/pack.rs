@@ -99,7 +99,8 @@ impl Large {
     pub(super) fn open(file: Planned) -> Result<Self, (Planned, SourceError)> {
         match SourceFile::open(&file.source, file.size, file.mtime) {
             Ok(source) => {
-                let tree = TreeHasher::new(CHUNK_BYTES as u64, file.size).expect("the chunk size is a power of two of KiB");
+                let tree =
+                    TreeHasher::new(CHUNK_BYTES as u64, file.size).expect("the chunk size is a power of two of KiB");
                 Ok(Self { tree, source, next: 0, file })
             }
             Err(error) => Err((file, error)),

@@ -51,13 +51,20 @@ pub struct RecvOptions {
 }
 
 /// Receives one transfer into `options.dir`; see the module.
-pub async fn recv(env: &Env, options: RecvOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Error> {
-    let disk = (env.open_disk)(&options.dir).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
+pub async fn recv(
+    env: &Env,
+    options: RecvOptions,
+    observer: Arc<dyn Observer>,
+    cancel: Cancel,
+) -> Result<Summary, Error> {
+    let disk =
+        (env.open_disk)(&options.dir).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
     let mut door = listen(env, options.listen, options.family)?;
     let mut secret = [0; 16];
     (env.random)(&mut secret);
     let secret = Secret::from_bytes(secret);
-    let ticket = Ticket { key: env.identity.node_id(), addresses: door.addresses.clone(), secret: Some(secret.clone()) };
+    let ticket =
+        Ticket { key: env.identity.node_id(), addresses: door.addresses.clone(), secret: Some(secret.clone()) };
     observer.event(&Event::Ticket { uri: ticket.to_string() });
 
     if door.moved {
@@ -149,7 +156,13 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Lets a guest in: as a new session, or as the sender of the running one that has come back.
-async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Arc<dyn crate::fs::disk::Disk>, observer: &dyn Observer) {
+async fn admit(
+    session: &mut Option<Session>,
+    guest: Guest,
+    env: &Env,
+    disk: &Arc<dyn crate::fs::disk::Disk>,
+    observer: &dyn Observer,
+) {
     let Guest { mut inward, hello, node, held, .. } = guest;
     let assembler = match session.take() {
         Some(mut old) if old.id == hello.session => {

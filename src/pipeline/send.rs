@@ -46,7 +46,12 @@ pub struct SendOptions {
 }
 
 /// Sends `options.sources`; see the module.
-pub async fn send(env: &Env, options: SendOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Error> {
+pub async fn send(
+    env: &Env,
+    options: SendOptions,
+    observer: Arc<dyn Observer>,
+    cancel: Cancel,
+) -> Result<Summary, Error> {
     let sources = Sources::new(&options.sources)?;
     let session = session_id(env, &options);
     let (sources, totals) = env
@@ -115,10 +120,8 @@ async fn attempt(
     let walk = Box::new(sources.walk());
     let ingest = Ingest::new(env.blocking, walk, hello, (offers, replied), observer.clone(), tally.clone());
     let patience = Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for };
-    let mut outward =
-        Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
-    let (counters, ()) =
-        tokio::join!(biased; outward.run(offered, replies, cancel, options.ticket.key), ingest.run());
+    let mut outward = Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
+    let (counters, ()) = tokio::join!(biased; outward.run(offered, replies, cancel, options.ticket.key), ingest.run());
     let counters = match counters {
         Ok(counters) => counters,
         Err(error) => {
@@ -158,7 +161,13 @@ fn session_id(env: &Env, options: &SendOptions) -> SessionId {
     SessionId(id)
 }
 
-fn stats(outward: &Outward, tally: &Tally, counters: &Counters, sent_bytes: u64, received_bytes: u64) -> Vec<(&'static str, u64)> {
+fn stats(
+    outward: &Outward,
+    tally: &Tally,
+    counters: &Counters,
+    sent_bytes: u64,
+    received_bytes: u64,
+) -> Vec<(&'static str, u64)> {
     let sent = outward.outbound.sent();
     vec![
         ("entries complete", tally.files_done()),

@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 const MARKS: usize = 4096;
 /// Numbers of the first burst that quinn's pacer sends back to back.
 const TRAIN: u32 = 10;
+/// Datagrams read this close to one another were waiting.
+const TOGETHER: Duration = Duration::from_micros(150);
+/// Packets that make a run long enough to be timed.
+const RUN: u32 = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
@@ -20,7 +24,8 @@ pub(super) struct Arrivals {
     /// (highest number + 1, when it became the highest), ascending in both.
     marks: VecDeque<(u32, Instant)>,
     latest: Duration,
-    train_first: Option<(u32, Instant)>,
+    /// Arrivals of the first burst.
+    burst: Vec<(u32, Instant)>,
     train: u32,
 }
 
@@ -71,18 +76,35 @@ impl Arrivals {
         self.latest -= self.latest / 500;
     }
 
+    /// The fastest run of the first packets: quinn sends about ten back to back, but the handshake takes some of them, and what comes
+    /// after them is paced, which says nothing about the path.
     fn time_train(&mut self, now: Instant, seq: u32) {
-        if self.train != 0 || seq >= TRAIN {
+        if self.train != 0 || seq >= 2 * TRAIN {
             return;
         }
-        match self.train_first {
-            None => self.train_first = Some((seq, now)),
-            Some((first, at)) if seq >= first + TRAIN / 2 && seq + 3 >= TRAIN => {
-                let spread = now.saturating_duration_since(at).as_secs_f64().max(20e-6);
-                self.train = (f64::from(seq - first) * (SHARD_BYTES + 80) as f64 / spread).min(4e9) as u32;
-            }
-            Some(_) => {}
+        self.burst.push((seq, now));
+        if seq + 2 < TRAIN {
+            return;
         }
+        // What had arrived before anybody read it came together, and only the last of it was read when it came.
+        let together = self.burst.windows(2).take_while(|pair| pair[1].1 - pair[0].1 < TOGETHER).count();
+        self.burst.drain(..together);
+        // A longer run is worth more: the clock of a busy host errs by a packet or two.
+        let rate = [3 * RUN / 2, RUN].into_iter().find_map(|run| self.fastest(run));
+        self.train = rate.unwrap_or(0.0).min(4e9) as u32;
+    }
+
+    /// The highest rate over any run of at least `run` packets, in bytes per second.
+    fn fastest(&self, run: u32) -> Option<f64> {
+        let mut best: Option<f64> = None;
+        for (at, (first, from)) in self.burst.iter().enumerate() {
+            for (last, to) in self.burst[at + 1..].iter().filter(|(last, _)| *last >= first + run) {
+                let spread = to.saturating_duration_since(*from).as_secs_f64().max(20e-6);
+                let rate = f64::from(last - first) * (SHARD_BYTES + 80) as f64 / spread;
+                best = Some(best.map_or(rate, |best| best.max(rate)));
+            }
+        }
+        best
     }
 }
 
@@ -114,6 +136,28 @@ mod tests {
         arrivals.arrived(at(40), 4);
         assert_eq!(arrivals.resolved(at(50)), 3);
         assert_eq!(arrivals.resolved(at(74)), 5);
+    }
+
+    #[test]
+    fn a_pause_in_the_burst_is_not_the_rate_of_the_path() {
+        let (start, mut arrivals) = (origin(), Arrivals::default());
+        for (seq, ms) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 80), (8, 120)] {
+            arrivals.arrived(start + Duration::from_millis(ms), seq);
+        }
+        let expected = (SHARD_BYTES + 80) as u32 * 1000;
+        assert!(arrivals.train().abs_diff(expected) < expected / 100, "{}", arrivals.train());
+    }
+
+    #[test]
+    fn datagrams_that_had_waited_for_their_reader_are_not_timed() {
+        let (start, mut arrivals) = (origin(), Arrivals::default());
+        for (seq, us) in
+            [(0, 4000), (1, 4010), (2, 4020), (3, 4030), (4, 4100), (5, 5000), (6, 6000), (7, 7000), (8, 8000)]
+        {
+            arrivals.arrived(start + Duration::from_micros(us), seq);
+        }
+        let expected = (SHARD_BYTES + 80) as u32 * 1000;
+        assert!(arrivals.train().abs_diff(expected) < expected / 20, "{}", arrivals.train());
     }
 
     #[test]

@@ -44,7 +44,17 @@ pub(super) struct Cadence {
 
 impl Cadence {
     pub(super) fn new() -> Self {
-        Self { last: None, fresh: 0, urgent: false, shards: 0, rate: 0.0, counted_from: None, counted: 0, reminders: 0, stretch: 1.0 }
+        Self {
+            last: None,
+            fresh: 0,
+            urgent: false,
+            shards: 0,
+            rate: 0.0,
+            counted_from: None,
+            counted: 0,
+            reminders: 0,
+            stretch: 1.0,
+        }
     }
 
     pub(super) fn on_shard(&mut self, now: Instant, bytes: usize) {

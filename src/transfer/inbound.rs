@@ -132,16 +132,24 @@ impl Inbound {
             if !self.accepted && self.held_bytes + bytes > UNACCEPTED_BYTES {
                 return Ok(None);
             }
-            let shards = StripeBuffer::new(stripe, usize::from(shard.k), shard.payload.len()).map_err(|_| WireError::Range("stripe"))?;
+            let shards = StripeBuffer::new(stripe, usize::from(shard.k), shard.payload.len())
+                .map_err(|_| WireError::Range("stripe"))?;
             self.held_bytes += bytes;
-            self.slots[place] =
-                Slot::Open(Open { part: shard.part, parts: shard.parts, k: shard.k, shard_bytes: shard.payload.len(), shards, parity_held: 0 });
+            self.slots[place] = Slot::Open(Open {
+                part: shard.part,
+                parts: shard.parts,
+                k: shard.k,
+                shard_bytes: shard.payload.len(),
+                shards,
+                parity_held: 0,
+            });
         }
         let Slot::Open(open) = &mut self.slots[place] else {
             self.counters.spare += 1;
             return Ok(None);
         };
-        if (open.k, open.part, open.parts, open.shard_bytes) != (shard.k, shard.part, shard.parts, shard.payload.len()) {
+        if (open.k, open.part, open.parts, open.shard_bytes) != (shard.k, shard.part, shard.parts, shard.payload.len())
+        {
             return Err(WireError::Range("stripe"));
         }
         match open.shards.insert(shard.index, &shard.payload).map_err(|_| WireError::Range("shard"))? {
@@ -167,7 +175,9 @@ impl Inbound {
 
     /// Gives up the chunk that `stripe` belongs to if all of it is decoded.
     fn deliver(&mut self, stripe: u32) -> Result<Option<Delivered>, WireError> {
-        let Some(Slot::Decoded { part, parts, .. }) = self.slots.get((stripe - self.base) as usize) else { return Ok(None) };
+        let Some(Slot::Decoded { part, parts, .. }) = self.slots.get((stripe - self.base) as usize) else {
+            return Ok(None);
+        };
         let (part, parts) = (u32::from(*part), u32::from(*parts));
         // Slots leave the front only when their chunk is delivered, so its first stripe cannot be behind the base.
         let Some(place) = stripe.checked_sub(part).and_then(|first| first.checked_sub(self.base)) else {
@@ -179,7 +189,8 @@ impl Inbound {
         }
         for (expected, slot) in self.slots.range(chunk.clone()).enumerate() {
             match slot {
-                Slot::Decoded { part, parts: count, .. } if usize::from(*part) == expected && u32::from(*count) == parts => {}
+                Slot::Decoded { part, parts: count, .. }
+                    if usize::from(*part) == expected && u32::from(*count) == parts => {}
                 Slot::Decoded { .. } | Slot::Delivered => return Err(WireError::Range("stripe")),
                 Slot::Empty | Slot::Open(_) => return Ok(None),
             }

@@ -21,8 +21,8 @@ use crate::wire::datagram::{MAX_DATA_SHARDS, SHARD_BYTES};
 pub const WINDOW: u32 = 384;
 /// Bytes that a receiver holds for a peer whose hello it has not accepted.
 pub const UNACCEPTED_BYTES: usize = 64 * 1024;
-/// Shards that a sender sends ahead of that acceptance, repairs not counted.
-pub const UNACCEPTED_SHARDS: u32 = 48;
+/// Shards of the first flight, ahead of that acceptance; only repairs and probes go beyond. They may leave as fast as they can.
+pub const UNACCEPTED_SHARDS: u64 = 40;
 
 /// How an encoded chunk of `length` bytes is cut: into `parts` stripes of `per_part` bytes, the last one shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

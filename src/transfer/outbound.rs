@@ -154,7 +154,8 @@ impl Outbound {
                 part: part as u8,
                 parts: cut.parts as u8,
                 shard_bytes,
-                parity: ParityRows::new(k, shard_bytes, data.clone()).expect("a chunk is cut into stripes of 1 to 50 equal shards"),
+                parity: ParityRows::new(k, shard_bytes, data.clone())
+                    .expect("a chunk is cut into stripes of 1 to 50 equal shards"),
                 data,
                 next: 0,
                 missing: k as u8,
@@ -219,7 +220,10 @@ impl Outbound {
         }
         for (place, missing) in feedback.missing.iter().enumerate() {
             let number = feedback.base + place as u32;
-            let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) else { continue };
+            let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize))
+            else {
+                continue;
+            };
             match *missing {
                 0 => self.decoded(number),
                 missing => {
@@ -308,6 +312,9 @@ impl Outbound {
             self.sent.repair += 1;
             return Some(self.send_next(now, number));
         }
+        if !self.accepted && self.sent.data + self.sent.parity >= UNACCEPTED_SHARDS {
+            return None;
+        }
         if let Some(number) = self.hello_copy() {
             self.sent.parity += 1;
             return Some(self.send_next(now, number));
@@ -334,7 +341,7 @@ impl Outbound {
 
     /// The stripe whose data shards come next.
     fn next_unsent(&mut self) -> Option<u32> {
-        if self.unsent_shards == 0 || (!self.accepted && self.sent.data >= u64::from(UNACCEPTED_SHARDS)) {
+        if self.unsent_shards == 0 {
             return None;
         }
         loop {

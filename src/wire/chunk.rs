@@ -194,7 +194,10 @@ mod tests {
     #[test]
     fn golden_control_chunk() {
         assert_eq!(&encode_control(7, b"hi")[..], [0, 0, 0, 7, 0, 0, 0, 0, 7, b'h', b'i']);
-        assert_eq!(decode(&encode_control(7, b"hi")).unwrap(), Chunk::Control { order: 7, messages: Bytes::from_static(b"hi") });
+        assert_eq!(
+            decode(&encode_control(7, b"hi")).unwrap(),
+            Chunk::Control { order: 7, messages: Bytes::from_static(b"hi") }
+        );
     }
 
     #[test]

@@ -16,7 +16,8 @@ fn config() -> impl bincode::config::Config {
 
 /// Appends `message` to `out`.
 pub fn encode<T: Serialize>(message: &T, out: &mut Vec<u8>) {
-    bincode::serde::encode_into_std_write(message, out, config()).expect("writing to memory cannot fail, our messages are plain data");
+    bincode::serde::encode_into_std_write(message, out, config())
+        .expect("writing to memory cannot fail, our messages are plain data");
 }
 
 /// Takes one message off the front of `bytes`.

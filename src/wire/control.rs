@@ -103,7 +103,9 @@ pub fn decode_all(mut bytes: &[u8]) -> Result<Vec<Control>, WireError> {
     while !bytes.is_empty() {
         let message: Control = codec::decode(&mut bytes, "control message")?;
         let sound = match &message {
-            Control::Hello(hello) => hello.chunk_bytes.is_power_of_two() && (1024..=128 * 1024).contains(&hello.chunk_bytes),
+            Control::Hello(hello) => {
+                hello.chunk_bytes.is_power_of_two() && (1024..=128 * 1024).contains(&hello.chunk_bytes)
+            }
             Control::Entries { first, entries } => {
                 !entries.is_empty() && entries.len() <= MAX_BATCH && first.0.checked_add(entries.len() as u32).is_some()
             }
@@ -163,7 +165,8 @@ mod tests {
     #[test]
     fn a_chunk_size_that_cannot_be_is_refused() {
         for chunk_bytes in [0, 1000, 512, 256 * 1024] {
-            let hello = Hello { version: 1, session: SessionId([0; 16]), secret: None, chunk_bytes, files: 0, bytes: 0 };
+            let hello =
+                Hello { version: 1, session: SessionId([0; 16]), secret: None, chunk_bytes, files: 0, bytes: 0 };
             assert!(decode_all(&encode(&Control::Hello(hello))).is_err());
         }
     }

@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn every_prefix_is_an_error_or_a_shorter_reply() {
-        let bytes = Feedback { missing: vec![1; 9], replies: Bytes::from_static(b"abc"), ..Feedback::default() }.encode();
+        let bytes =
+            Feedback { missing: vec![1; 9], replies: Bytes::from_static(b"abc"), ..Feedback::default() }.encode();
         for length in 0..bytes.len() - 3 {
             assert!(Datagram::decode(&bytes.slice(..length)).is_err(), "{length}");
         }
@@ -260,7 +261,9 @@ mod tests {
 
     #[test]
     fn shards_out_of_range_are_refused() {
-        for (index, k, part, parts, length) in [(0, 0, 0, 1, 1), (0, 51, 0, 1, 1), (255, 1, 0, 1, 1), (0, 1, 1, 1, 1), (0, 1, 0, 1, 1153)] {
+        for (index, k, part, parts, length) in
+            [(0, 0, 0, 1, 1), (0, 51, 0, 1, 1), (255, 1, 0, 1, 1), (0, 1, 1, 1, 1), (0, 1, 0, 1, 1153)]
+        {
             let bytes = encode_shard(0, 0, index, k, part, parts, &vec![0; length]);
             assert_eq!(Datagram::decode(&bytes), Err(WireError::Range("shard")));
         }

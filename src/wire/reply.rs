@@ -165,7 +165,9 @@ impl ReplyReader {
             Reply::Refused { code, message } | Reply::Failed { code, message, .. } => {
                 Class::from_code(*code).is_some() && message.len() <= MAX_TEXT
             }
-            Reply::Status { first, count, .. } | Reply::Done { first, count, .. } => first.0.checked_add(*count).is_some(),
+            Reply::Status { first, count, .. } | Reply::Done { first, count, .. } => {
+                first.0.checked_add(*count).is_some()
+            }
             Reply::Accepted | Reply::Complete(_) => true,
         };
         if !sound || !bytes.is_empty() {

@@ -39,7 +39,7 @@ impl Source {
                 && item.is_some_and(|item| item.starts_with("mod ") && item.ends_with('{'))
         };
         let end = (0..lines.len()).find(|at| is_test_module(*at)).unwrap_or(lines.len());
-        lines[..end].iter().map(|line| format!("{}\n", line.split("//").next().unwrap())).collect()
+        lines[..end].iter().flat_map(|line| [line.split("//").next().unwrap(), "\n"]).collect()
     }
 }
 

@@ -4,6 +4,9 @@ mod architecture;
 mod cli;
 mod hostile;
 mod hostile_open;
+#[cfg(test)]
 mod memdisk;
+mod readme;
 mod sim;
+#[cfg(test)]
 mod transfers;

@@ -96,16 +96,9 @@ impl MemDisk {
                 Node::File { bytes, meta }
             }
             Stored::Directory(meta) => Node::Directory { meta: *meta },
-            Stored::Symlink { target, mtime } => Node::Symlink {
-                target: target.clone(),
-                mtime: *mtime,
-            },
+            Stored::Symlink { target, mtime } => Node::Symlink { target: target.clone(), mtime: *mtime },
         };
-        self.state()
-            .nodes
-            .iter()
-            .map(|(path, stored)| (path.clone(), node(stored)))
-            .collect()
+        self.state().nodes.iter().map(|(path, stored)| (path.clone(), node(stored))).collect()
     }
 
     /// Mode and time of the root itself.
@@ -117,11 +110,7 @@ impl MemDisk {
     pub(crate) fn partials(&self) -> Option<Vec<String>> {
         let state = self.state();
         let names = state.partials.as_ref()?.keys();
-        Some(
-            names
-                .map(|name| String::from_utf8_lossy(name).into_owned())
-                .collect(),
-        )
+        Some(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
     }
 
     /// How often something was synced so far.
@@ -139,19 +128,14 @@ fn io_error(kind: io::ErrorKind) -> DiskError {
 }
 
 fn partial_name(name: &str) -> Result<Vec<u8>, DiskError> {
-    Name::new(name)
-        .map(Vec::from)
-        .map_err(|_| io_error(io::ErrorKind::InvalidInput))
+    Name::new(name).map(Vec::from).map_err(|_| io_error(io::ErrorKind::InvalidInput))
 }
 
 fn masked(meta: Meta) -> Result<Meta, DiskError> {
     if meta.mtime.nanoseconds > 999_999_999 {
         return Err(io_error(io::ErrorKind::InvalidInput));
     }
-    Ok(Meta {
-        mode: meta.mode & 0o777,
-        ..meta
-    })
+    Ok(Meta { mode: meta.mode & 0o777, ..meta })
 }
 
 impl State {
@@ -169,9 +153,7 @@ impl State {
         refuse_reserved(path)?;
         let mut above = TreePath::ROOT;
         for name in path.names() {
-            above = above
-                .join(name.clone())
-                .expect("a part of a path is no longer than it");
+            above = above.join(name.clone()).expect("a part of a path is no longer than it");
             match self.nodes.get(&above.to_bytes()) {
                 None => return Err(io_error(io::ErrorKind::NotFound)),
                 Some(Stored::Directory(_)) => {}
@@ -210,10 +192,7 @@ impl Disk for MemDisk {
             other => other?,
         }
         Ok(state.nodes.get(&path.to_bytes()).map(|node| match node {
-            Stored::File(file) => Found::File {
-                size: file.length(),
-                meta: file.lock().1,
-            },
+            Stored::File(file) => Found::File { size: file.length(), meta: file.lock().1 },
             Stored::Directory(_) => Found::Directory,
             Stored::Symlink { .. } => Found::Symlink,
         }))
@@ -246,10 +225,7 @@ impl Disk for MemDisk {
         }
         let mut state = self.state();
         state.parent(path)?;
-        let new = Stored::Directory(Meta {
-            mode: 0o700,
-            mtime: FileTime::default(),
-        });
+        let new = Stored::Directory(Meta { mode: 0o700, mtime: FileTime::default() });
         match state.nodes.entry(path.to_bytes()).or_insert(new) {
             Stored::Directory(meta) => {
                 meta.mode |= 0o700;
@@ -274,10 +250,7 @@ impl Disk for MemDisk {
         if state.nodes.contains_key(&path.to_bytes()) {
             return Err(DiskError::Exists);
         }
-        let link = Stored::Symlink {
-            target: target.to_vec(),
-            mtime: FileTime::default(),
-        };
+        let link = Stored::Symlink { target: target.to_vec(), mtime: FileTime::default() };
         state.nodes.insert(path.to_bytes(), link);
         Ok(())
     }
@@ -288,27 +261,14 @@ impl Disk for MemDisk {
         drop(state.take_partial(&name));
         state.partials.get_or_insert_default();
         let capacity = state.capacity.unwrap_or(1 << 32);
-        if state
-            .used
-            .checked_add(size)
-            .is_none_or(|used| used > capacity)
-        {
+        if state.used.checked_add(size).is_none_or(|used| used > capacity) {
             return Err(DiskError::NoSpace);
         }
         state.used += size;
-        let meta = Meta {
-            mode: 0o600,
-            mtime: FileTime::default(),
-        };
+        let meta = Meta { mode: 0o600, mtime: FileTime::default() };
         let file = File::new(vec![0; size as usize], meta);
-        state
-            .partials
-            .get_or_insert_default()
-            .insert(name, file.clone());
-        Ok(Box::new(MemPartial {
-            file,
-            disk: self.clone(),
-        }))
+        state.partials.get_or_insert_default().insert(name, file.clone());
+        Ok(Box::new(MemPartial { file, disk: self.clone() }))
     }
 
     fn publish(&self, name: &str, to: &TreePath, replace: bool) -> Result<(), DiskError> {
@@ -317,11 +277,7 @@ impl Disk for MemDisk {
             return Err(DiskError::Exists);
         }
         let mut state = self.state();
-        if state
-            .partials
-            .as_ref()
-            .is_none_or(|partials| !partials.contains_key(&name))
-        {
+        if state.partials.as_ref().is_none_or(|partials| !partials.contains_key(&name)) {
             return Err(io_error(io::ErrorKind::NotFound));
         }
         state.parent(to)?;
@@ -393,10 +349,7 @@ impl File {
 impl ReadAt for File {
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         let file = self.lock();
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| file.0.get(offset..))
-            .unwrap_or_default();
+        let rest = usize::try_from(offset).ok().and_then(|offset| file.0.get(offset..)).unwrap_or_default();
         let length = rest.len().min(buffer.len());
         buffer[..length].copy_from_slice(&rest[..length]);
         Ok(length)

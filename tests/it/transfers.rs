@@ -89,7 +89,7 @@ impl Tree {
             tree.add("file", &content);
             return tree;
         }
-        for i in 0..1 + rng.bits() % 30 {
+        for i in 0..=(rng.bits() % 30) {
             let directory = ["", "a", "a/b c", "d\u{e9}"][(rng.bits() % 4) as usize];
             let content = content(rng, 200e3);
             tree.add(Path::new(directory).join(format!("f{i}")), &content);
@@ -223,12 +223,6 @@ fn many(range: std::ops::Range<u64>) {
 }
 
 #[test]
-fn a_few_hundred_random_transfers_arrive_identical() {
-    many(0..300);
-}
-
-#[test]
-#[ignore = "a minute or two on two cores; CI runs it by name"]
 fn five_thousand_random_transfers_arrive_identical() {
     many(0..5000);
 }

@@ -21,7 +21,7 @@ pub enum Inserted {
 /// A stripe on its way in: data shards stand at their place at once, parity waits beside them, k of both are enough.
 #[derive(Clone, Debug)]
 pub struct StripeBuffer {
-    generator: &'static Generator,
+    k: usize,
     stripe: u32,
     shard_len: usize,
     data: Vec<u8>,
@@ -35,22 +35,11 @@ pub struct StripeBuffer {
 impl StripeBuffer {
     /// An empty stripe of `k` shards of `shard_len` bytes; allocates k × `shard_len` bytes. `stripe` is its name in errors.
     pub fn new(stripe: u32, k: usize, shard_len: usize) -> Result<Self, ErasureError> {
-        let generator = Generator::of(k)?;
+        Params::new(k, 0)?;
         let Some(length) = k.checked_mul(shard_len).filter(|&length| length > 0) else {
-            return Err(ErasureError::Length {
-                expected: 1,
-                found: shard_len,
-            });
+            return Err(ErasureError::Length { expected: 1, found: shard_len });
         };
-        Ok(Self {
-            generator,
-            stripe,
-            shard_len,
-            data: vec![0; length],
-            present: 0,
-            rows: Vec::new(),
-            parity: Vec::new(),
-        })
+        Ok(Self { k, stripe, shard_len, data: vec![0; length], present: 0, rows: Vec::new(), parity: Vec::new() })
     }
 
     /// Distinct shards that are there, at most k.
@@ -60,22 +49,19 @@ impl StripeBuffer {
 
     /// Whether [`into_data`](Self::into_data) can succeed.
     pub fn is_complete(&self) -> bool {
-        self.held() == self.generator.k
+        self.held() == self.k
     }
 
     /// Takes the shard with that index. Every shard has `shard_len` bytes; the last data shard may have fewer, but one.
     pub fn insert(&mut self, index: u8, shard: &[u8]) -> Result<Inserted, ErasureError> {
-        let k = self.generator.k;
+        let k = self.k;
         let at = usize::from(index);
         if at >= SHARDS_MAX {
             return Err(ErasureError::Index { index: at });
         }
         let short_is_fine = at + 1 == k && !shard.is_empty() && shard.len() < self.shard_len;
         if shard.len() != self.shard_len && !short_is_fine {
-            return Err(ErasureError::Length {
-                expected: self.shard_len,
-                found: shard.len(),
-            });
+            return Err(ErasureError::Length { expected: self.shard_len, found: shard.len() });
         }
         let row = at.checked_sub(k).map(|row| row as u8);
         let known = match row {
@@ -105,11 +91,7 @@ impl StripeBuffer {
     /// what is missing. A stripe that is not complete is [`ErasureError::Short`] and gone.
     pub fn into_data(mut self) -> Result<Vec<u8>, ErasureError> {
         if !self.is_complete() {
-            return Err(ErasureError::Short {
-                stripe: self.stripe,
-                held: self.held(),
-                needed: self.generator.k,
-            });
+            return Err(ErasureError::Short { stripe: self.stripe, held: self.held(), needed: self.k });
         }
         if !self.rows.is_empty() {
             self.restore();
@@ -120,18 +102,19 @@ impl StripeBuffer {
     /// Solves for the missing data shards only. With e of them the work is an e × e inverse and e × k multiplications of a shard; the
     /// library's own decoder inverts k × k for every new pattern of loss, and under random loss every pattern is new.
     fn restore(&mut self) {
-        let (length, k) = (self.shard_len, self.generator.k);
-        let (held, missing): (Vec<usize>, Vec<usize>) =
-            (0..k).partition(|d| self.present & (1 << d) != 0);
+        let (length, k) = (self.shard_len, self.k);
+        // Made here and not with the buffer: a stripe that lost nothing needs none, and the first one of a k takes milliseconds.
+        let generator = Generator::of(k).expect("k was checked when the buffer was made");
+        let (held, missing): (Vec<usize>, Vec<usize>) = (0..k).partition(|d| self.present & (1 << d) != 0);
         // Take the share of the data shards that are there out of each parity shard: what is left is the missing ones' share.
         for (&row, sum) in self.rows.iter().zip(self.parity.chunks_exact_mut(length)) {
-            let row = self.generator.row(row.into());
+            let row = generator.row(row.into());
             for &d in &held {
                 add(sum, row[d], &self.data[d * length..][..length]);
             }
         }
         let shares = self.rows.iter().map(|&row| {
-            let row = self.generator.row(row.into());
+            let row = generator.row(row.into());
             missing.iter().map(|&d| row[d]).collect()
         });
         let inverse = invert(shares.collect());
@@ -147,17 +130,9 @@ impl StripeBuffer {
 /// The data of a stripe (see [`StripeBuffer::into_data`]) from shards with their indices, in any order.
 ///
 /// All have one length, but the last data shard may be short; more than k are fine, the same index twice is an error.
-pub fn decode(
-    stripe: u32,
-    k: usize,
-    shards: &[(u8, impl AsRef<[u8]>)],
-) -> Result<Vec<u8>, ErasureError> {
+pub fn decode(stripe: u32, k: usize, shards: &[(u8, impl AsRef<[u8]>)]) -> Result<Vec<u8>, ErasureError> {
     let params = Params::new(k, 0)?;
-    let short = |held| ErasureError::Short {
-        stripe,
-        held,
-        needed: params.k,
-    };
+    let short = |held| ErasureError::Short { stripe, held, needed: params.k };
     let length = shards.iter().map(|(_, shard)| shard.as_ref().len()).max();
     let mut buffer = StripeBuffer::new(stripe, k, length.ok_or_else(|| short(0))?)?;
     let mut seen = [false; SHARDS_MAX + 1];

@@ -45,10 +45,7 @@ fn stripe(k: usize, m: usize, length: usize, seed: u64) -> Vec<Vec<u8>> {
 }
 
 fn without(shards: &[Vec<u8>], lost: &[usize]) -> Vec<(u8, Vec<u8>)> {
-    (0..shards.len())
-        .filter(|i| !lost.contains(i))
-        .map(|i| (i as u8, shards[i].clone()))
-        .collect()
+    (0..shards.len()).filter(|i| !lost.contains(i)).map(|i| (i as u8, shards[i].clone())).collect()
 }
 
 /// `count` neighbours from `start` on, around the end of a stripe of `total`.
@@ -62,14 +59,7 @@ fn shapes_are_refused_once() {
         let params = Params::new(k, m).unwrap();
         assert_eq!((params.k(), params.m()), (k, m));
     }
-    for (k, m) in [
-        (0, 5),
-        (51, 5),
-        (50, 206),
-        (1, 255),
-        (usize::MAX, 1),
-        (1, usize::MAX),
-    ] {
+    for (k, m) in [(0, 5), (51, 5), (50, 206), (1, 255), (usize::MAX, 1), (1, usize::MAX)] {
         assert_eq!(Params::new(k, m), Err(ErasureError::Shape { k, m }));
     }
 }
@@ -91,28 +81,14 @@ fn rows_do_not_depend_on_how_many_there_are() {
 
 #[test]
 fn golden_vector() {
-    let data: [&[u8]; 5] = [
-        b"resilie",
-        b"nt gets",
-        b" files ",
-        b"across.",
-        b"\0\x01\x7f\x80\xfe\xff\n",
-    ];
+    let data: [&[u8]; 5] = [b"resilie", b"nt gets", b" files ", b"across.", b"\0\x01\x7f\x80\xfe\xff\n"];
     let parity = encode(Params::new(5, 4).unwrap(), &data).unwrap();
-    let hex: Vec<String> = parity
-        .iter()
-        .map(|p| data_encoding::HEXLOWER.encode(p))
-        .collect();
+    let hex: Vec<String> = parity.iter().map(|p| data_encoding::HEXLOWER.encode(p)).collect();
     assert_eq!(hex, GOLDEN);
 }
 
 /// Rows 0 to 3 of the stripe in `golden_vector`: field polynomial 0x11d, Vandermonde matrix over 0, 1, 2, … made systematic.
-const GOLDEN: [&str; 4] = [
-    "cf6881a0b5ac4c",
-    "80a21fed0f0d8f",
-    "12dfa9c05b43d1",
-    "d8461a00100e71",
-];
+const GOLDEN: [&str; 4] = ["cf6881a0b5ac4c", "80a21fed0f0d8f", "12dfa9c05b43d1", "d8461a00100e71"];
 
 #[test]
 fn a_stripe_of_75_survives_up_to_a_third() {
@@ -141,11 +117,7 @@ fn any_10_of_60_can_be_lost_and_11_fail_cleanly() {
     for gone in random.chain(runs) {
         let data = decode(3, 50, &without(&shards, &gone[..10])).unwrap();
         assert_eq!(data, shards[..50].concat(), "lost {:?}", &gone[..10]);
-        let short = ErasureError::Short {
-            stripe: 3,
-            held: 49,
-            needed: 50,
-        };
+        let short = ErasureError::Short { stripe: 3, held: 49, needed: 50 };
         assert_eq!(decode(3, 50, &without(&shards, &gone)), Err(short));
     }
     let error = decode(3, 50, &without(&shards, &run(0, 11, 60))).unwrap_err();
@@ -172,89 +144,25 @@ fn malformed_shards_are_refused() {
         pairs[at] = pair;
         decode(9, 4, &pairs)
     };
-    assert_eq!(
-        with(1, (0, shards[1].clone())),
-        Err(ErasureError::Duplicate { index: 0 })
-    );
-    assert_eq!(
-        with(1, (255, shards[1].clone())),
-        Err(ErasureError::Index { index: 255 })
-    );
-    assert_eq!(
-        with(1, (1, vec![0; 7])),
-        Err(ErasureError::Length {
-            expected: 8,
-            found: 7
-        })
-    );
-    assert_eq!(
-        with(5, (5, vec![0; 7])),
-        Err(ErasureError::Length {
-            expected: 8,
-            found: 7
-        })
-    );
-    assert_eq!(
-        with(3, (3, vec![])),
-        Err(ErasureError::Length {
-            expected: 8,
-            found: 0
-        })
-    );
-    assert_eq!(
-        with(1, (1, vec![0; 9])),
-        Err(ErasureError::Length {
-            expected: 9,
-            found: 8
-        })
-    );
-    assert_eq!(
-        decode(9, 0, &pairs),
-        Err(ErasureError::Shape { k: 0, m: 0 })
-    );
-    assert_eq!(
-        decode(9, 51, &pairs),
-        Err(ErasureError::Shape { k: 51, m: 0 })
-    );
+    assert_eq!(with(1, (0, shards[1].clone())), Err(ErasureError::Duplicate { index: 0 }));
+    assert_eq!(with(1, (255, shards[1].clone())), Err(ErasureError::Index { index: 255 }));
+    assert_eq!(with(1, (1, vec![0; 7])), Err(ErasureError::Length { expected: 8, found: 7 }));
+    assert_eq!(with(5, (5, vec![0; 7])), Err(ErasureError::Length { expected: 8, found: 7 }));
+    assert_eq!(with(3, (3, vec![])), Err(ErasureError::Length { expected: 8, found: 0 }));
+    assert_eq!(with(1, (1, vec![0; 9])), Err(ErasureError::Length { expected: 9, found: 8 }));
+    assert_eq!(decode(9, 0, &pairs), Err(ErasureError::Shape { k: 0, m: 0 }));
+    assert_eq!(decode(9, 51, &pairs), Err(ErasureError::Shape { k: 51, m: 0 }));
     let nothing: [(u8, Vec<u8>); 0] = [];
-    assert_eq!(
-        decode(9, 4, &nothing),
-        Err(ErasureError::Short {
-            stripe: 9,
-            held: 0,
-            needed: 4
-        })
-    );
-    assert_eq!(
-        decode(9, 1, &[(0, b"")]),
-        Err(ErasureError::Length {
-            expected: 1,
-            found: 0
-        })
-    );
-    assert!(matches!(
-        StripeBuffer::new(0, 50, usize::MAX),
-        Err(ErasureError::Length { .. })
-    ));
+    assert_eq!(decode(9, 4, &nothing), Err(ErasureError::Short { stripe: 9, held: 0, needed: 4 }));
+    assert_eq!(decode(9, 1, &[(0, b"")]), Err(ErasureError::Length { expected: 1, found: 0 }));
+    assert!(matches!(StripeBuffer::new(0, 50, usize::MAX), Err(ErasureError::Length { .. })));
 }
 
 #[test]
 fn encoding_refuses_uneven_or_missing_shards() {
     let params = Params::new(3, 2).unwrap();
-    assert_eq!(
-        encode(params, &[b"aa", b"bb"]),
-        Err(ErasureError::Count {
-            expected: 3,
-            found: 2
-        })
-    );
-    assert_eq!(
-        encode(params, &[&b"aa"[..], b"bb", b"c"]),
-        Err(ErasureError::Length {
-            expected: 2,
-            found: 1
-        })
-    );
+    assert_eq!(encode(params, &[b"aa", b"bb"]), Err(ErasureError::Count { expected: 3, found: 2 }));
+    assert_eq!(encode(params, &[&b"aa"[..], b"bb", b"c"]), Err(ErasureError::Length { expected: 2, found: 1 }));
 }
 
 #[test]
@@ -266,14 +174,7 @@ fn a_stripe_buffer_counts_each_shard_once_and_k_at_most() {
     assert_eq!(buffer.insert(1, &shards[1]), Ok(Inserted::New));
     assert_eq!(buffer.insert(1, &[0; 5]), Ok(Inserted::Duplicate));
     assert_eq!((buffer.held(), buffer.is_complete()), (2, false));
-    assert_eq!(
-        buffer.clone().into_data(),
-        Err(ErasureError::Short {
-            stripe: 0,
-            held: 2,
-            needed: 3
-        })
-    );
+    assert_eq!(buffer.clone().into_data(), Err(ErasureError::Short { stripe: 0, held: 2, needed: 3 }));
     assert_eq!(buffer.insert(6, &shards[6]), Ok(Inserted::New));
     assert_eq!(buffer.insert(0, &shards[0]), Ok(Inserted::Surplus));
     assert_eq!(buffer.insert(5, &shards[5]), Ok(Inserted::Surplus));
@@ -283,14 +184,7 @@ fn a_stripe_buffer_counts_each_shard_once_and_k_at_most() {
 
 #[test]
 fn rows_of_a_stripe_are_those_of_encode_with_the_end_padded() {
-    for (k, shard_len, length) in [
-        (1, 9, 9),
-        (1, 9, 4),
-        (3, 7, 15),
-        (3, 7, 21),
-        (50, 11, 540),
-        (2, 1, 2),
-    ] {
+    for (k, shard_len, length) in [(1, 9, 9), (1, 9, 4), (3, 7, 15), (3, 7, 21), (50, 11, 540), (2, 1, 2)] {
         let data = Noise::new(length as u64).bytes(length);
         let mut padded = data.clone();
         padded.resize(k * shard_len, 0);
@@ -304,26 +198,14 @@ fn rows_of_a_stripe_are_those_of_encode_with_the_end_padded() {
             rows.write_row(r, &mut out).unwrap();
             assert_eq!(out, parity[r]);
         }
-        assert_eq!(
-            rows.row(parity_max(k)),
-            Err(ErasureError::Index { index: 255 })
-        );
-        assert!(matches!(
-            rows.write_row(0, &mut vec![0; shard_len + 1]),
-            Err(ErasureError::Length { .. })
-        ));
+        assert_eq!(rows.row(parity_max(k)), Err(ErasureError::Index { index: 255 }));
+        assert!(matches!(rows.write_row(0, &mut vec![0; shard_len + 1]), Err(ErasureError::Length { .. })));
     }
     for (k, shard_len, length) in [(2, 5, 5), (2, 5, 11), (1, 5, 0), (1, 0, 0), (3, 0, 3)] {
         let rows = ParityRows::new(k, shard_len, vec![1; length].into());
-        assert!(
-            matches!(rows, Err(ErasureError::Length { .. })),
-            "{k} {shard_len} {length}"
-        );
+        assert!(matches!(rows, Err(ErasureError::Length { .. })), "{k} {shard_len} {length}");
     }
-    assert!(matches!(
-        ParityRows::new(51, 1, vec![1; 51].into()),
-        Err(ErasureError::Shape { .. })
-    ));
+    assert!(matches!(ParityRows::new(51, 1, vec![1; 51].into()), Err(ErasureError::Shape { .. })));
 }
 
 proptest! {

@@ -27,14 +27,8 @@ pub(super) fn times(time: FileTime) -> Result<Timestamps, DiskError> {
         return Err(DiskError::Io(Errno::INVAL.into()));
     }
     Ok(Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: time.seconds,
-            tv_nsec: time.nanoseconds.into(),
-        },
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() },
     })
 }
 
@@ -42,9 +36,7 @@ pub(super) fn times(time: FileTime) -> Result<Timestamps, DiskError> {
 fn reserve(file: BorrowedFd<'_>, size: u64) -> rustix::io::Result<()> {
     #[cfg(target_os = "linux")]
     if size > 0 {
-        match retry_on_intr(|| {
-            rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, size)
-        }) {
+        match retry_on_intr(|| rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, size)) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
             other => return other,
         }
@@ -66,21 +58,14 @@ impl RealPartial {
             return Err(DiskError::Io(Errno::FBIG.into()));
         }
         reserve(file.as_fd(), size).map_err(disk_error)?;
-        Ok(Self {
-            file: file.into(),
-            size,
-            meta_changed: false,
-        })
+        Ok(Self { file: file.into(), size, meta_changed: false })
     }
 
     /// Nothing is read or written outside of the declared size, whatever the peer says.
     fn check(&self, offset: u64, length: usize) -> Result<(), DiskError> {
         match offset.checked_add(length as u64) {
             Some(end) if end <= self.size => Ok(()),
-            _ => Err(DiskError::Io(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "outside of the declared size",
-            ))),
+            _ => Err(DiskError::Io(io::Error::new(io::ErrorKind::InvalidInput, "outside of the declared size"))),
         }
     }
 }
@@ -93,9 +78,7 @@ impl Partial for RealPartial {
 
     fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
         self.check(offset, buffer.len())?;
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(disk_io_error)
+        self.file.read_exact_at(buffer, offset).map_err(disk_io_error)
     }
 
     fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError> {
@@ -107,11 +90,7 @@ impl Partial for RealPartial {
 
     fn sync(&mut self) -> Result<(), DiskError> {
         // Data and size are durable after the lesser call; mode and times need the greater.
-        let synced = if self.meta_changed {
-            self.file.sync_all()
-        } else {
-            self.file.sync_data()
-        };
+        let synced = if self.meta_changed { self.file.sync_all() } else { self.file.sync_data() };
         synced.map_err(disk_io_error)?;
         self.meta_changed = false;
         Ok(())

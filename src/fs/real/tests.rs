@@ -14,9 +14,7 @@ fn name(bytes: &[u8]) -> Name {
 }
 
 fn path(text: &str) -> TreePath {
-    text.split('/').fold(TreePath::ROOT, |path, part| {
-        path.join(name(part.as_bytes())).unwrap()
-    })
+    text.split('/').fold(TreePath::ROOT, |path, part| path.join(name(part.as_bytes())).unwrap())
 }
 
 fn disk() -> (TempDir, RealDisk) {
@@ -26,13 +24,7 @@ fn disk() -> (TempDir, RealDisk) {
 }
 
 fn meta_of(mode: u32, seconds: i64, nanoseconds: u32) -> Meta {
-    Meta {
-        mode,
-        mtime: FileTime {
-            seconds,
-            nanoseconds,
-        },
-    }
+    Meta { mode, mtime: FileTime { seconds, nanoseconds } }
 }
 
 /// Writes a file as a receiver does.
@@ -47,10 +39,7 @@ fn deliver(disk: &RealDisk, to: &TreePath, bytes: &[u8], replace: bool) -> Resul
 
 /// The names in the directory of partial files.
 fn partials(directory: &TempDir) -> Vec<PathBuf> {
-    fs::read_dir(directory.path().join(PARTIAL_DIR))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect()
+    fs::read_dir(directory.path().join(PARTIAL_DIR)).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 #[test]
@@ -73,21 +62,12 @@ fn a_file_is_built_in_any_order_and_published() {
     disk.publish("1.part", &path("a b"), false).unwrap();
     disk.sync_dir(&TreePath::ROOT).unwrap();
 
-    assert_eq!(
-        fs::read(directory.path().join("a b")).unwrap(),
-        b"helloworld"
-    );
+    assert_eq!(fs::read(directory.path().join("a b")).unwrap(), b"helloworld");
     let made = fs::metadata(directory.path().join("a b")).unwrap();
     // Setuid and setgid were asked for.
     assert_eq!(made.mode() & 0o7777, 0o754);
-    let meta = Meta {
-        mode: 0o754,
-        ..meta
-    };
-    assert_eq!(
-        disk.look(&path("a b")).unwrap(),
-        Some(Found::File { size: 10, meta })
-    );
+    let meta = Meta { mode: 0o754, ..meta };
+    assert_eq!(disk.look(&path("a b")).unwrap(), Some(Found::File { size: 10, meta }));
     let mut reader = disk.open(&path("a b")).unwrap();
     let mut buffer = [0; 16];
     assert_eq!(reader.read_at(8, &mut buffer).unwrap(), 2);
@@ -99,26 +79,14 @@ fn a_file_is_built_in_any_order_and_published() {
     disk.remove_partial("1.part").unwrap();
     // The next one makes the directory anew.
     deliver(&disk, &path("second"), b"", false).unwrap();
-    assert_eq!(
-        fs::metadata(directory.path().join("second")).unwrap().len(),
-        0
-    );
+    assert_eq!(fs::metadata(directory.path().join("second")).unwrap().len(), 0);
 }
 
 #[test]
 fn any_bytes_that_are_a_name_are_a_name() {
     let (directory, disk) = disk();
     let long = [b'n'; 255];
-    for bytes in [
-        &b"two words"[..],
-        b" ",
-        b"-rf",
-        b"\xff\xfe",
-        "\u{fc}".as_bytes(),
-        b"back\\slash",
-        b"*?[",
-        &long,
-    ] {
+    for bytes in [&b"two words"[..], b" ", b"-rf", b"\xff\xfe", "\u{fc}".as_bytes(), b"back\\slash", b"*?[", &long] {
         let to = TreePath::ROOT.join(name(bytes)).unwrap();
         deliver(&disk, &to, bytes, false).unwrap();
         let real = directory.path().join(std::ffi::OsStr::from_bytes(bytes));
@@ -137,10 +105,7 @@ fn the_deepest_path_can_be_written() {
     }
     let file = deep.join(name(b"f")).unwrap();
     deliver(&disk, &file, b"deep", false).unwrap();
-    let real = directory
-        .path()
-        .join("d/".repeat(crate::manifest::MAX_DEPTH - 1))
-        .join("f");
+    let real = directory.path().join("d/".repeat(crate::manifest::MAX_DEPTH - 1)).join("f");
     assert_eq!(fs::read(real).unwrap(), b"deep");
 }
 
@@ -148,13 +113,7 @@ fn the_deepest_path_can_be_written() {
 fn a_link_is_made_as_it_was_sent() {
     let (directory, disk) = disk();
     disk.make_symlink(&path("l"), b"not/there \xff").unwrap();
-    assert_eq!(
-        fs::read_link(directory.path().join("l"))
-            .unwrap()
-            .as_os_str()
-            .as_bytes(),
-        b"not/there \xff"
-    );
+    assert_eq!(fs::read_link(directory.path().join("l")).unwrap().as_os_str().as_bytes(), b"not/there \xff");
     assert_eq!(disk.read_link(&path("l")).unwrap(), b"not/there \xff");
     assert!(disk.make_symlink(&path("m"), b"nul\0").is_err());
     assert!(disk.make_symlink(&path("m"), b"").is_err());
@@ -165,24 +124,15 @@ fn a_link_is_made_as_it_was_sent() {
 fn nothing_is_replaced_unless_that_is_said() {
     let (directory, disk) = disk();
     deliver(&disk, &path("f"), b"one", false).unwrap();
-    assert!(matches!(
-        deliver(&disk, &path("f"), b"two", false),
-        Err(DiskError::Exists)
-    ));
+    assert!(matches!(deliver(&disk, &path("f"), b"two", false), Err(DiskError::Exists)));
     assert_eq!(fs::read(directory.path().join("f")).unwrap(), b"one");
     deliver(&disk, &path("f"), b"three", true).unwrap();
     assert_eq!(fs::read(directory.path().join("f")).unwrap(), b"three");
     // Said, but nothing is there; and what is no file is never replaced.
     deliver(&disk, &path("g"), b"", true).unwrap();
     disk.make_dir(&path("d")).unwrap();
-    assert!(matches!(
-        deliver(&disk, &path("d"), b"x", true),
-        Err(DiskError::Exists)
-    ));
-    assert!(matches!(
-        disk.publish("p", &TreePath::ROOT, true),
-        Err(DiskError::Exists)
-    ));
+    assert!(matches!(deliver(&disk, &path("d"), b"x", true), Err(DiskError::Exists)));
+    assert!(matches!(disk.publish("p", &TreePath::ROOT, true), Err(DiskError::Exists)));
     assert_eq!(partials(&directory).len(), 1);
     disk.remove_partial_dir().unwrap();
     assert_eq!(partials(&directory).len(), 1);
@@ -202,10 +152,7 @@ fn the_hard_link_way_of_publishing_is_as_strict() {
     fs::write(directory.path().join("from"), "y").unwrap();
     assert_eq!(link_to_free(root, b"from", root, b"to"), Err(Errno::EXIST));
     symlink("nowhere", directory.path().join("link")).unwrap();
-    assert_eq!(
-        link_to_free(root, b"from", root, b"link"),
-        Err(Errno::EXIST)
-    );
+    assert_eq!(link_to_free(root, b"from", root, b"link"), Err(Errno::EXIST));
     assert_eq!(fs::read(directory.path().join("to")).unwrap(), b"x");
 }
 
@@ -226,8 +173,7 @@ fn a_directory_gets_its_mode_at_the_end_and_can_be_written_until_then() {
         assert_eq!(mode(), 0o700 | last);
         deliver(&disk, &path("d/f"), b"y", true).unwrap();
     }
-    disk.set_meta(&TreePath::ROOT, meta_of(0o7711, 5, 0))
-        .unwrap();
+    disk.set_meta(&TreePath::ROOT, meta_of(0o7711, 5, 0)).unwrap();
     let root = fs::metadata(directory.path()).unwrap();
     assert_eq!((root.mode() & 0o7777, root.mtime()), (0o711, 5));
 }
@@ -235,45 +181,23 @@ fn a_directory_gets_its_mode_at_the_end_and_can_be_written_until_then() {
 #[test]
 fn times_are_kept_to_the_nanosecond_and_from_before_1970() {
     let (directory, disk) = disk();
-    for (seconds, nanoseconds) in [
-        (0, 1),
-        (-1, 999_999_999),
-        (-1_000_000_000, 123_456_789),
-        (4_000_000_000, 0),
-    ] {
+    for (seconds, nanoseconds) in [(0, 1), (-1, 999_999_999), (-1_000_000_000, 123_456_789), (4_000_000_000, 0)] {
         let meta = meta_of(0o600, seconds, nanoseconds);
         deliver(&disk, &path("f"), b"x", true).unwrap();
         disk.set_meta(&path("f"), meta).unwrap();
-        assert_eq!(
-            disk.look(&path("f")).unwrap(),
-            Some(Found::File { size: 1, meta })
-        );
+        assert_eq!(disk.look(&path("f")).unwrap(), Some(Found::File { size: 1, meta }));
         let mut partial = disk.create_partial("q", 1).unwrap();
         partial.set_meta(meta).unwrap();
         partial.sync().unwrap();
         let made = fs::metadata(directory.path().join(PARTIAL_DIR).join("q")).unwrap();
-        assert_eq!(
-            (made.mtime(), made.mtime_nsec()),
-            (seconds, nanoseconds.into())
-        );
+        assert_eq!((made.mtime(), made.mtime_nsec()), (seconds, nanoseconds.into()));
     }
     // Values that the system takes for "now" and "leave it".
     for nanoseconds in [1_000_000_000, (1 << 30) - 1, (1 << 30) - 2, u32::MAX] {
-        assert!(
-            disk.set_meta(&path("f"), meta_of(0o777, 0, nanoseconds))
-                .is_err()
-        );
-        assert!(
-            disk.create_partial("q", 1)
-                .unwrap()
-                .set_meta(meta_of(0o777, 0, nanoseconds))
-                .is_err()
-        );
+        assert!(disk.set_meta(&path("f"), meta_of(0o777, 0, nanoseconds)).is_err());
+        assert!(disk.create_partial("q", 1).unwrap().set_meta(meta_of(0o777, 0, nanoseconds)).is_err());
     }
-    assert_eq!(
-        fs::metadata(directory.path().join("f")).unwrap().mode() & 0o7777,
-        0o600
-    );
+    assert_eq!(fs::metadata(directory.path().join("f")).unwrap().mode() & 0o7777, 0o600);
 }
 
 #[test]
@@ -284,10 +208,7 @@ fn what_is_missing_or_of_another_kind_is_told() {
     assert_eq!(disk.look(&TreePath::ROOT).unwrap(), Some(Found::Directory));
     assert_eq!(disk.look(&path("none")).unwrap(), None);
     assert_eq!(disk.look(&path("none/none")).unwrap(), None);
-    assert!(matches!(
-        disk.look(&path("f/x")),
-        Err(DiskError::NotDirectory)
-    ));
+    assert!(matches!(disk.look(&path("f/x")), Err(DiskError::NotDirectory)));
     assert_eq!(disk.look(&path("s")).unwrap(), Some(Found::Special));
     assert!(disk.open(&path("s")).is_err());
     assert!(disk.set_meta(&path("s"), meta_of(0o777, 0, 0)).is_err());
@@ -312,10 +233,7 @@ fn only_the_last_component_of_the_destination_is_made() {
     deliver(&disk, &path("f"), b"x", false).unwrap();
     assert_eq!(fs::read(top.path().join("a/b/f")).unwrap(), b"x");
     drop(RealDisk::open(&top.path().join("link")).unwrap());
-    assert!(matches!(
-        RealDisk::open(&top.path().join("a/b/f")).map(drop),
-        Err(DiskError::NotDirectory)
-    ));
+    assert!(matches!(RealDisk::open(&top.path().join("a/b/f")).map(drop), Err(DiskError::NotDirectory)));
     symlink("nowhere", top.path().join("dangling")).unwrap();
     assert!(RealDisk::open(&top.path().join("dangling")).is_err());
     assert!(RealDisk::open(Path::new("")).is_err());

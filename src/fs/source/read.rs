@@ -37,14 +37,8 @@ impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
             size: metadata.len(),
-            modified: FileTime {
-                seconds: metadata.mtime(),
-                nanoseconds: metadata.mtime_nsec() as u32,
-            },
-            changed: FileTime {
-                seconds: metadata.ctime(),
-                nanoseconds: metadata.ctime_nsec() as u32,
-            },
+            modified: FileTime { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 },
+            changed: FileTime { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() as u32 },
         }
     }
 }
@@ -67,12 +61,10 @@ impl SourceFile {
 
     /// Fills `buffer` with the bytes at `offset`. [`SourceError::Changed`] if the file ends before.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => SourceError::Changed,
-                _ => SourceError::Unreadable(error),
-            })
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => SourceError::Changed,
+            _ => SourceError::Unreadable(error),
+        })
     }
 
     /// Size in bytes when it was opened, which is the one that was announced.
@@ -83,9 +75,7 @@ impl SourceFile {
     /// Whether size, time of modification and time of status change are those of the opening still. A change of permissions
     /// or a new hard link counts as a change; one within the clock tick of the file system (some milliseconds) can escape.
     pub fn unchanged(&self) -> bool {
-        self.file
-            .metadata()
-            .is_ok_and(|metadata| Stamp::of(&metadata) == self.first)
+        self.file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == self.first)
     }
 }
 
@@ -94,12 +84,7 @@ fn open_without_links(path: &Path) -> rustix::io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     #[cfg(target_os = "linux")]
     {
-        let top = openat(
-            CWD,
-            "/",
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let top = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let below = path.as_os_str().as_bytes();
         // `openat2` takes an absolute path for an attempt to get out.
         let below = below.strip_prefix(b"/").ok_or(Errno::INVAL)?;
@@ -107,13 +92,7 @@ fn open_without_links(path: &Path) -> rustix::io::Result<File> {
     }
     #[cfg(not(target_os = "linux"))]
     {
-        openat(
-            CWD,
-            path,
-            flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map(File::from)
+        openat(CWD, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(File::from)
     }
 }
 

@@ -27,12 +27,7 @@ fn tree(names: &[&str]) -> TempDir {
 }
 
 fn sources(paths: &[&Path]) -> Result<Sources, SelectError> {
-    Sources::new(
-        &paths
-            .iter()
-            .map(|path| path.to_path_buf())
-            .collect::<Vec<_>>(),
-    )
+    Sources::new(&paths.iter().map(|path| path.to_path_buf()).collect::<Vec<_>>())
 }
 
 /// With a slash behind it.
@@ -46,22 +41,12 @@ fn walked(sources: &Sources) -> (Vec<String>, Vec<(PathBuf, SourceError)>) {
     let (mut sent, mut skipped) = (Vec::new(), Vec::new());
     for item in sources.walk() {
         match item {
-            WalkItem::Entry {
-                id,
-                entry,
-                tree,
-                path,
-            } => {
+            WalkItem::Entry { id, entry, tree, path } => {
                 assert_eq!(id.0 as usize, paths.len());
-                let parent = entry
-                    .parent
-                    .map_or(TreePath::ROOT, |parent| paths[&parent].clone());
+                let parent = entry.parent.map_or(TreePath::ROOT, |parent| paths[&parent].clone());
                 assert_eq!(tree, parent.join(entry.name.clone()).unwrap());
                 assert!(path.is_absolute());
-                assert_eq!(
-                    fs::canonicalize(path.parent().unwrap()).unwrap(),
-                    path.parent().unwrap()
-                );
+                assert_eq!(fs::canonicalize(path.parent().unwrap()).unwrap(), path.parent().unwrap());
                 fs::symlink_metadata(&path).unwrap();
                 sent.push(String::from_utf8_lossy(&tree.to_bytes()).into_owned());
                 paths.insert(id, tree);
@@ -70,10 +55,7 @@ fn walked(sources: &Sources) -> (Vec<String>, Vec<(PathBuf, SourceError)>) {
         }
     }
     let totals = sources.totals();
-    assert_eq!(
-        (totals.entries, totals.skipped),
-        (sent.len() as u64, skipped.len() as u64)
-    );
+    assert_eq!((totals.entries, totals.skipped), (sent.len() as u64, skipped.len() as u64));
     (sent, skipped)
 }
 
@@ -81,9 +63,7 @@ fn entries(sources: &Sources) -> BTreeMap<Vec<u8>, (Entry, PathBuf)> {
     sources
         .walk()
         .filter_map(|item| match item {
-            WalkItem::Entry {
-                entry, tree, path, ..
-            } => Some((tree.to_bytes(), (entry, path))),
+            WalkItem::Entry { entry, tree, path, .. } => Some((tree.to_bytes(), (entry, path))),
             WalkItem::Skipped { .. } => None,
         })
         .collect()
@@ -91,13 +71,8 @@ fn entries(sources: &Sources) -> BTreeMap<Vec<u8>, (Entry, PathBuf)> {
 
 /// The file `name` of `top`, open as the walk announced it.
 fn opened(top: &TempDir, name: &str) -> (Result<SourceFile, SourceError>, PathBuf) {
-    let (entry, path) = entries(&sources(&[&contents(top.path())]).unwrap())
-        .remove(name.as_bytes())
-        .unwrap();
-    (
-        SourceFile::open(&path, entry.size(), entry.meta.mtime),
-        path,
-    )
+    let (entry, path) = entries(&sources(&[&contents(top.path())]).unwrap()).remove(name.as_bytes()).unwrap();
+    (SourceFile::open(&path, entry.size(), entry.meta.mtime), path)
 }
 
 #[test]
@@ -134,52 +109,18 @@ fn dots_and_the_root_are_contents() {
 
 #[test]
 fn directories_come_first_and_names_are_sorted_by_bytes() {
-    let top = tree(&[
-        "b/",
-        "b/z",
-        "b/a",
-        "a",
-        "B",
-        "b.c",
-        "b-c",
-        "empty/",
-        "\u{e9}",
-        "two words",
-    ]);
+    let top = tree(&["b/", "b/z", "b/a", "a", "B", "b.c", "b-c", "empty/", "\u{e9}", "two words"]);
     let (sent, _) = walked(&sources(&[&contents(top.path())]).unwrap());
-    assert_eq!(
-        sent,
-        [
-            "B",
-            "a",
-            "b",
-            "b/a",
-            "b/z",
-            "b-c",
-            "b.c",
-            "empty",
-            "two words",
-            "\u{e9}"
-        ]
-    );
+    assert_eq!(sent, ["B", "a", "b", "b/a", "b/z", "b-c", "b.c", "empty", "two words", "\u{e9}"]);
     let totals = sources(&[&contents(top.path())]).unwrap().totals();
-    assert_eq!(
-        totals,
-        Totals {
-            files: 8,
-            bytes: 3 + 3 + 1 + 1 + 3 + 3 + 2 + 9,
-            entries: 10,
-            skipped: 0
-        }
-    );
+    assert_eq!(totals, Totals { files: 8, bytes: 3 + 3 + 1 + 1 + 3 + 3 + 2 + 9, entries: 10, skipped: 0 });
 }
 
 #[test]
 fn several_sources_follow_one_another_and_are_numbered_through() {
     let top = tree(&["one/", "one/x", "two/", "two/y/", "two/y/z", "f"]);
     let one = top.path().join("one");
-    let (sent, _) =
-        walked(&sources(&[&top.path().join("f"), &top.path().join("two/"), &one]).unwrap());
+    let (sent, _) = walked(&sources(&[&top.path().join("f"), &top.path().join("two/"), &one]).unwrap());
     assert_eq!(sent, ["f", "y", "y/z", "one", "one/x"]);
 }
 
@@ -187,20 +128,10 @@ fn several_sources_follow_one_another_and_are_numbered_through() {
 fn two_sources_with_one_name_are_refused() {
     let top = tree(&["a/", "a/x", "b/", "b/x", "c/", "c/a/", "x"]);
     let typed = |name: &str| top.path().join(name);
-    for (first, second) in [
-        ("x", "a/x"),
-        ("a/", "b/"),
-        ("a/", "x"),
-        ("x", "b/"),
-        ("a", "c/"),
-        ("a", "a"),
-    ] {
+    for (first, second) in [("x", "a/x"), ("a/", "b/"), ("a/", "x"), ("x", "b/"), ("a", "c/"), ("a", "a")] {
         let error = sources(&[&typed(first), &typed(second)]).unwrap_err();
         assert_eq!(error.path, typed(second));
-        assert!(
-            matches!(&error.cause, SourceError::SameName(other) if *other == typed(first)),
-            "{first} {second}"
-        );
+        assert!(matches!(&error.cause, SourceError::SameName(other) if *other == typed(first)), "{first} {second}");
         assert_eq!(error.class(), Class::Select);
     }
     assert!(sources(&[&typed("a"), &typed("b"), &typed("x")]).is_ok());
@@ -214,38 +145,25 @@ fn what_is_not_there_is_named() {
         let error = sources(&[&top.path().join("f"), &typed]).unwrap_err();
         assert!(matches!(error.cause, SourceError::Missing), "{name}");
         assert_eq!(error.cause.class(), Class::Select);
-        assert_eq!(
-            error.to_string(),
-            format!("{}: no such file or directory", typed.display())
-        );
+        assert_eq!(error.to_string(), format!("{}: no such file or directory", typed.display()));
     }
-    assert!(matches!(
-        sources(&[Path::new("")]).unwrap_err().cause,
-        SourceError::Missing
-    ));
+    assert!(matches!(sources(&[Path::new("")]).unwrap_err().cause, SourceError::Missing));
     // A slash says directory.
-    assert!(matches!(
-        sources(&[&top.path().join("f/")]).unwrap_err().cause,
-        SourceError::Unreadable(_)
-    ));
+    assert!(matches!(sources(&[&top.path().join("f/")]).unwrap_err().cause, SourceError::Unreadable(_)));
     assert_eq!(sources(&[]).unwrap().totals(), Totals::default());
 }
 
 #[test]
 fn a_typed_link_stands_for_what_it_leads_to() {
     let top = tree(&["d/", "d/x", "file", "l -> d", "current -> file"]);
-    let (sent, skipped) =
-        walked(&sources(&[&top.path().join("l"), &top.path().join("current")]).unwrap());
+    let (sent, skipped) = walked(&sources(&[&top.path().join("l"), &top.path().join("current")]).unwrap());
     assert_eq!(sent, ["l", "l/x", "current"]);
     assert!(skipped.is_empty());
     let found = entries(&sources(&[&top.path().join("current")]).unwrap());
     let (entry, path) = &found[&b"current"[..]];
     assert_eq!(entry.kind, Kind::File { size: 4 });
     let mut buffer = [0; 4];
-    SourceFile::open(path, 4, entry.meta.mtime)
-        .unwrap()
-        .read_exact_at(0, &mut buffer)
-        .unwrap();
+    SourceFile::open(path, 4, entry.meta.mtime).unwrap().read_exact_at(0, &mut buffer).unwrap();
     assert_eq!(&buffer, b"file");
 }
 
@@ -270,12 +188,7 @@ fn links_are_kept_where_they_stay_below() {
         assert_eq!(path, &top.path().join(expected));
     }
     let found = entries(&sources(&[&contents(top.path())]).unwrap());
-    assert_eq!(
-        found[&b"a"[..]].0.kind,
-        Kind::Symlink {
-            target: b"d/e".to_vec()
-        }
-    );
+    assert_eq!(found[&b"a"[..]].0.kind, Kind::Symlink { target: b"d/e".to_vec() });
     // The root of the transfer is one higher when the directory goes by its name.
     let (sent, _) = walked(&sources(&[&top.path().join("d")]).unwrap());
     assert!(sent.contains(&"d/e/in".to_owned()));
@@ -288,55 +201,25 @@ fn bytes_modes_and_times_are_told_as_they_are() {
     fs::write(&odd, "12345").unwrap();
     fs::set_permissions(&odd, PermissionsExt::from_mode(0o4751)).unwrap();
     let before = std::time::UNIX_EPOCH - std::time::Duration::new(1, 1);
-    File::options()
-        .write(true)
-        .open(&odd)
-        .unwrap()
-        .set_modified(before)
-        .unwrap();
+    File::options().write(true).open(&odd).unwrap().set_modified(before).unwrap();
     let found = entries(&sources(&[&contents(top.path())]).unwrap());
     let (entry, path) = &found[&b"\xff odd"[..]];
-    assert_eq!(
-        (entry.kind.clone(), entry.meta.mode),
-        (Kind::File { size: 5 }, 0o751)
-    );
-    assert_eq!(
-        entry.meta.mtime,
-        FileTime {
-            seconds: -2,
-            nanoseconds: 999_999_999
-        }
-    );
+    assert_eq!((entry.kind.clone(), entry.meta.mode), (Kind::File { size: 5 }, 0o751));
+    assert_eq!(entry.meta.mtime, FileTime { seconds: -2, nanoseconds: 999_999_999 });
     SourceFile::open(path, 5, entry.meta.mtime).unwrap();
 }
 
 #[test]
 fn what_cannot_be_named_is_skipped_with_all_that_is_in_it() {
-    let top = tree(&[
-        "bad\n/",
-        "bad\n/x",
-        "bad\n/sub/",
-        "bad\n/sub/y",
-        "d/",
-        "d/\u{1b}[2J",
-        "d/x",
-        "z",
-    ]);
+    let top = tree(&["bad\n/", "bad\n/x", "bad\n/sub/", "bad\n/sub/y", "d/", "d/\u{1b}[2J", "d/x", "z"]);
     let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
     assert_eq!(sent, ["d", "d/x", "z"]);
     assert_eq!(skipped.len(), 2);
-    assert!(
-        skipped
-            .iter()
-            .all(|(_, error)| matches!(error, SourceError::Name(NameError::Control)))
-    );
+    assert!(skipped.iter().all(|(_, error)| matches!(error, SourceError::Name(NameError::Control))));
     assert_eq!(skipped[0].0, top.path().join("bad\n"));
     let error = sources(&[&top.path().join("bad\n")]).unwrap_err();
     assert!(matches!(error.cause, SourceError::Name(NameError::Control)));
-    assert_eq!(
-        (error.cause.class(), error.class()),
-        (Class::Partial, Class::Select)
-    );
+    assert_eq!((error.cause.class(), error.class()), (Class::Partial, Class::Select));
 }
 
 #[test]
@@ -346,21 +229,13 @@ fn what_is_too_deep_is_skipped() {
     let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
     assert_eq!(sent.len(), depth + 1);
     assert_eq!(sent[depth], "z");
-    assert!(matches!(
-        skipped[..],
-        [(_, SourceError::Name(NameError::TooLong))]
-    ));
+    assert!(matches!(skipped[..], [(_, SourceError::Name(NameError::TooLong))]));
     assert_eq!(skipped[0].0, top.path().join("d/".repeat(depth + 1)));
 }
 
 #[test]
 fn unfinished_files_of_an_earlier_run_are_skipped_at_the_top_only() {
-    let top = tree(&[
-        ".resilient-partial/",
-        ".resilient-partial/p",
-        "d/",
-        "d/.resilient-partial",
-    ]);
+    let top = tree(&[".resilient-partial/", ".resilient-partial/p", "d/", "d/.resilient-partial"]);
     let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
     assert_eq!(sent, ["d", "d/.resilient-partial"]);
     assert!(matches!(skipped[..], [(_, SourceError::Reserved)]));
@@ -377,13 +252,8 @@ fn a_directory_that_may_not_be_read_is_skipped_and_the_others_go_on() {
     fs::set_permissions(top.path().join("c"), PermissionsExt::from_mode(0o000)).unwrap();
     let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
     assert_eq!(sent, ["a", "b", "b/x", "c"]);
-    assert!(
-        matches!(&skipped[..], [(path, SourceError::Unreadable(_))] if *path == top.path().join("a"))
-    );
-    assert!(matches!(
-        opened(&top, "c").0,
-        Err(SourceError::Unreadable(_))
-    ));
+    assert!(matches!(&skipped[..], [(path, SourceError::Unreadable(_))] if *path == top.path().join("a")));
+    assert!(matches!(opened(&top, "c").0, Err(SourceError::Unreadable(_))));
     fs::set_permissions(top.path().join("a"), PermissionsExt::from_mode(0o700)).unwrap();
 }
 
@@ -412,7 +282,5 @@ fn a_directory_that_vanishes_before_it_is_read_is_said_and_the_others_go_on() {
     fs::remove_dir_all(top.path().join("a")).unwrap();
     let (sent, skipped) = walked(&gone);
     assert_eq!(sent, ["c"]);
-    assert!(
-        matches!(&skipped[..], [(path, SourceError::Vanished)] if *path == top.path().join("a"))
-    );
+    assert!(matches!(&skipped[..], [(path, SourceError::Vanished)] if *path == top.path().join("a")));
 }

@@ -8,9 +8,7 @@
 
 use super::{SourceError, Top, seen_error};
 use crate::fs::disk::PARTIAL_DIR;
-use crate::manifest::{
-    Entry, EntryId, FileTime, Kind, Meta, Name, NameError, TreePath, link_stays_below,
-};
+use crate::manifest::{Entry, EntryId, FileTime, Kind, Meta, Name, NameError, TreePath, link_stays_below};
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
@@ -55,12 +53,7 @@ pub struct Walk {
 
 impl Walk {
     pub(super) fn new(tops: Vec<Top>) -> Self {
-        Self {
-            tops: tops.into_iter(),
-            current: None,
-            above: Vec::new(),
-            next: Some(0),
-        }
+        Self { tops: tops.into_iter(), current: None, above: Vec::new(), next: Some(0) }
     }
 
     /// What becomes of one thing that was found.
@@ -90,18 +83,8 @@ impl Walk {
         if kind == Kind::Directory {
             self.above.push((id, tree.clone()));
         }
-        let entry = Entry {
-            parent,
-            name,
-            kind,
-            meta: meta(&metadata),
-        };
-        Ok(WalkItem::Entry {
-            id,
-            entry,
-            tree,
-            path: found.path().to_owned(),
-        })
+        let entry = Entry { parent, name, kind, meta: meta(&metadata) };
+        Ok(WalkItem::Entry { id, entry, tree, path: found.path().to_owned() })
     }
 }
 
@@ -124,17 +107,11 @@ impl Iterator for Walk {
                     if found.file_type().is_dir() {
                         listing.skip_current_dir();
                     }
-                    WalkItem::Skipped {
-                        path: top.as_typed(found.path()),
-                        error,
-                    }
+                    WalkItem::Skipped { path: top.as_typed(found.path()), error }
                 }),
                 Err(error) => {
                     let path = top.as_typed(error.path().unwrap_or(&top.path));
-                    WalkItem::Skipped {
-                        path,
-                        error: walk_error(error),
-                    }
+                    WalkItem::Skipped { path, error: walk_error(error) }
                 }
             };
             self.current = Some((top, listing));
@@ -161,9 +138,7 @@ fn name_bytes(found: &DirEntry) -> &[u8] {
 fn kind(parent: &TreePath, path: &Path, metadata: &Metadata) -> Result<Kind, SourceError> {
     let kind = metadata.file_type();
     if kind.is_file() {
-        return Ok(Kind::File {
-            size: metadata.len(),
-        });
+        return Ok(Kind::File { size: metadata.len() });
     }
     if kind.is_dir() {
         return Ok(Kind::Directory);
@@ -171,10 +146,7 @@ fn kind(parent: &TreePath, path: &Path, metadata: &Metadata) -> Result<Kind, Sou
     if !kind.is_symlink() {
         return Err(SourceError::Special);
     }
-    let target = std::fs::read_link(path)
-        .map_err(seen_error)?
-        .into_os_string()
-        .into_vec();
+    let target = std::fs::read_link(path).map_err(seen_error)?.into_os_string().into_vec();
     if !link_stays_below(parent, &target) {
         return Err(SourceError::LinkOutside);
     }
@@ -183,22 +155,14 @@ fn kind(parent: &TreePath, path: &Path, metadata: &Metadata) -> Result<Kind, Sou
 
 /// Mode and time as they travel.
 fn meta(metadata: &Metadata) -> Meta {
-    let mtime = FileTime {
-        seconds: metadata.mtime(),
-        nanoseconds: metadata.mtime_nsec() as u32,
-    };
-    Meta {
-        mode: metadata.mode() & 0o777,
-        mtime,
-    }
+    let mtime = FileTime { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 };
+    Meta { mode: metadata.mode() & 0o777, mtime }
 }
 
 fn walk_error(error: walkdir::Error) -> SourceError {
     match error.into_io_error() {
         // A path that the system finds too long.
-        Some(error) if error.kind() == io::ErrorKind::InvalidFilename => {
-            SourceError::Name(NameError::TooLong)
-        }
+        Some(error) if error.kind() == io::ErrorKind::InvalidFilename => SourceError::Name(NameError::TooLong),
         Some(error) => seen_error(error),
         // Only a loop of followed links has no error of the system, and no link is followed.
         None => SourceError::LinkOutside,

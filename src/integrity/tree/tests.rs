@@ -7,9 +7,7 @@ use proptest::prelude::*;
 const KIB: u64 = 1024;
 
 fn entry(length: u64) -> Vec<u8> {
-    (0..length)
-        .map(|i| (i ^ (i >> 8) ^ (i >> 17)) as u8)
-        .collect()
+    (0..length).map(|i| (i ^ (i >> 8) ^ (i >> 17)) as u8).collect()
 }
 
 /// Offset and value of each chunk.
@@ -17,10 +15,7 @@ fn values(entry: &[u8], chunk_size: u64) -> Vec<(u64, ChunkValue)> {
     let total = entry.len() as u64;
     let chunks = entry.chunks(chunk_size as usize);
     let offsets = (0..).step_by(chunk_size as usize);
-    offsets
-        .zip(chunks)
-        .map(|(offset, bytes)| (offset, chunk_value(offset, total, bytes)))
-        .collect()
+    offsets.zip(chunks).map(|(offset, bytes)| (offset, chunk_value(offset, total, bytes))).collect()
 }
 
 fn combine(chunk_size: u64, total: u64, values: &[(u64, ChunkValue)]) -> Digest {
@@ -46,17 +41,9 @@ fn awkward_sizes() {
         for size in sizes {
             let entry = &whole[..size as usize];
             let mut values = values(entry, chunk_size);
-            assert_eq!(
-                combine(chunk_size, size, &values),
-                digest(entry),
-                "{size} by {chunk_size}"
-            );
+            assert_eq!(combine(chunk_size, size, &values), digest(entry), "{size} by {chunk_size}");
             values.reverse();
-            assert_eq!(
-                combine(chunk_size, size, &values),
-                digest(entry),
-                "{size} by {chunk_size}"
-            );
+            assert_eq!(combine(chunk_size, size, &values), digest(entry), "{size} by {chunk_size}");
         }
     }
 }
@@ -98,10 +85,7 @@ fn a_wrong_or_swapped_value_changes_the_digest() {
 #[test]
 fn nonsense_is_refused() {
     for size in [0, 1, 512, 1023, 1025, 3 * KIB, u64::MAX] {
-        assert_eq!(
-            TreeHasher::new(size, 10).unwrap_err(),
-            TreeError::ChunkSize(size)
-        );
+        assert_eq!(TreeHasher::new(size, 10).unwrap_err(), TreeError::ChunkSize(size));
     }
     let mut tree = TreeHasher::new(KIB, 2 * KIB).unwrap();
     for offset in [1, KIB - 1, 2 * KIB, u64::MAX, 1 << 63] {
@@ -134,11 +118,7 @@ fn subtrees_are_the_nodes_of_the_tree() {
         for offset in (0..=total).step_by(256) {
             for length in (0..=total - offset).step_by(256) {
                 let expected = is_node(offset, length, 0, total);
-                assert_eq!(
-                    is_subtree(offset, total, length),
-                    expected,
-                    "{length} at {offset} of {total}"
-                );
+                assert_eq!(is_subtree(offset, total, length), expected, "{length} at {offset} of {total}");
             }
         }
     }

@@ -159,18 +159,9 @@ impl Compete {
             }
             return self.passed >= TESTS;
         }
-        self.delivered = if self.delivered == 0.0 {
-            rate
-        } else {
-            f64::midpoint(self.delivered, rate)
-        };
+        self.delivered = if self.delivered == 0.0 { rate } else { f64::midpoint(self.delivered, rate) };
         if now >= self.next_test {
-            self.test = Some(Test {
-                rounds: 0,
-                best: 0.0,
-                queue,
-                shorter: queue.min((1.0 - TEST_SHARE) * rtt),
-            });
+            self.test = Some(Test { rounds: 0, best: 0.0, queue, shorter: queue.min((1.0 - TEST_SHARE) * rtt) });
         }
         false
     }

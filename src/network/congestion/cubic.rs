@@ -28,16 +28,7 @@ pub(super) struct Cubic {
 impl Cubic {
     /// A window of `window` bytes that doubles per round trip until `threshold` bytes.
     pub(super) fn new(window: f64, threshold: f64, mtu: f64) -> Self {
-        Self {
-            window,
-            threshold,
-            peak: window,
-            epoch: None,
-            k: 0.0,
-            friendly: window,
-            cut_at: None,
-            mtu,
-        }
+        Self { window, threshold, peak: window, epoch: None, k: 0.0, friendly: window, cut_at: None, mtu }
     }
 
     /// The window, in bytes.
@@ -74,8 +65,7 @@ impl Cubic {
             now
         });
         let ahead = now - epoch + rtt - self.k;
-        let cubic =
-            (SCALE * ahead.powi(3) * self.mtu + self.peak).clamp(self.window, 1.5 * self.window);
+        let cubic = (SCALE * ahead.powi(3) * self.mtu + self.peak).clamp(self.window, 1.5 * self.window);
         self.friendly += 3.0 * (1.0 - BETA) / (1.0 + BETA) * self.mtu * bytes / self.window;
         self.window += (cubic - self.window) * bytes / self.window;
         self.window = self.window.max(self.friendly);
@@ -88,11 +78,7 @@ impl Cubic {
         }
         self.cut_at = Some(now);
         // Fast convergence (RFC 9438 section 4.7): a flow that did not get back to its peak makes room for a newcomer.
-        self.peak = if self.window < self.peak {
-            self.window * (1.0 + BETA) / 2.0
-        } else {
-            self.window
-        };
+        self.peak = if self.window < self.peak { self.window * (1.0 + BETA) / 2.0 } else { self.window };
         self.window = (self.window * BETA).max(2.0 * self.mtu);
         self.threshold = self.window;
         self.epoch = None;

@@ -31,8 +31,9 @@ const ROUND_MIN: Seconds = 0.002;
 const JITTER_SHARE: f64 = 1.5;
 const GAP_SHARE: f64 = 0.7;
 const TRIP_SHARE: f64 = 0.07;
-/// Packets of reordering from which the transport declares packets lost that are only late, the more the faster they are
-/// sent; then loss proves nothing about a ceiling.
+/// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
+/// they are sent; then loss proves nothing about a ceiling.
+const REORDERING: Seconds = 0.004;
 const REORDERED: f64 = 6.0;
 
 /// What the controller is doing.
@@ -193,11 +194,7 @@ impl Law {
         self.frame.newest = Some(self.frame.newest.map_or(sent, |newest| newest.max(sent)));
         // On slow links a short packet is faster than a full one, which would pass for the round trip without queue.
         if bytes > 0.6 * self.mtu {
-            self.frame.newest_full = Some(
-                self.frame
-                    .newest_full
-                    .map_or(sent, |newest| newest.max(sent)),
-            );
+            self.frame.newest_full = Some(self.frame.newest_full.map_or(sent, |newest| newest.max(sent)));
         }
         let rtt = self.delay.smoothed();
         let used = self.round.flight >= 0.5 * self.window;
@@ -231,15 +228,11 @@ impl Law {
         let spacing = self.delay.on_frame(now);
         self.round.holed |= spacing == Spacing::Silent;
         let starting = matches!(self.state, State::StartUp(_));
-        if let Some(sent) = frame
-            .newest_full
-            .filter(|_| spacing == Spacing::InStep || starting)
-        {
+        if let Some(sent) = frame.newest_full.filter(|_| spacing == Spacing::InStep || starting) {
             let competing = matches!(self.state, State::Compete(_));
             let rtt = (now - sent).max(0.0);
             self.round.frames += 1;
-            self.delay
-                .sample(now, rtt, frame.packets, self.resolved, !competing);
+            self.delay.sample(now, rtt, frame.packets, self.resolved, !competing);
             let near = self.target(self.own_rate(self.queue)) / 4.0;
             if rtt <= self.delay.min() + near {
                 self.low_at = now;
@@ -252,11 +245,7 @@ impl Law {
         self.lost_lately = 0.0;
         self.drain_tick(now);
         let lag = ROUND_LAG * self.delay.smoothed();
-        if now - self.round.start >= ROUND_MIN
-            && frame
-                .newest
-                .is_some_and(|sent| sent >= self.round.start + lag)
-        {
+        if now - self.round.start >= ROUND_MIN && frame.newest.is_some_and(|sent| sent >= self.round.start + lag) {
             self.end_round(now);
         }
     }
@@ -281,9 +270,7 @@ impl Law {
     /// The rate we send at, bytes per second.
     fn own_rate(&self, queue: Seconds) -> f64 {
         let rtt = self.delay.min() + queue;
-        self.window
-            .min(1.1 * self.round.flight.max(self.flight.bytes()))
-            / rtt.max(1e-5)
+        self.window.min(1.1 * self.round.flight.max(self.flight.bytes())) / rtt.max(1e-5)
     }
 
     /// The queue that a flow of `rate` bytes per second aims at. Longer for a smaller flow: that alone makes equal flows equal.
@@ -308,18 +295,9 @@ impl Law {
         if let Some(rtt) = self.delay.recent() {
             let queue = rtt - min;
             // The first flight goes as a burst; unless it takes half a round trip to get through, that is no standing queue.
-            let queue = if first_flight && queue < 0.5 * min {
-                0.0
-            } else {
-                queue
-            };
+            let queue = if first_flight && queue < 0.5 * min { 0.0 } else { queue };
             let target = self.target(self.own_rate(queue));
-            if queue
-                > (1.5 * target)
-                    .max(0.1 * min)
-                    .max(0.006)
-                    .max(1.5 * self.delay.jitter())
-            {
+            if queue > (1.5 * target).max(0.1 * min).max(0.006).max(1.5 * self.delay.jitter()) {
                 self.leave_startup(now, frame, min + queue, target);
                 return;
             }
@@ -334,14 +312,7 @@ impl Law {
                 return;
             }
             let flight = self.round.flight.max(self.flight.bytes() + frame.acked);
-            let window = startup.grow(
-                self.window,
-                frame.acked,
-                self.lost_lately,
-                min,
-                flight,
-                self.mtu,
-            );
+            let window = startup.grow(self.window, frame.acked, self.lost_lately, min, flight, self.mtu);
             self.set_window(window);
         }
     }
@@ -349,11 +320,7 @@ impl Law {
     /// A queue has been seen: `rtt` stands.
     fn leave_startup(&mut self, now: Seconds, frame: &Frame, rtt: Seconds, target: Seconds) {
         let min = self.delay.min();
-        let by_flight = frame
-            .newest
-            .and_then(|sent| self.flight.when_left(sent))
-            .unwrap_or(0.0)
-            / rtt;
+        let by_flight = frame.newest.and_then(|sent| self.flight.when_left(sent)).unwrap_or(0.0) / rtt;
         let rate = self.delay.rate().unwrap_or(0.0).max(by_flight);
         let floor = 0.5 * INITIAL_PACKETS * self.mtu;
         self.set_window((rate * (min + target)).clamp(floor.min(self.window), self.window));
@@ -383,10 +350,10 @@ impl Law {
         let full = round.flight >= 0.75 * self.window;
         let rate = self.window.min(1.1 * round.flight) / (min + queue).max(1e-5);
         let target = self.target(rate);
-        let jitter = self.delay.jitter();
+        let reordered = self.reorders(look.rate);
         match &mut self.state {
             State::StartUp(startup) => {
-                let ceiling = if round.holed || look.rate * jitter > REORDERED * self.mtu {
+                let ceiling = if round.holed || reordered {
                     None
                 } else {
                     startup.round(&round, lasted, self.mtu, &self.dispersion)
@@ -402,10 +369,7 @@ impl Law {
             }
             State::Steady => self.steady_round(now, &round, look, [before, queue], target, full),
             State::Hold(hold) => {
-                let verdict = if queue > target
-                    || round.marked
-                    || look.rate * jitter > REORDERED * self.mtu
-                {
+                let verdict = if queue > target || round.marked || reordered {
                     Verdict::Leave
                 } else if full && !round.holed {
                     hold.round(now, min, &look, &self.dispersion)
@@ -422,8 +386,7 @@ impl Law {
             State::Drain(_) => {}
             State::Compete(compete) => {
                 let fair = self.history.peak(now) / 2.0 * (min + queue);
-                let alone =
-                    compete.round(now, round.acked / lasted, min, queue, target / 2.0, fair);
+                let alone = compete.round(now, round.acked / lasted, min, queue, target / 2.0, fair);
                 let window = compete.window();
                 if alone {
                     // Whatever stood while nobody else was there is the best guess of the path; the next drain mends it.
@@ -437,6 +400,12 @@ impl Law {
                 }
             }
         }
+    }
+
+    /// Whether packets sent at `rate` bytes per second overtake each other so far that the transport takes late for lost.
+    fn reorders(&self, rate: f64) -> bool {
+        let jitter = self.delay.jitter();
+        jitter > REORDERING && rate * jitter > REORDERED * self.mtu
     }
 
     fn hold(&mut self, now: Seconds, ceiling: Ceiling) {

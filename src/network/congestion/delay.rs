@@ -101,11 +101,7 @@ impl Delay {
         let late = self.gap > 0.0 && gap > (4.0 * self.gap).max(0.04) && gap > 0.15 * self.smoothed;
         // A hole is no spacing; it still counts a little, so that a real change of spacing is learnt.
         let usual = if late { 4.0 * self.gap.max(0.01) } else { gap };
-        self.gap = if self.gap == 0.0 {
-            usual
-        } else {
-            self.gap + (usual - self.gap) / 20.0
-        };
+        self.gap = if self.gap == 0.0 { usual } else { self.gap + (usual - self.gap) / 20.0 };
         match late {
             true if gap > self.smoothed => Spacing::Silent,
             true => Spacing::Late,
@@ -115,14 +111,7 @@ impl Delay {
 
     /// Adds the smallest round trip of the frame of `now`, which acknowledged `packets` full-sized packets. `may_turn` lets
     /// the minimum forget what is older than the two buckets.
-    pub(super) fn sample(
-        &mut self,
-        now: Seconds,
-        rtt: Seconds,
-        packets: f64,
-        resolved: f64,
-        may_turn: bool,
-    ) {
+    pub(super) fn sample(&mut self, now: Seconds, rtt: Seconds, packets: f64, resolved: f64, may_turn: bool) {
         if may_turn && now - self.bucket_start > BUCKET.max(BUCKET_TRIPS * self.smoothed) {
             self.previous = self.bucket;
             self.bucket = f64::INFINITY;
@@ -136,20 +125,11 @@ impl Delay {
             self.steps = (self.steps + 1.0).min(20.0);
             self.jitter += (step - self.jitter) / self.steps;
         }
-        self.smoothed = if self.smoothed == 0.0 {
-            rtt
-        } else {
-            self.smoothed + (rtt - self.smoothed) / 8.0
-        };
+        self.smoothed = if self.smoothed == 0.0 { rtt } else { self.smoothed + (rtt - self.smoothed) / 8.0 };
         if self.frames.len() == FRAMES {
             self.frames.pop_front();
         }
-        self.frames.push_back(Frame {
-            at: now,
-            rtt,
-            packets,
-            resolved,
-        });
+        self.frames.push_back(Frame { at: now, rtt, packets, resolved });
     }
 
     /// Declares `rtt` the round trip without queue: what was measured before belongs to another path.
@@ -177,11 +157,8 @@ impl Delay {
 
     /// The standing round trip: the smallest over enough of the newest frames to be neither jitter nor a burst of our own.
     pub(super) fn standing(&self, now: Seconds) -> Seconds {
-        let (frames, span) = if self.jitter > JITTERY {
-            (12, self.smoothed / 2.0)
-        } else {
-            (3, (self.smoothed / 4.0).max(0.004))
-        };
+        let (frames, span) =
+            if self.jitter > JITTERY { (12, self.smoothed / 2.0) } else { (3, (self.smoothed / 4.0).max(0.004)) };
         let (mut smallest, mut packets) = (f64::INFINITY, 0.0);
         for (n, frame) in self.frames.iter().rev().enumerate() {
             if n >= frames && packets >= 12.0 && now - frame.at > span {
@@ -196,11 +173,7 @@ impl Delay {
     /// Bytes per second resolved (acknowledged or lost) over about the last round trip.
     pub(super) fn rate(&self) -> Option<f64> {
         let newest = self.frames.back()?;
-        let oldest = self
-            .frames
-            .iter()
-            .rev()
-            .find(|f| newest.at - f.at >= self.min())?;
+        let oldest = self.frames.iter().rev().find(|f| newest.at - f.at >= self.min())?;
         Some((newest.resolved - oldest.resolved) / (newest.at - oldest.at).max(1e-6))
     }
 }

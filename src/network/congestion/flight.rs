@@ -47,9 +47,6 @@ impl Flight {
         while self.left.front().is_some_and(|&(at, _)| at < sent) {
             self.left.pop_front();
         }
-        self.left
-            .front()
-            .filter(|&&(at, _)| at <= sent)
-            .map(|&(_, bytes)| bytes)
+        self.left.front().filter(|&&(at, _)| at <= sent).map(|&(_, bytes)| bytes)
     }
 }

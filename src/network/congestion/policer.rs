@@ -19,6 +19,12 @@ const PACKETS: f64 = 60.0;
 const LEARNING: usize = 6;
 /// Share of the measured rate a cap keeps.
 const MARGIN: f64 = 0.97;
+/// Dispersion above this is not the path's: a policer makes the loss of our own rounds vary.
+const MAX_DISPERSION: f64 = 20.0;
+/// The same where a wrong verdict is soon mended: in start-up and while holding.
+pub(super) const LOW_DISPERSION: f64 = 6.0;
+/// Cap after a probe that passed its first step and failed later, over the one before.
+const KEPT: f64 = 1.05;
 /// Steps of a probe upwards.
 const PROBE: [f64; 6] = [1.1, 1.15, 1.25, 1.5, 1.5, 1.5];
 
@@ -39,14 +45,11 @@ pub(super) struct Dispersion {
 
 impl Dispersion {
     pub(super) fn new() -> Self {
-        Self {
-            phi: 2.0,
-            last: None,
-        }
+        Self { phi: 2.0, last: None }
     }
 
     pub(super) fn phi(&self) -> f64 {
-        self.phi.max(1.0)
+        self.phi.clamp(1.0, MAX_DISPERSION)
     }
 
     pub(super) fn add(&mut self, look: &Look) {
@@ -91,30 +94,21 @@ impl Gradient {
         if n < LEARNING {
             return None;
         }
-        let newest = f64::midpoint(self.looks[n - 1].rate, self.looks[n - 2].rate);
-        let sum = |(count, packets, lost): (u32, f64, f64), l: &Look| {
-            (count + 1, packets + l.packets, lost + l.lost)
-        };
-        let fast = self
-            .looks
-            .iter()
-            .rev()
-            .take(6)
-            .filter(|l| l.rate >= FAST * newest);
+        let newest = self.looks[n - 1].rate;
+        let sum = |(count, packets, lost): (u32, f64, f64), l: &Look| (count + 1, packets + l.packets, lost + l.lost);
+        let fast = self.looks.iter().rev().take(6).filter(|l| l.rate >= FAST * newest);
         let (fast_rounds, fast_packets, fast_lost) = fast.fold((0, 0.0, 0.0), sum);
         let slow = self.looks.iter().filter(|l| l.rate <= SLOW * newest);
         let (slow_rounds, slow_packets, slow_lost) = slow.fold((0, 0.0, 0.0), sum);
-        if fast_rounds < 2 || slow_rounds < 2 || fast_packets < PACKETS || slow_packets < PACKETS {
+        let few = fast_packets < PACKETS || (fast_rounds < 2 && fast_packets < 4.0 * PACKETS);
+        if few || slow_rounds < 2 || slow_packets < PACKETS {
             return None;
         }
         let (high, low) = (fast_lost / fast_packets, slow_lost / slow_packets);
         let q = ((fast_lost + slow_lost) / (fast_packets + slow_packets)).clamp(0.01, 0.99);
-        let noise =
-            (dispersion.phi() * q * (1.0 - q) * (1.0 / fast_packets + 1.0 / slow_packets)).sqrt();
-        (high - low > 0.05 + 3.0 * noise).then(|| Ceiling {
-            rate: newest * (1.0 - high) / (1.0 - low).max(0.05),
-            loss: low,
-        })
+        let noise = (dispersion.phi() * q * (1.0 - q) * (1.0 / fast_packets + 1.0 / slow_packets)).sqrt();
+        (high - low > 0.05 + 3.0 * noise)
+            .then(|| Ceiling { rate: newest * (1.0 - high) / (1.0 - low).max(0.05), loss: low })
     }
 }
 
@@ -175,13 +169,7 @@ impl Hold {
     }
 
     /// Takes a finished round in; `rtt` is the round trip without queue.
-    pub(super) fn round(
-        &mut self,
-        now: Seconds,
-        rtt: Seconds,
-        look: &Look,
-        dispersion: &Dispersion,
-    ) -> Verdict {
+    pub(super) fn round(&mut self, now: Seconds, rtt: Seconds, look: &Look, dispersion: &Dispersion) -> Verdict {
         self.rounds += 1;
         // The losses of the flight from before the last change are still coming in.
         if self.rounds < 3 {
@@ -194,7 +182,7 @@ impl Hold {
         if n >= PACKETS {
             let loss = self.lost / n;
             let p = self.loss;
-            let noise = (dispersion.phi().min(6.0) * (p * (1.0 - p)).max(0.01) / n).sqrt();
+            let noise = (dispersion.phi().min(LOW_DISPERSION) * (p * (1.0 - p)).max(0.01) / n).sqrt();
             let excess = loss - p - 0.04 - 2.5 * noise;
             if excess > 0.0 {
                 return self.too_fast(now, rtt, loss);
@@ -208,24 +196,28 @@ impl Hold {
                 self.probe = Some((before, step + 1));
                 self.change(self.cap * factor);
             }
-        } else if now >= self.next_probe {
-            self.probe = Some((self.cap, 1));
-            self.change(self.cap * PROBE[0]);
         } else if n >= 4.0 * PACKETS {
-            // A cap that has proved itself; what follows is judged afresh.
+            // The cap has proved itself, and what is lost below it is the path's own: the finding had to guess that.
+            self.loss += 0.25 * (self.lost / n - self.loss);
             self.cut_for = None;
             self.packets /= 2.0;
             self.lost /= 2.0;
+            if now >= self.next_probe {
+                self.probe = Some((self.cap, 1));
+                self.change(self.cap * PROBE[0]);
+            }
         }
         Verdict::Stay
     }
 
     fn too_fast(&mut self, now: Seconds, rtt: Seconds, loss: f64) -> Verdict {
         let fits = MARGIN * self.rate * (1.0 - loss) / (1.0 - self.loss).max(0.05);
-        if let Some((before, _)) = self.probe.take() {
+        if let Some((before, step)) = self.probe.take() {
             self.interval = (self.interval * 1.7).min(10.0);
             self.next_probe = now + self.interval + 8.0 * rtt;
-            self.change(fits.min(before));
+            // A bucket's credit passes the first step even at the ceiling, so only part of what passed is kept.
+            let kept = if step > 1 { KEPT * before } else { before };
+            self.change(fits.min(kept));
             return Verdict::Stay;
         }
         let excess = loss - self.loss;

@@ -39,11 +39,7 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn new(start: Seconds, flight: f64) -> Self {
-        Self {
-            start,
-            flight,
-            ..Self::default()
-        }
+        Self { start, flight, ..Self::default() }
     }
 
     /// Share of bytes lost, 0 to 1.
@@ -77,8 +73,7 @@ impl History {
             self.rates.pop_front();
         }
         let loss = round.loss().min(self.loss() + LOSS_SLACK);
-        self.rates
-            .push_back(round.acked / (1.0 - loss).max(0.05) / lasted);
+        self.rates.push_back(round.acked / (1.0 - loss).max(0.05) / lasted);
         self.peak = self.peak(now).max(self.capacity());
         self.peak_at = now;
     }

@@ -4,7 +4,7 @@
 //! never stops it. The window law applies what is decided here.
 
 use super::Seconds;
-use super::policer::{Ceiling, Dispersion};
+use super::policer::{Ceiling, Dispersion, LOW_DISPERSION};
 use super::rounds::Round;
 
 /// Initial window, packets.
@@ -50,22 +50,13 @@ impl StartUp {
     }
 
     /// The window after `acked` and `lost` bytes; `rtt` is the smallest round trip, `flight` the most bytes lately in flight.
-    pub(super) fn grow(
-        &mut self,
-        window: f64,
-        acked: f64,
-        lost: f64,
-        rtt: Seconds,
-        flight: f64,
-        mtu: f64,
-    ) -> f64 {
+    pub(super) fn grow(&mut self, window: f64, acked: f64, lost: f64, rtt: Seconds, flight: f64, mtu: f64) -> f64 {
         let mut window = window;
         let mut growth = 1.0;
         if let Some((rate, capped)) = self.hint {
             if !self.opened {
                 self.opened = true;
-                window =
-                    window.max((HINT_SHARE * rate * rtt).min(HINT_WINDOWS * INITIAL_PACKETS * mtu));
+                window = window.max((HINT_SHARE * rate * rtt).min(HINT_WINDOWS * INITIAL_PACKETS * mtu));
             }
             if !capped && window < HINT_DISPROVED * rate * rtt {
                 growth = HINTED_GROWTH;
@@ -90,13 +81,9 @@ impl StartUp {
         let (sent, acked) = (resolved / lasted, round.acked / lasted);
         let packets = resolved / mtu;
         let loss = round.loss();
-        let usual = if self.rounds > 0.0 {
-            self.losses / self.rounds
-        } else {
-            0.0
-        };
+        let usual = if self.rounds > 0.0 { self.losses / self.rounds } else { 0.0 };
         let noise =
-            (dispersion.phi() * (usual * (1.0 - usual)).max(0.01) / packets.max(1.0)).sqrt();
+            (dispersion.phi().min(LOW_DISPERSION) * (usual * (1.0 - usual)).max(0.01) / packets.max(1.0)).sqrt();
         let in_vain = self.before.is_some_and(|(sent_before, acked_before)| {
             packets >= 60.0
                 && sent > 1.3 * sent_before
@@ -105,10 +92,7 @@ impl StartUp {
         });
         let flood = packets >= 100.0 && loss > 0.65 && usual < 0.55;
         if in_vain || flood {
-            return Some(Ceiling {
-                rate: acked / (1.0 - usual),
-                loss: usual,
-            });
+            return Some(Ceiling { rate: acked / (1.0 - usual), loss: usual });
         }
         self.before = Some((sent, acked));
         if packets >= 8.0 && loss < 0.6 {

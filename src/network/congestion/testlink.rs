@@ -7,10 +7,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+mod control;
 mod link;
 
 use super::cubic::Cubic;
 use super::dbw::Law;
+pub(super) use control::Control;
 pub(super) use link::Link;
 use link::{Lossy, Random};
 
@@ -24,21 +26,6 @@ fn ns(seconds: f64) -> u64 {
 
 fn secs(ns: u64) -> f64 {
     ns as f64 / 1e9
-}
-
-/// What sets a sender's window.
-pub(super) enum Control {
-    Dbw(Box<Law>),
-    Cubic(Cubic),
-}
-
-impl Control {
-    fn window(&self) -> f64 {
-        match self {
-            Self::Dbw(law) => law.window(),
-            Self::Cubic(cubic) => cubic.window(),
-        }
-    }
 }
 
 /// How often the receiver acknowledges after the first 400 packets.
@@ -218,11 +205,7 @@ impl Net {
 
     /// Runs until `end` seconds.
     pub(super) fn run(&mut self, end: f64) {
-        while self
-            .events
-            .peek()
-            .is_some_and(|Reverse((at, ..))| *at <= ns(end))
-        {
+        while self.events.peek().is_some_and(|Reverse((at, ..))| *at <= ns(end)) {
             let Some(Reverse((at, _, event))) = self.events.pop() else {
                 break;
             };
@@ -327,11 +310,7 @@ impl Net {
         }
         self.busy = self.busy.max(now) + ns(size / rate);
         if !lost {
-            let detour = self
-                .link
-                .detour
-                .filter(|d| secs(now) >= d.0)
-                .map_or(0.0, |d| d.1);
+            let detour = self.link.detour.filter(|d| secs(now) >= d.0).map_or(0.0, |d| d.1);
             let at = self.busy + ns(self.link.delay + jitter + detour);
             self.push(at, Event::Arrive(i, number));
         }
@@ -345,9 +324,7 @@ impl Net {
         flow.received += 1;
         flow.pending.push(number);
         let (count, interval) = match flow.acks {
-            Acks::Sparse(share) if flow.received > 400 => {
-                (48, (rtt * share).clamp(0.004, 0.05_f64.max(rtt / 3.0)))
-            }
+            Acks::Sparse(share) if flow.received > 400 => (48, (rtt * share).clamp(0.004, 0.05_f64.max(rtt / 3.0))),
             _ => (2, 0.004),
         };
         if flow.pending.len() >= count {
@@ -413,11 +390,7 @@ impl Net {
         }
         if flow.largest.is_none_or(|old| largest > old) {
             let rtt = secs(now - sent);
-            flow.srtt = if flow.largest.is_none() {
-                rtt
-            } else {
-                flow.srtt + (rtt - flow.srtt) / 8.0
-            };
+            flow.srtt = if flow.largest.is_none() { rtt } else { flow.srtt + (rtt - flow.srtt) / 8.0 };
             flow.latest = rtt;
             flow.largest = Some(largest);
         }
@@ -462,18 +435,9 @@ impl Net {
 
     /// (median, 90 % quantile) of the bottleneck's queue between two instants, seconds.
     pub(super) fn queue(&self, from: f64, to: f64) -> (f64, f64) {
-        let mut seen: Vec<f64> = self
-            .queues
-            .iter()
-            .filter(|q| q.0 >= from && q.0 < to)
-            .map(|q| q.1)
-            .collect();
+        let mut seen: Vec<f64> = self.queues.iter().filter(|q| q.0 >= from && q.0 < to).map(|q| q.1).collect();
         seen.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            seen.get((seen.len() as f64 * share) as usize)
-                .copied()
-                .unwrap_or(0.0)
-        };
+        let at = |share: f64| seen.get((seen.len() as f64 * share) as usize).copied().unwrap_or(0.0);
         (at(0.5), at(0.9))
     }
 }

@@ -9,9 +9,7 @@ use std::path::Path;
 
 fn path(text: &str) -> TreePath {
     let names = text.split('/').filter(|name| !name.is_empty());
-    names.fold(TreePath::ROOT, |path, name| {
-        path.join(Name::new(name).unwrap()).unwrap()
-    })
+    names.fold(TreePath::ROOT, |path, name| path.join(Name::new(name).unwrap()).unwrap())
 }
 
 /// One call of the seam.
@@ -72,9 +70,7 @@ fn answer(disk: &dyn Disk, call: &Call) -> String {
             Some(Found::File { size, meta }) => format!("file {size} {:o}", meta.mode),
             other => format!("{other:?}"),
         }),
-        Call::ReadLink(at) => disk
-            .read_link(&path(at))
-            .map(|target| format!("{target:?}")),
+        Call::ReadLink(at) => disk.read_link(&path(at)).map(|target| format!("{target:?}")),
         Call::Open(at) => disk.open(&path(at)).and_then(|mut file| {
             let mut buffer = [0; 8];
             let first = file.read_at(0, &mut buffer)?;
@@ -83,38 +79,23 @@ fn answer(disk: &dyn Disk, call: &Call) -> String {
             Ok(format!("{buffer:?} {first} {rest} {none}"))
         }),
         Call::MakeDir(at) => disk.make_dir(&path(at)).map(|()| String::new()),
-        Call::MakeSymlink(at, target) => disk
-            .make_symlink(&path(at), target.as_bytes())
-            .map(|()| String::new()),
-        Call::Create(name, size, fill) => {
-            disk.create_partial(name, u64::from(*size))
-                .and_then(|mut partial| {
-                    let size = usize::from(*size);
-                    let mut back = vec![9; size];
-                    partial.read_exact_at(0, &mut back)?;
-                    partial.write_at(size as u64 / 2, &vec![*fill; size - size / 2])?;
-                    partial.set_meta(Meta {
-                        mode: 0o7000 | u32::from(*fill),
-                        mtime: FileTime::default(),
-                    })?;
-                    partial.sync()?;
-                    let outside = partial.write_at(size as u64, b"x").is_err()
-                        && partial.read_exact_at(1, &mut back).is_err();
-                    Ok(format!("{back:?} {outside}"))
-                })
-        }
-        Call::Publish(name, to, replace) => disk
-            .publish(name, &path(to), *replace)
-            .map(|()| String::new()),
+        Call::MakeSymlink(at, target) => disk.make_symlink(&path(at), target.as_bytes()).map(|()| String::new()),
+        Call::Create(name, size, fill) => disk.create_partial(name, u64::from(*size)).and_then(|mut partial| {
+            let size = usize::from(*size);
+            let mut back = vec![9; size];
+            partial.read_exact_at(0, &mut back)?;
+            partial.write_at(size as u64 / 2, &vec![*fill; size - size / 2])?;
+            partial.set_meta(Meta { mode: 0o7000 | u32::from(*fill), mtime: FileTime::default() })?;
+            partial.sync()?;
+            let outside = partial.write_at(size as u64, b"x").is_err() && partial.read_exact_at(1, &mut back).is_err();
+            Ok(format!("{back:?} {outside}"))
+        }),
+        Call::Publish(name, to, replace) => disk.publish(name, &path(to), *replace).map(|()| String::new()),
         Call::Remove(name) => disk.remove_partial(name).map(|()| String::new()),
         Call::RemoveDir => disk.remove_partial_dir().map(|()| String::new()),
         Call::SetMeta(at, mode, nanoseconds) => {
-            let mtime = FileTime {
-                seconds: -7,
-                nanoseconds: *nanoseconds,
-            };
-            disk.set_meta(&path(at), Meta { mode: *mode, mtime })
-                .map(|()| String::new())
+            let mtime = FileTime { seconds: -7, nanoseconds: *nanoseconds };
+            disk.set_meta(&path(at), Meta { mode: *mode, mtime }).map(|()| String::new())
         }
         Call::SyncDir(at) => disk.sync_dir(&path(at)).map(|()| String::new()),
     };
@@ -134,27 +115,18 @@ fn real_tree(top: &Path, below: &Path, tree: &mut BTreeMap<Vec<u8>, Node>) {
             continue;
         }
         let metadata = std::fs::symlink_metadata(top.join(&name)).unwrap();
-        let meta = Meta {
-            mode: metadata.mode() & 0o7777,
-            mtime: FileTime::default(),
-        };
+        let meta = Meta { mode: metadata.mode() & 0o7777, mtime: FileTime::default() };
         let node = if metadata.is_dir() {
             real_tree(top, &name, tree);
             Node::Directory { meta }
         } else if metadata.is_symlink() {
             let target = std::fs::read_link(top.join(&name)).unwrap();
-            Node::Symlink {
-                target: target.as_os_str().as_bytes().to_vec(),
-                mtime: meta.mtime,
-            }
+            Node::Symlink { target: target.as_os_str().as_bytes().to_vec(), mtime: meta.mtime }
         } else {
             // What its owner may not read is read all the same.
             let readable = std::os::unix::fs::PermissionsExt::from_mode(0o600);
             std::fs::set_permissions(top.join(&name), readable).unwrap();
-            Node::File {
-                bytes: std::fs::read(top.join(&name)).unwrap(),
-                meta,
-            }
+            Node::File { bytes: std::fs::read(top.join(&name)).unwrap(), meta }
         };
         tree.insert(name.as_os_str().as_bytes().to_vec(), node);
     }
@@ -208,17 +180,8 @@ proptest! {
 #[test]
 fn meta_and_syncs_are_kept_and_counted() {
     let disk = MemDisk::new();
-    let meta = Meta {
-        mode: 0o640,
-        mtime: FileTime {
-            seconds: -1,
-            nanoseconds: 999_999_999,
-        },
-    };
-    let twice = Meta {
-        mode: 0o6640,
-        ..meta
-    };
+    let meta = Meta { mode: 0o640, mtime: FileTime { seconds: -1, nanoseconds: 999_999_999 } };
+    let twice = Meta { mode: 0o6640, ..meta };
     let mut partial = disk.create_partial("p", 2).unwrap();
     partial.write_at(0, b"ok").unwrap();
     partial.sync().unwrap();
@@ -233,77 +196,30 @@ fn meta_and_syncs_are_kept_and_counted() {
     }
     disk.sync_dir(&TreePath::ROOT).unwrap();
     let expected = [
-        (
-            b"f".to_vec(),
-            Node::File {
-                bytes: b"on".to_vec(),
-                meta,
-            },
-        ),
-        (
-            b"l".to_vec(),
-            Node::Symlink {
-                target: b"f".to_vec(),
-                mtime: meta.mtime,
-            },
-        ),
+        (b"f".to_vec(), Node::File { bytes: b"on".to_vec(), meta }),
+        (b"l".to_vec(), Node::Symlink { target: b"f".to_vec(), mtime: meta.mtime }),
     ];
     assert_eq!(disk.tree(), BTreeMap::from(expected));
     assert_eq!(disk.root(), meta);
-    assert_eq!(
-        disk.syncs(),
-        Syncs {
-            files: 2,
-            directories: 1
-        }
-    );
+    assert_eq!(disk.syncs(), Syncs { files: 2, directories: 1 });
 }
 
 #[test]
 fn a_full_disk_says_so_and_has_room_again() {
     let disk = MemDisk::with_capacity(10);
-    disk.plant(
-        &path("d"),
-        Node::Directory {
-            meta: Meta::default(),
-        },
-    );
-    disk.plant(
-        &path("d/old"),
-        Node::File {
-            bytes: vec![0; 4],
-            meta: Meta::default(),
-        },
-    );
-    disk.plant(
-        &path("l"),
-        Node::Symlink {
-            target: b"d".to_vec(),
-            mtime: FileTime::default(),
-        },
-    );
-    assert!(matches!(
-        disk.create_partial("p", 7).map(drop),
-        Err(DiskError::NoSpace)
-    ));
-    assert!(matches!(
-        disk.create_partial("p", u64::MAX).map(drop),
-        Err(DiskError::NoSpace)
-    ));
+    disk.plant(&path("d"), Node::Directory { meta: Meta::default() });
+    disk.plant(&path("d/old"), Node::File { bytes: vec![0; 4], meta: Meta::default() });
+    disk.plant(&path("l"), Node::Symlink { target: b"d".to_vec(), mtime: FileTime::default() });
+    assert!(matches!(disk.create_partial("p", 7).map(drop), Err(DiskError::NoSpace)));
+    assert!(matches!(disk.create_partial("p", u64::MAX).map(drop), Err(DiskError::NoSpace)));
     drop(disk.create_partial("p", 6).unwrap());
-    assert!(matches!(
-        disk.create_partial("q", 1).map(drop),
-        Err(DiskError::NoSpace)
-    ));
+    assert!(matches!(disk.create_partial("q", 1).map(drop), Err(DiskError::NoSpace)));
     // Another of the same name takes the place of the first.
     drop(disk.create_partial("p", 5).unwrap());
     drop(disk.create_partial("q", 1).unwrap());
     disk.remove_partial("q").unwrap();
     disk.publish("p", &path("d/old"), true).unwrap();
     drop(disk.create_partial("q", 5).unwrap());
-    assert!(matches!(
-        disk.look(&path("l/old")),
-        Err(DiskError::NotDirectory)
-    ));
+    assert!(matches!(disk.look(&path("l/old")), Err(DiskError::NotDirectory)));
     assert_eq!(disk.clone().partials(), Some(vec!["q".to_owned()]));
 }

@@ -144,12 +144,7 @@ impl AddAssign for Stats {
 /// `packets=10 bytes=12280 …`: the first six always, the others where they are not 0.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (word, n)) in self
-            .words()
-            .into_iter()
-            .enumerate()
-            .filter(|(i, (_, n))| *i < 6 || *n > 0)
-        {
+        for (i, (word, n)) in self.words().into_iter().enumerate().filter(|(i, (_, n))| *i < 6 || *n > 0) {
             write!(f, "{}{word}={n}", if i == 0 { "" } else { " " })?;
         }
         Ok(())
@@ -249,11 +244,7 @@ impl Link {
         }
         let reordered = at < self.latest;
         self.latest = self.latest.max(at);
-        let behind = if profile.keep_order {
-            Duration::ZERO
-        } else {
-            profile.jitter.max(Duration::from_millis(1))
-        };
+        let behind = if profile.keep_order { Duration::ZERO } else { profile.jitter.max(Duration::from_millis(1)) };
         Fate::Delivered(Delivery {
             at,
             copy_at: (draws.dup < profile.dup).then(|| at + behind.mul_f64(draws.copy)),
@@ -272,9 +263,7 @@ impl Link {
         let share = self.profile.loss;
         let relaxation = self.profile.burst.as_secs_f64() * (1.0 - share);
         let memory = match self.seen.replace(at) {
-            Some(seen) if relaxation > 0.0 => {
-                (-at.saturating_sub(seen).as_secs_f64() / relaxation).exp()
-            }
+            Some(seen) if relaxation > 0.0 => (-at.saturating_sub(seen).as_secs_f64() / relaxation).exp(),
             _ => 0.0,
         };
         let was_bad = if self.bad { 1.0 } else { 0.0 };

@@ -190,20 +190,12 @@ impl Net {
     }
 
     pub(super) fn send(&self, from: SocketAddr, transmit: &Transmit<'_>) {
-        let to = SocketAddr::new(
-            transmit.destination.ip().to_canonical(),
-            transmit.destination.port(),
-        );
+        let to = SocketAddr::new(transmit.destination.ip().to_canonical(), transmit.destination.port());
         let now = self.elapsed();
         self.pulse.store(now.as_nanos() as u64, Ordering::Relaxed);
-        let segment = transmit
-            .segment_size
-            .unwrap_or(transmit.contents.len())
-            .max(1);
+        let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for payload in transmit.contents.chunks(segment) {
-            let (fate, receiver) =
-                self.lock()
-                    .carry(now, from, to, payload.len(), transmit.ecn.is_some());
+            let (fate, receiver) = self.lock().carry(now, from, to, payload.len(), transmit.ecn.is_some());
             let (Fate::Delivered(delivery), Some(receiver)) = (fate, receiver) else {
                 continue;
             };
@@ -211,11 +203,7 @@ impl Net {
             if let Some(bytes) = Arc::get_mut(&mut payload) {
                 delivery.damage(bytes);
             }
-            let ecn = if delivery.ecn_marked {
-                Some(EcnCodepoint::Ce)
-            } else {
-                transmit.ecn
-            };
+            let ecn = if delivery.ecn_marked { Some(EcnCodepoint::Ce) } else { transmit.ecn };
             for at in [Some(delivery.at), delivery.copy_at].into_iter().flatten() {
                 let payload = payload.clone();
                 receiver.deliver(self.start + at, Packet { from, ecn, payload });
@@ -251,31 +239,21 @@ impl State {
         if matches!(fate, Fate::Delivered(_)) && receiver.is_none() {
             self.links[index].stats.unreachable += 1;
         }
-        let addresses = words(from.ip())
-            .into_iter()
-            .chain(words(to.ip()))
-            .chain([u64::from(from.port()), u64::from(to.port())]);
+        let addresses =
+            words(from.ip()).into_iter().chain(words(to.ip())).chain([u64::from(from.port()), u64::from(to.port())]);
         self.hash = [now.as_nanos() as u64, size as u64]
             .into_iter()
             .chain(addresses)
             .chain(outcome(&fate))
             .fold(self.hash, absorb);
         if let Some(trace) = &mut self.trace {
-            trace.push(Record {
-                time: now,
-                size,
-                from,
-                to,
-                fate,
-            });
+            trace.push(Record { time: now, size, from, to, fate });
         }
         (fate, receiver)
     }
 
     fn is_bound(&self, address: SocketAddr) -> bool {
-        self.sockets
-            .get(&address)
-            .is_some_and(|socket| socket.strong_count() > 0)
+        self.sockets.get(&address).is_some_and(|socket| socket.strong_count() > 0)
     }
 
     /// Ports go up and come round again, so that a new socket is not taken for one just closed.
@@ -285,8 +263,7 @@ impl State {
             .chain(FIRST_EPHEMERAL..start)
             .find(|&port| !self.is_bound(SocketAddr::new(ip, port)))
             .ok_or(io::ErrorKind::AddrInUse)?;
-        self.next_port
-            .insert(ip, port.checked_add(1).unwrap_or(FIRST_EPHEMERAL));
+        self.next_port.insert(ip, port.checked_add(1).unwrap_or(FIRST_EPHEMERAL));
         Ok(port)
     }
 }

@@ -40,9 +40,12 @@ const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
+/// Makes a named profile.
+type Make = fn() -> Profile;
+
 impl Profile {
     /// The profiles that have a word, mildest first.
-    pub(crate) const NAMED: [(&'static str, fn() -> Profile); 8] = [
+    pub(crate) const NAMED: [(&'static str, Make); 8] = [
         ("lan", Profile::lan),
         ("wifi", Profile::wifi),
         ("lte-edge", Profile::lte_edge),
@@ -55,10 +58,7 @@ impl Profile {
 
     /// The profile with this word.
     pub(crate) fn named(word: &str) -> Option<Profile> {
-        Profile::NAMED
-            .iter()
-            .find(|(name, _)| *name == word)
-            .map(|(_, profile)| profile())
+        Profile::NAMED.iter().find(|(name, _)| *name == word).map(|(_, profile)| profile())
     }
 
     /// A path of `mbit` Mbit/s, `delay_ms` one way and independent loss, with a queue of 200 ms and no other fault.
@@ -81,10 +81,7 @@ impl Profile {
 
     /// Nothing is wrong: 1 Gbit/s, 1 ms.
     pub(crate) fn lan() -> Profile {
-        Profile {
-            queue: ms(20),
-            ..Profile::plain(1000.0, 1, 0.0)
-        }
+        Profile { queue: ms(20), ..Profile::plain(1000.0, 1, 0.0) }
     }
 
     /// A crowded wireless LAN: 50 Mbit/s, 10 ms, 5 % loss.
@@ -114,19 +111,12 @@ impl Profile {
 
     /// 10 Mbit/s, 100 ms, 20 % loss in holes of 10 ms (eight full packets) on average.
     pub(crate) fn bursty() -> Profile {
-        Profile {
-            burst: ms(10),
-            ..Profile::plain(10.0, 100, 0.20)
-        }
+        Profile { burst: ms(10), ..Profile::plain(10.0, 100, 0.20) }
     }
 
     /// What is left after a disaster: 1 Mbit/s, 200 ms and up to 100 ms of jitter that reorders, 20 % loss. The queue holds 64 kB.
     pub(crate) fn disaster() -> Profile {
-        Profile {
-            jitter: ms(100),
-            queue: ms(524),
-            ..Profile::plain(1.0, 200, 0.20)
-        }
+        Profile { jitter: ms(100), queue: ms(524), ..Profile::plain(1.0, 200, 0.20) }
     }
 
     /// Any path at all, every fault over a wide range: 0.25–50 Mbit/s, 1–300 ms, jitter to 100 ms, loss to 35 % and on one path in
@@ -140,10 +130,7 @@ impl Profile {
         let keep_order = rng.chance(0.4);
         let (usual, worse) = (rng.between(0.0, 0.35), rng.between(0.35, 0.9));
         let loss = if rng.chance(0.05) { worse } else { usual };
-        let burst = zero_unless(
-            rng.chance(0.4),
-            Duration::from_secs_f64(rng.decades(0.005, 2.0)),
-        );
+        let burst = zero_unless(rng.chance(0.4), Duration::from_secs_f64(rng.decades(0.005, 2.0)));
         let (some_dup, dup) = (rng.chance(0.4), rng.between(0.0, 0.1));
         let (some_corrupt, corrupt) = (rng.chance(0.3), rng.between(0.0, 0.02));
         // Less than a few packets of queue is no network that anybody built.
@@ -151,12 +138,7 @@ impl Profile {
         let (marks, mark_share) = (rng.chance(0.3), rng.between(0.05, 0.5));
         let mtu = [1280, 1400, 1492, 1500][(rng.bits() % 4) as usize];
         let mut outages: Vec<_> = (0..2)
-            .map(|_| {
-                (
-                    ms(rng.between(0.0, 60_000.0) as u64),
-                    Duration::from_secs_f64(rng.decades(0.1, 30.0)),
-                )
-            })
+            .map(|_| (ms(rng.between(0.0, 60_000.0) as u64), Duration::from_secs_f64(rng.decades(0.1, 30.0))))
             .collect();
         outages.truncate((rng.bits() % 3) as usize);
         Profile {
@@ -177,9 +159,7 @@ impl Profile {
 
     /// Whether nothing gets through at `at`.
     pub(crate) fn is_out(&self, at: Duration) -> bool {
-        self.outages
-            .iter()
-            .any(|&(start, length)| at >= start && at < start + length)
+        self.outages.iter().any(|&(start, length)| at >= start && at < start + length)
     }
 
     /// How long the transmitter is busy with a packet of `size` bytes.

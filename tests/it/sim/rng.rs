@@ -67,14 +67,7 @@ mod tests {
     fn gives_the_published_sequence() {
         let mut rng = Rng::new(1_234_567);
         let first: Vec<u64> = (0..3).map(|_| rng.bits()).collect();
-        assert_eq!(
-            first,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
@@ -85,10 +78,7 @@ mod tests {
         let decades: Vec<f64> = (0..10_000).map(|_| rng.decades(1.0, 10_000.0)).collect();
         assert!(decades.iter().all(|v| (1.0..10_000.0).contains(v)));
         let low = decades.iter().filter(|v| **v < 100.0).count();
-        assert!(
-            (4_800..5_200).contains(&low),
-            "{low} of 10,000 in the lower two decades of four"
-        );
+        assert!((4_800..5_200).contains(&low), "{low} of 10,000 in the lower two decades of four");
     }
 
     #[test]

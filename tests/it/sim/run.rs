@@ -65,39 +65,23 @@ pub(crate) fn seeds<T: Send>(range: Range<u64>, one: impl Fn(u64) -> T + Sync) -
                         break;
                     }
                     let result = catch_unwind(AssertUnwindSafe(|| one(seed))).ok();
-                    results
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((seed, result));
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((seed, result));
                 }
             });
         }
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(seed, _)| *seed);
-    let failed: Vec<u64> = results
-        .iter()
-        .filter(|(_, result)| result.is_none())
-        .map(|(seed, _)| *seed)
-        .collect();
-    assert!(
-        failed.is_empty(),
-        "failed with seeds {failed:?} of {range:?}"
-    );
-    results
-        .into_iter()
-        .filter_map(|(_, result)| result)
-        .collect()
+    let failed: Vec<u64> = results.iter().filter(|(_, result)| result.is_none()).map(|(seed, _)| *seed).collect();
+    assert!(failed.is_empty(), "failed with seeds {failed:?} of {range:?}");
+    results.into_iter().filter_map(|(_, result)| result).collect()
 }
 
 /// Names the seed when the test it stands in panics.
 struct NameOnPanic(u64);
 
 impl Drop for NameOnPanic {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the test harness shows what is printed only for a test that fails"
-    )]
+    #[expect(clippy::print_stderr, reason = "the test harness shows what is printed only for a test that fails")]
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("simulation: failed with seed {}", self.0);

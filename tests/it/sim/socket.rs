@@ -75,11 +75,7 @@ impl Inbox {
     /// Takes the earliest packet if it is due.
     fn due(&mut self, now: Instant) -> Option<Packet> {
         let first = self.packets.first_entry()?;
-        if first.key().0 > now {
-            None
-        } else {
-            Some(first.remove())
-        }
+        if first.key().0 > now { None } else { Some(first.remove()) }
     }
 
     /// Sleeps until the earliest packet. Ready: look again.
@@ -100,12 +96,7 @@ impl Inbox {
 impl Socket {
     /// A socket of the host and port `address`. `bound` is what was asked for: it may be unspecified, and IPv6 on a host of IPv4.
     pub(super) fn new(net: Net, address: SocketAddr, bound: SocketAddr) -> Socket {
-        Socket {
-            net,
-            address,
-            bound,
-            inbox: Mutex::default(),
-        }
+        Socket { net, address, bound, inbox: Mutex::default() }
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -208,9 +199,7 @@ impl Drop for Socket {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Socket").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -12,12 +12,7 @@ fn no_operation_goes_through_a_link_in_the_path() {
     symlink(outside.path(), directory.path().join("link")).unwrap();
     fs::create_dir(directory.path().join("real")).unwrap();
     symlink("../link", directory.path().join("real/inner")).unwrap();
-    for through in [
-        "link/victim",
-        "link/sub/new",
-        "real/inner/victim",
-        "real/inner/new",
-    ] {
+    for through in ["link/victim", "link/sub/new", "real/inner/victim", "real/inner/new"] {
         let to = path(through);
         let refused = |result: Result<(), DiskError>| {
             assert!(matches!(result, Err(DiskError::NotDirectory)), "{through}");
@@ -36,10 +31,7 @@ fn no_operation_goes_through_a_link_in_the_path() {
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 2);
     assert_eq!(fs::read_dir(outside.path().join("sub")).unwrap().count(), 0);
     let after = fs::metadata(outside.path().join("victim")).unwrap();
-    assert_eq!(
-        (before.mode(), before.mtime()),
-        (after.mode(), after.mtime())
-    );
+    assert_eq!((before.mode(), before.mtime()), (after.mode(), after.mtime()));
 }
 
 #[test]
@@ -55,38 +47,20 @@ fn no_operation_follows_a_link_at_the_end() {
     for link in ["file", "dir"] {
         let to = path(link);
         assert_eq!(disk.look(&to).unwrap(), Some(Found::Symlink));
-        assert!(matches!(
-            disk.open(&to).map(drop),
-            Err(DiskError::NotDirectory)
-        ));
+        assert!(matches!(disk.open(&to).map(drop), Err(DiskError::NotDirectory)));
         assert!(matches!(disk.make_dir(&to), Err(DiskError::Exists)));
-        assert!(matches!(
-            disk.make_symlink(&to, b"x"),
-            Err(DiskError::Exists)
-        ));
-        assert!(matches!(
-            deliver(&disk, &to, b"new", false),
-            Err(DiskError::Exists)
-        ));
-        assert!(matches!(
-            deliver(&disk, &to, b"new", true),
-            Err(DiskError::Exists)
-        ));
+        assert!(matches!(disk.make_symlink(&to, b"x"), Err(DiskError::Exists)));
+        assert!(matches!(deliver(&disk, &to, b"new", false), Err(DiskError::Exists)));
+        assert!(matches!(deliver(&disk, &to, b"new", true), Err(DiskError::Exists)));
         assert!(matches!(disk.sync_dir(&to), Err(DiskError::NotDirectory)));
         disk.set_meta(&to, meta_of(0o777, -5, 7)).unwrap();
         let own = fs::symlink_metadata(directory.path().join(link)).unwrap();
         assert_eq!((own.mtime(), own.mtime_nsec()), (-5, 7));
     }
-    assert_eq!(
-        disk.read_link(&path("file")).unwrap(),
-        victim.as_os_str().as_bytes()
-    );
+    assert_eq!(disk.read_link(&path("file")).unwrap(), victim.as_os_str().as_bytes());
     assert_eq!(fs::read(&victim).unwrap(), b"old");
     let after = fs::metadata(&victim).unwrap();
-    assert_eq!(
-        (before.mode(), before.mtime_nsec()),
-        (after.mode(), after.mtime_nsec())
-    );
+    assert_eq!((before.mode(), before.mtime_nsec()), (after.mode(), after.mtime_nsec()));
 }
 
 #[test]
@@ -95,27 +69,15 @@ fn a_planted_partial_directory_is_refused() {
     let (directory, disk) = disk();
     let planted = directory.path().join(PARTIAL_DIR);
     symlink(outside.path(), &planted).unwrap();
-    assert!(matches!(
-        disk.create_partial("p", 1).map(drop),
-        Err(DiskError::NotDirectory)
-    ));
-    assert!(matches!(
-        disk.remove_partial("p"),
-        Err(DiskError::NotDirectory)
-    ));
-    assert!(matches!(
-        disk.publish("p", &path("f"), false),
-        Err(DiskError::NotDirectory)
-    ));
+    assert!(matches!(disk.create_partial("p", 1).map(drop), Err(DiskError::NotDirectory)));
+    assert!(matches!(disk.remove_partial("p"), Err(DiskError::NotDirectory)));
+    assert!(matches!(disk.publish("p", &path("f"), false), Err(DiskError::NotDirectory)));
     disk.remove_partial_dir().unwrap();
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     fs::remove_file(&planted).unwrap();
 
     fs::write(&planted, "").unwrap();
-    assert!(matches!(
-        disk.create_partial("p", 1).map(drop),
-        Err(DiskError::NotDirectory)
-    ));
+    assert!(matches!(disk.create_partial("p", 1).map(drop), Err(DiskError::NotDirectory)));
     fs::remove_file(&planted).unwrap();
 
     // Our own from an earlier run, too open: closed before anything is put there.
@@ -134,11 +96,7 @@ fn a_planted_partial_directory_is_refused() {
 fn the_partial_directory_is_no_part_of_the_tree() {
     let (directory, disk) = disk();
     deliver(&disk, &path("f"), b"x", false).unwrap();
-    for reserved in [
-        ".resilient-partial",
-        ".Resilient-PARTIAL",
-        ".resilient-partial/p",
-    ] {
+    for reserved in [".resilient-partial", ".Resilient-PARTIAL", ".resilient-partial/p"] {
         let to = path(reserved);
         assert!(disk.look(&to).is_err());
         assert!(disk.make_dir(&to).is_err());
@@ -149,13 +107,7 @@ fn the_partial_directory_is_no_part_of_the_tree() {
     // Only at the top is the name taken.
     disk.make_dir(&path("d")).unwrap();
     disk.make_dir(&path("d/.resilient-partial")).unwrap();
-    assert_eq!(
-        fs::metadata(directory.path().join(PARTIAL_DIR))
-            .unwrap()
-            .mode()
-            & 0o7777,
-        0o700
-    );
+    assert_eq!(fs::metadata(directory.path().join(PARTIAL_DIR)).unwrap().mode() & 0o7777, 0o700);
 }
 
 #[test]
@@ -174,24 +126,14 @@ fn nothing_is_written_outside_of_the_declared_size() {
     let mut partial = disk.create_partial("p", 4).unwrap();
     for (offset, length) in [(0, 5), (4, 1), (3, 2), (u64::MAX, 1), (u64::MAX - 1, 4)] {
         assert!(partial.write_at(offset, &[1; 8][..length]).is_err());
-        assert!(
-            partial
-                .read_exact_at(offset, &mut [1; 8][..length])
-                .is_err()
-        );
+        assert!(partial.read_exact_at(offset, &mut [1; 8][..length]).is_err());
     }
     partial.write_at(4, b"").unwrap();
-    assert_eq!(
-        fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(),
-        [0; 4]
-    );
+    assert_eq!(fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(), [0; 4]);
     // An old one of that name leaves nothing behind.
     partial.write_at(0, b"full").unwrap();
     drop(disk.create_partial("p", 2).unwrap());
-    assert_eq!(
-        fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(),
-        [0; 2]
-    );
+    assert_eq!(fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(), [0; 2]);
 }
 
 #[test]

@@ -12,26 +12,13 @@ fn a_fifo_never_holds_anybody_up() {
     let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
     assert_eq!(sent, ["f"]);
     assert_eq!(skipped.len(), 2);
-    assert!(
-        skipped
-            .iter()
-            .all(|(_, error)| matches!(error, SourceError::Special))
-    );
-    assert!(matches!(
-        sources(&[&fifo]).unwrap_err().cause,
-        SourceError::Special
-    ));
-    assert!(matches!(
-        sources(&[Path::new("/dev/null")]).unwrap_err().cause,
-        SourceError::Special
-    ));
+    assert!(skipped.iter().all(|(_, error)| matches!(error, SourceError::Special)));
+    assert!(matches!(sources(&[&fifo]).unwrap_err().cause, SourceError::Special));
+    assert!(matches!(sources(&[Path::new("/dev/null")]).unwrap_err().cause, SourceError::Special));
     // It has come after the listing.
     for special in ["p", "s"] {
         let path = fifo.with_file_name(special);
-        assert!(matches!(
-            SourceFile::open(&path, 0, FileTime::default()),
-            Err(SourceError::Special)
-        ));
+        assert!(matches!(SourceFile::open(&path, 0, FileTime::default()), Err(SourceError::Special)));
     }
 }
 
@@ -48,10 +35,7 @@ fn a_file_is_read_as_it_was_announced() {
     file.read_exact_at(4, &mut []).unwrap();
     assert!(file.unchanged());
     let (empty, _) = opened(&top, "empty");
-    assert!(matches!(
-        empty.unwrap().read_exact_at(0, &mut [0]),
-        Err(SourceError::Changed)
-    ));
+    assert!(matches!(empty.unwrap().read_exact_at(0, &mut [0]), Err(SourceError::Changed)));
 }
 
 #[test]
@@ -59,12 +43,7 @@ fn a_file_that_shrinks_while_it_is_read_has_changed() {
     let top = tree(&["file"]);
     let (file, path) = opened(&top, "file");
     let file = file.unwrap();
-    File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_len(3)
-        .unwrap();
+    File::options().write(true).open(path).unwrap().set_len(3).unwrap();
     let error = file.read_exact_at(0, &mut [0; 4]).unwrap_err();
     assert!(matches!(error, SourceError::Changed));
     assert_eq!(error.class(), Class::Vanished);
@@ -81,10 +60,7 @@ fn a_file_that_was_written_again_with_its_old_time_has_changed() {
         let metadata = writer.metadata().unwrap();
         (metadata.ctime(), metadata.ctime_nsec())
     };
-    let (time, first) = (
-        writer.metadata().unwrap().modified().unwrap(),
-        changed(&writer),
-    );
+    let (time, first) = (writer.metadata().unwrap().modified().unwrap(), changed(&writer));
     // Until the clock of the file system has gone on, which is what the promise depends on.
     while changed(&writer) == first {
         fs::write(&path, "FILE").unwrap();
@@ -99,31 +75,13 @@ fn a_file_that_is_not_the_announced_one_is_not_read() {
     let top = tree(&["file", "d/", "d/x"]);
     let found = entries(&sources(&[&contents(top.path())]).unwrap());
     let (entry, path) = &found[&b"file"[..]];
-    let FileTime {
-        seconds,
-        nanoseconds,
-    } = entry.meta.mtime;
-    let other = FileTime {
-        seconds: seconds + 1,
-        nanoseconds,
-    };
-    assert!(matches!(
-        SourceFile::open(path, 5, entry.meta.mtime),
-        Err(SourceError::Changed)
-    ));
-    assert!(matches!(
-        SourceFile::open(path, 4, other),
-        Err(SourceError::Changed)
-    ));
-    assert!(matches!(
-        SourceFile::open(path.parent().unwrap(), 4, other),
-        Err(SourceError::Special)
-    ));
+    let FileTime { seconds, nanoseconds } = entry.meta.mtime;
+    let other = FileTime { seconds: seconds + 1, nanoseconds };
+    assert!(matches!(SourceFile::open(path, 5, entry.meta.mtime), Err(SourceError::Changed)));
+    assert!(matches!(SourceFile::open(path, 4, other), Err(SourceError::Changed)));
+    assert!(matches!(SourceFile::open(path.parent().unwrap(), 4, other), Err(SourceError::Special)));
     fs::remove_file(path).unwrap();
-    assert!(matches!(
-        SourceFile::open(path, 4, entry.meta.mtime),
-        Err(SourceError::Vanished)
-    ));
+    assert!(matches!(SourceFile::open(path, 4, entry.meta.mtime), Err(SourceError::Vanished)));
 }
 
 #[test]

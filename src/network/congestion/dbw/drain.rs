@@ -32,14 +32,7 @@ pub(super) struct Drain {
 
 impl Law {
     /// Begins to drain at `step`, with `queue` standing; `crowd` if others are suspected to keep it standing.
-    pub(super) fn drain(
-        &mut self,
-        now: Seconds,
-        step: usize,
-        queue: Seconds,
-        target: Seconds,
-        crowd: bool,
-    ) {
+    pub(super) fn drain(&mut self, now: Seconds, step: usize, queue: Seconds, target: Seconds, crowd: bool) {
         let min = self.delay.min();
         let stood = min + queue;
         let rate = self.window / stood.max(1e-5);
@@ -94,8 +87,7 @@ impl Law {
         let stood = drain.stood - self.delay.min();
         let left = drain.lowest - self.delay.min();
         let lossy = self.history.loss() >= CLEAN;
-        if drain.crowd && lossy && left.is_finite() && left > (stood / 2.0).max(1.6 * drain.target)
-        {
+        if drain.crowd && lossy && left.is_finite() && left > (stood / 2.0).max(1.6 * drain.target) {
             // Sending a third did not shorten the queue and nobody here is driven by loss: it is no queue of ours to yield
             // to, or no queue at all but a longer path.
             self.delay.rebase(now, drain.lowest);

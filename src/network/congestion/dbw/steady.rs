@@ -8,7 +8,7 @@ use super::super::compete::{CLEAN, Compete, Sight};
 use super::super::policer::Look;
 use super::super::rounds::Round;
 use super::super::startup::INITIAL_PACKETS;
-use super::{Law, REORDERED, State};
+use super::{Law, State};
 
 /// Share of the step that is taken when the window has to shrink.
 const YIELD: f64 = 0.7;
@@ -51,11 +51,7 @@ impl Law {
         } else {
             self.empty = 0;
         }
-        self.deep = if queue > 3.0 * target {
-            self.deep + 1
-        } else {
-            0
-        };
+        self.deep = if queue > 3.0 * target { self.deep + 1 } else { 0 };
         if round.marked {
             factor = factor.min(MARK_CUT);
         }
@@ -72,17 +68,9 @@ impl Law {
                 self.expected = (self.window / window - 1.0) * (min + queue);
             }
         } else {
-            let damped = if self.deep >= 2 {
-                factor
-            } else {
-                1.0 - YIELD * (1.0 - factor)
-            };
+            let damped = if self.deep >= 2 { factor } else { 1.0 - YIELD * (1.0 - factor) };
             // A window that is not used did not make the queue.
-            let floor = if full {
-                0.0
-            } else {
-                INITIAL_PACKETS * self.mtu
-            };
+            let floor = if full { 0.0 } else { INITIAL_PACKETS * self.mtu };
             self.set_window((self.window * damped).max(floor.min(self.window)));
         }
         if !full {
@@ -90,7 +78,7 @@ impl Law {
             self.crowd.clear();
             return;
         }
-        if queue > target || look.rate * self.delay.jitter() > REORDERED * self.mtu {
+        if queue > target || self.reorders(look.rate) {
             self.gradient.clear();
         } else if queue < target / 2.0
             && !round.holed
@@ -123,11 +111,7 @@ impl Law {
         let again = CROWD_AGAIN.max(40.0 * self.delay.smoothed());
         let clean = self.history.loss() < CLEAN;
         if clean && self.crowd_at.is_some_and(|at| now - at < again) {
-            let window = self
-                .crowd
-                .from()
-                .max(self.window)
-                .max(peak / 2.0 * (min + queue));
+            let window = self.crowd.from().max(self.window).max(peak / 2.0 * (min + queue));
             let compete = Compete::new(now, window, self.mtu, self.delay.smoothed());
             self.crowd_at = None;
             self.crowd.clear();

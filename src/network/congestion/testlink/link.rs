@@ -77,19 +77,13 @@ pub(super) struct Lossy {
 
 impl Lossy {
     pub(super) fn new() -> Self {
-        Self {
-            bad: true,
-            until: 0,
-        }
+        Self { bad: true, until: 0 }
     }
 
     /// Whether a packet is lost now. Draws the same number of random values whatever comes of it.
     pub(super) fn loses(&mut self, link: &Link, now: u64, random: &mut Random) -> bool {
         let (draw, dwell) = (random.next(), random.next());
-        if link
-            .outage
-            .is_some_and(|(from, to)| now >= ns(from) && now < ns(to))
-        {
+        if link.outage.is_some_and(|(from, to)| now >= ns(from) && now < ns(to)) {
             return true;
         }
         if link.burst == 0.0 || link.loss == 0.0 {
@@ -97,11 +91,7 @@ impl Lossy {
         }
         while self.until <= now {
             self.bad = !self.bad;
-            let mean = if self.bad {
-                link.burst
-            } else {
-                link.burst * (1.0 - link.loss) / link.loss
-            };
+            let mean = if self.bad { link.burst } else { link.burst * (1.0 - link.loss) / link.loss };
             self.until += ns(-mean * (1.0 - dwell).ln()).max(1);
         }
         self.bad

@@ -1,0 +1,121 @@
+//! What stands where an announced entry is to go, and what the sender is told of it.
+//!
+//! Invariant: nothing that stands there is changed here but directories being made; a file of the same size is hashed, any other is
+//! refused at once.
+
+use super::{AssembleError, Assembler, MAX_HAVE, disk_class};
+use crate::class::Class;
+use crate::fs::disk::{DiskError, Found};
+use crate::integrity::{self, Digest};
+use crate::manifest::{Entry, EntryId, Kind, TreePath, link_stays_below};
+use crate::pipeline::entries::{Directory, Landing, Pending, Target};
+use crate::wire::WireError;
+use crate::wire::reply::Status;
+
+impl Assembler {
+    /// Looks at what stands where an announced entry is to go.
+    pub(super) fn announce(&mut self, id: EntryId, entry: Entry) -> Result<(), AssembleError> {
+        let parent = match entry.parent {
+            None => TreePath::ROOT,
+            Some(parent) => match self.directories.get(&parent) {
+                Some(directory) if directory.usable => directory.target.path.clone(),
+                Some(directory) => {
+                    // The cause was said for the directory itself.
+                    let path = directory.target.path.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
+                    if entry.kind == Kind::Directory {
+                        self.directories.insert(
+                            id,
+                            Directory {
+                                target: Target { path: path.clone(), meta: entry.meta, size: 0 },
+                                usable: false,
+                            },
+                        );
+                    }
+                    self.fail(id, &path, Class::Select, "its directory could not be made");
+                    return Ok(());
+                }
+                None => return Err(WireError::Range("parent").into()),
+            },
+        };
+        let path = parent.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
+        let target = Target { path, meta: entry.meta, size: entry.size() };
+        match self.disk.look(&target.path) {
+            Err(error) => self.fail_disk(id, &target.path, &error),
+            Ok(found) => match entry.kind {
+                Kind::Directory => self.announce_directory(id, target, found),
+                Kind::Symlink { target: to } => self.announce_link(id, &parent, target, to, found),
+                Kind::File { size } => self.announce_file(id, target, size, found),
+            },
+        }
+        Ok(())
+    }
+
+    fn announce_directory(&mut self, id: EntryId, target: Target, found: Option<Found>) {
+        let made = match found {
+            Some(Found::Directory) => Ok(()),
+            Some(_) => Err((Class::Select, "exists and is not a directory".to_string())),
+            None => self.disk.make_dir(&target.path).map_err(|error| (disk_class(&error), error.to_string())),
+        };
+        let usable = made.is_ok();
+        if let Err((class, cause)) = made {
+            self.fail(id, &target.path, class, &cause);
+        }
+        self.directories.insert(id, Directory { target, usable });
+    }
+
+    fn announce_link(&mut self, id: EntryId, parent: &TreePath, target: Target, to: Vec<u8>, found: Option<Found>) {
+        if !link_stays_below(parent, &to) {
+            return self.fail(id, &target.path, Class::Partial, "link leads out of the tree");
+        }
+        match found {
+            None => self.links.push((id, target, to)),
+            Some(Found::Symlink) if self.disk.read_link(&target.path).is_ok_and(|known| known == to) => {
+                self.identical(id, &target);
+            }
+            Some(_) => self.refuse_overwrite(id, &target),
+        }
+    }
+
+    fn announce_file(&mut self, id: EntryId, target: Target, size: u64, found: Option<Found>) {
+        match found {
+            None => {}
+            Some(Found::File { size: standing, .. }) if standing == size => match self.digest_standing(&target.path) {
+                Ok(digest) => {
+                    if size == 0 {
+                        self.identical(id, &target);
+                    } else {
+                        self.status(id, Status::Held(digest));
+                        self.pending.insert(id, Pending::Standing { target, digest });
+                    }
+                    return;
+                }
+                Err(error) => return self.fail_disk(id, &target.path, &error),
+            },
+            Some(_) => return self.refuse_overwrite(id, &target),
+        }
+        let kept = self.kept.remove(&target.path).filter(|kept| kept.target == target);
+        let landing =
+            kept.unwrap_or_else(|| Landing::new(target, self.chunk_bytes, format!("{}-{:08x}", self.session, id.0)));
+        if size > 0 && landing.have.is_empty() {
+            self.status(id, Status::Want);
+        } else if size > 0 {
+            self.status(
+                id,
+                Status::Have(landing.have.iter().take(MAX_HAVE).map(|range| (range.start, range.end)).collect()),
+            );
+        }
+        self.begun += usize::from(landing.is_large() && !landing.have.is_empty());
+        self.pending.insert(id, Pending::Landing(landing));
+        self.check_landed(id);
+    }
+
+    fn digest_standing(&self, path: &TreePath) -> Result<Digest, DiskError> {
+        let mut file = self.disk.open(path)?;
+        let mut offset = 0;
+        integrity::digest_of(|buffer| {
+            let read = file.read_at(offset, buffer)?;
+            offset += read as u64;
+            Ok(read)
+        })
+    }
+}
