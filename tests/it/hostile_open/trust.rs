@@ -1,4 +1,6 @@
 //! What is open against strangers, ticket holders and receivers that lie.
+//!
+//! Two tests look at the memory of the whole process: they say something only when they run alone (`--test-threads 1`).
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
@@ -81,7 +83,7 @@ fn a_stranger_makes_us_hold_64_kib() {
         // Control chunks that are not the first one: kept until a hello comes.
         let mut sent = 0;
         for order in 1..=100 {
-            let chunk = encode_control(order, &[3; 40_000]);
+            let chunk = encode_control(order, &vec![3; 40_000]);
             stranger.chunk(&chunk).await;
             sent += chunk.len();
         }
