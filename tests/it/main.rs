@@ -2,6 +2,8 @@
 
 mod architecture;
 mod cli;
+mod hostile;
+mod hostile_open;
 #[cfg(test)]
 mod memdisk;
 mod readme;
