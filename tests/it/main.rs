@@ -4,6 +4,7 @@ mod architecture;
 mod cli;
 #[cfg(test)]
 mod memdisk;
+mod shows;
 mod sim;
 #[cfg(test)]
 mod transfers;
