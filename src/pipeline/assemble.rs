@@ -27,8 +27,6 @@ use std::sync::Arc;
 const GROUP: usize = 128;
 /// Control chunks held because an earlier one is missing.
 const EARLY_CONTROL: usize = 512;
-/// Ranges of a have-set that are told to the sender; what lies beyond is sent again.
-const MAX_HAVE: usize = 4096;
 
 /// Why assembly cannot go on at all. Failures of single files are replies.
 #[derive(Debug, thiserror::Error)]
@@ -229,14 +227,13 @@ impl Assembler {
                     self.check_landed(entry);
                 }
             }
-            Control::Same { entry } => {
-                if let Some(Pending::Standing { target, .. }) = self.remove_standing(entry) {
-                    self.identical(entry, &target);
-                }
-            }
-            Control::Differs { entry } => {
-                if let Some(Pending::Standing { target, .. }) = self.remove_standing(entry) {
-                    self.refuse_overwrite(entry, &target);
+            Control::Digest { entry, digest } => {
+                if let Some(Pending::Standing { target, digest: standing }) = self.remove_standing(entry) {
+                    if digest == standing {
+                        self.identical(entry, &target);
+                    } else {
+                        self.refuse_overwrite(entry, &target);
+                    }
                 }
             }
             Control::Failed { entry, code, message } => {

@@ -17,6 +17,7 @@ use crate::wire::chunk::{self, Chunk};
 use crate::wire::control::{self, Control, Hello, SessionId, bounded_text};
 use crate::wire::reply::Reply;
 use quinn::Connection;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,8 +39,19 @@ pub(super) struct Guest {
     _pass: Pass,
 }
 
-/// Waits for the hello on a new connection.
-pub(super) async fn greet(connection: Connection, pilot: Arc<Pilot>, node: NodeId, pass: Pass) -> Result<Guest, Error> {
+/// Waits for the hello on a new connection, [`HELLO`] at most whatever else the peer says.
+pub(super) async fn greet(
+    connection: Connection,
+    pilot: Arc<Pilot>,
+    node: NodeId,
+    pass: Pass,
+) -> (IpAddr, Result<Guest, Error>) {
+    let address = connection.remote_address().ip();
+    let greeted = tokio::time::timeout(HELLO, hear(connection, pilot, node, pass)).await;
+    (address, greeted.unwrap_or(Err(Error::Silent { span: HELLO })))
+}
+
+async fn hear(connection: Connection, pilot: Arc<Pilot>, node: NodeId, pass: Pass) -> Result<Guest, Error> {
     let mut inward = Inward::new(connection, pilot);
     let mut held = Vec::new();
     loop {

@@ -14,7 +14,7 @@ use crate::range_set::RangeSet;
 use crate::wire::chunk::{CHUNK_BYTES, MAX_CONTROL, encode_control};
 use crate::wire::codec;
 use crate::wire::control::{Control, Hello, bounded_text};
-use crate::wire::reply::{Outcome, Reply, Status};
+use crate::wire::reply::{MAX_HAVE, Outcome, Reply, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -24,8 +24,6 @@ use tokio::sync::mpsc;
 const SPECULATION: u64 = 48 * 1024;
 /// Entries announced that have no end yet: enough for a round trip of 600 ms at thousands of files a second.
 const WAITING: usize = 16 * 1024;
-/// Most ranges of a have-set that are believed.
-const MAX_HAVE: usize = 4096;
 /// Bytes of entries in one control chunk; the first one is small, because everything waits for it.
 const BATCH: usize = 24 * 1024;
 const FIRST_BATCH: usize = 1024;
@@ -78,7 +76,7 @@ pub(super) struct Ingest {
 /// What can be done for the file at the head of the queue.
 enum Turn {
     Send(RangeSet),
-    Compare(crate::integrity::Digest),
+    Compare,
     Drop,
     Wait,
 }
@@ -222,9 +220,9 @@ impl Ingest {
             Turn::Drop => {
                 self.queue.pop_front();
             }
-            Turn::Compare(digest) => {
+            Turn::Compare => {
                 let Some(file) = self.queue.pop_front() else { return false };
-                self.compare(file, digest).await;
+                self.tell_digest(file).await;
             }
             Turn::Send(_) if file.size > CHUNK_BYTES as u64 => {
                 self.flush_pack().await;
@@ -247,7 +245,7 @@ impl Ingest {
             Some(Status::Want) => Turn::Send(RangeSet::default()),
             Some(Status::Have(ranges)) => RangeSet::from_pairs(ranges.iter().copied(), MAX_HAVE)
                 .map_or(Turn::Send(RangeSet::default()), Turn::Send),
-            Some(Status::Held(digest)) => Turn::Compare(*digest),
+            Some(Status::Held) => Turn::Compare,
             None if !self.answered && self.speculated < SPECULATION => Turn::Send(RangeSet::default()),
             None => Turn::Wait,
         }
@@ -305,8 +303,8 @@ impl Ingest {
                 return false;
             }
             Turn::Drop => return true,
-            Turn::Compare(digest) => {
-                self.compare(large.file, digest).await;
+            Turn::Compare => {
+                self.tell_digest(large.file).await;
                 return true;
             }
             Turn::Send(have) => have,
@@ -344,7 +342,8 @@ impl Ingest {
         true
     }
 
-    async fn compare(&mut self, file: Planned, standing: crate::integrity::Digest) {
+    /// One of the same size stands there: the receiver compares.
+    async fn tell_digest(&mut self, file: Planned) {
         let id = file.id;
         self.status.remove(&id);
         let (file, digest) = self
@@ -355,8 +354,7 @@ impl Ingest {
             })
             .await;
         match digest {
-            Ok(digest) if digest == standing => self.say(&Control::Same { entry: id }).await,
-            Ok(_) => self.say(&Control::Differs { entry: id }).await,
+            Ok(digest) => self.say(&Control::Digest { entry: id, digest }).await,
             Err(error) => self.cannot_send(&file, &error).await,
         }
     }

@@ -3,7 +3,7 @@
 //! This is where the sans-IO [`Inbound`] meets quinn. Every reply is written to the reply stream and, because a lost stream packet costs
 //! round trips, copied into the next feedback datagrams a few times.
 
-use super::RetryFor;
+use super::{RetryFor, close};
 use super::error::Error;
 use crate::network::congestion::Pilot;
 use crate::network::seam::now;
@@ -172,6 +172,13 @@ impl Inward {
                 .map_err(|error| Error::Lost { cause: error.to_string() })?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Inward {
+    fn drop(&mut self) {
+        // One that was given up must not be left open, where a stranger would go on filling its buffers.
+        self.connection.close(close::STOPPED.into(), b"");
     }
 }
 

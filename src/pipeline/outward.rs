@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+/// Silence that means nothing yet, beyond four round trips.
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes of datagrams inside quinn on any link: ten segments of a GSO batch several times over.
 const AHEAD_MOST: usize = 128 * 1024;
 /// Packets that a probe may send beyond what is in flight.
@@ -236,7 +238,10 @@ impl Outward {
         }
         let silence = self.outbound.heard().map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
         match self.patience.retry_for {
-            RetryFor::Span(span) if silence > span => Err(Error::Silent { span }),
+            // Even one who does not want to wait must wait for an answer.
+            RetryFor::Span(span) if silence > span.max(LEAST_PATIENCE + 4 * self.connection.rtt()) => {
+                Err(Error::Silent { span: silence })
+            }
             _ => Ok(()),
         }
     }

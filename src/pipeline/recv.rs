@@ -21,6 +21,9 @@ use crate::transfer::{Delivered, Inbound};
 use crate::unit::Span;
 use crate::wire::control::SessionId;
 use crate::wire::reply::{Counters, Reply};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,6 +36,8 @@ const GATHER: Duration = Duration::from_millis(200);
 const BATCH: usize = 16;
 /// Peers that are connected and have not yet said hello.
 const MAX_GREETINGS: usize = 64;
+/// The same from one address.
+const MAX_GREETINGS_EACH: usize = 8;
 /// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
 const LINGER: Duration = Duration::from_secs(15);
 /// Name of the partial file that proves that the destination can be written to.
@@ -77,7 +82,8 @@ pub async fn recv(
     }
 
     let mut admission = Admission::new(secret, now(), options.ticket_life);
-    let mut greetings: JoinSet<Result<Guest, Error>> = JoinSet::new();
+    let mut greetings: JoinSet<(IpAddr, Result<Guest, Error>)> = JoinSet::new();
+    let mut greeted: BTreeMap<IpAddr, usize> = BTreeMap::new();
     let mut refusals: JoinSet<()> = JoinSet::new();
     let mut session: Option<Session> = None;
     let mut expiry_told = false;
@@ -99,12 +105,22 @@ pub async fn recv(
                 return Err(Error::Interrupted);
             }
             Some(Arrival { connection, peer, control, pass }) = door.next() => {
-                if greetings.len() < MAX_GREETINGS {
+                let address = connection.remote_address().ip();
+                let theirs = greeted.entry(address).or_insert(0);
+                if greetings.len() < MAX_GREETINGS && *theirs < MAX_GREETINGS_EACH {
+                    *theirs += 1;
                     greetings.spawn(greet(connection, control, peer, pass));
                 }
             }
-            Some(greeted) = greetings.join_next() => {
-                let guest = match greeted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+            Some(heard) = greetings.join_next() => {
+                let (address, heard) = heard.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                if let Entry::Occupied(mut theirs) = greeted.entry(address) {
+                    *theirs.get_mut() -= 1;
+                    if *theirs.get() == 0 {
+                        theirs.remove();
+                    }
+                }
+                let guest = match heard {
                     Ok(guest) => guest,
                     Err(error) => {
                         observer.event(&Event::Detail { message: format!("a peer said no hello: {error}") });
@@ -197,7 +213,7 @@ async fn admit(
 ) {
     let Guest { mut inward, hello, node, held, .. } = guest;
     let assembler = match session.take() {
-        Some(mut old) if old.id == hello.session => {
+        Some(mut old) if old.id == hello.session && old.chunk_bytes == hello.chunk_bytes => {
             old.stop_assembling(close::SUPERSEDED).await;
             old.lock().reconnect();
             old.assembler
@@ -232,6 +248,8 @@ async fn admit(
         outputs,
         task: Some(task),
         bytes_total: hello.bytes,
+        chunk_bytes: hello.chunk_bytes,
+        tally: Tally::default(),
         meter: Meter::new(now()),
         heard: now(),
         received: Counters::default(),
@@ -250,6 +268,8 @@ struct Session {
     outputs: mpsc::UnboundedReceiver<Output>,
     task: Option<JoinHandle<()>>,
     bytes_total: u64,
+    chunk_bytes: u32,
+    tally: Tally,
     meter: Meter,
     heard: Instant,
     /// What the last connection had counted when it ended.
@@ -264,7 +284,9 @@ type Output = Result<(Assembled, Tally, bool), AssembleError>;
 
 /// Runs the session until it is complete or its connection is lost. Waits for ever without one. May be dropped and called again.
 async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn Observer) -> Result<Counters, Error> {
-    let Some(Session { inward: Some(inward), outputs, chunks, meter, bytes_total, heard, complete, .. }) = session else {
+    let Some(Session { inward: Some(inward), outputs, chunks, meter, bytes_total, heard, complete, tally, .. }) =
+        session
+    else {
         return std::future::pending().await;
     };
     if let Some(counters) = *complete {
@@ -274,14 +296,13 @@ async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn 
         }
         return Ok(counters);
     }
-    let mut tally = Tally::default();
     loop {
         *heard = inward.heard();
         tokio::select! {
             biased;
             output = outputs.recv() => {
                 let (assembled, newest, ended) = output.ok_or(Error::Bug)??;
-                tally = newest;
+                *tally = newest;
                 inward.inbound.consumed(assembled.stripes);
                 for event in &assembled.events {
                     observer.event(event);
@@ -290,7 +311,7 @@ async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn 
                     inward.reply(reply);
                 }
                 if ended {
-                    let counters = counters(&inward.inbound, &tally);
+                    let counters = counters(&inward.inbound, tally);
                     inward.reply(&Reply::Complete(counters));
                     *complete = Some(counters);
                     return Box::pin(run(session, retry_for, observer)).await;

@@ -17,6 +17,7 @@ use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -117,8 +118,24 @@ async fn attempt(
     let ingest = Ingest::new(env.blocking, walk, hello, (offers, replied), observer.clone(), tally.clone());
     let patience = Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for };
     let mut outward = Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
-    let (counters, ended) = tokio::join!(biased; outward.run(offered, replies, cancel, options.ticket.key), ingest.run());
-    let counters = match counters {
+    let mut ingest = pin!(ingest.run());
+    let mut ended = None;
+    let result = {
+        let mut running = pin!(outward.run(offered, replies, cancel, options.ticket.key));
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut running => break result,
+                all = &mut ingest, if ended.is_none() => ended = Some(all),
+            }
+        }
+    };
+    // Ingest may be in the middle of a large file: only a good end waits for it.
+    let ended = match (&result, ended) {
+        (Ok(_), None) => ingest.await,
+        (_, ended) => ended.unwrap_or(false),
+    };
+    let counters = match result {
         Ok(counters) if ended || outward.was_completed() => counters,
         result => {
             let error = result.err().unwrap_or(Error::Incomplete);

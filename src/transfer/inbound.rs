@@ -15,6 +15,9 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// Largest number of a shard: far beyond what a connection carries in a day, and nothing overflows up to it.
+const LAST_SEQ: u32 = u32::MAX - (1 << 24);
+
 /// A chunk that is whole.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Delivered {
@@ -116,6 +119,9 @@ impl Inbound {
     /// Takes a shard. Gives a chunk if this completed one.
     pub fn on_shard(&mut self, now: Instant, shard: &Shard) -> Result<Option<Delivered>, WireError> {
         let seq = expand(shard.seq, self.arrivals.high());
+        if seq > LAST_SEQ {
+            return Err(WireError::Range("shard"));
+        }
         self.arrivals.arrived(now, seq);
         self.cadence.on_shard(now, shard.payload.len());
         let stripe = expand(shard.stripe, self.base);
@@ -208,7 +214,10 @@ impl Inbound {
         let mut cut = None;
         for (part, slot) in self.slots.range_mut(chunk.clone()).enumerate() {
             let Slot::Decoded { data, parts, .. } = std::mem::replace(slot, Slot::Delivered) else { continue };
-            self.held_bytes = self.held_bytes.saturating_sub(data.len());
+            if self.accepted {
+                // What was given up to a caller that has accepted nobody is held by the caller.
+                self.held_bytes = self.held_bytes.saturating_sub(data.len());
+            }
             if cut.is_none() {
                 cut = Some(Cut::new(encoded_length(&data)?)).filter(|cut| cut.parts == usize::from(parts));
             }
@@ -229,7 +238,8 @@ impl Inbound {
     }
 
     fn credit(&self) -> u32 {
-        self.consumed + WINDOW
+        // Behind a hole no more than feedback can name.
+        (self.consumed + WINDOW).min(self.base + MAX_REPORT as u32)
     }
 
     /// Whether nothing arrives any more and the sender is only being reminded of what was said.

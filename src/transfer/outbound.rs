@@ -205,7 +205,8 @@ impl Outbound {
     pub fn on_feedback(&mut self, now: Instant, feedback: &Feedback) {
         self.heard = Some(now);
         self.probed = None;
-        if feedback.received < self.newest.1 || feedback.high > self.next_seq() {
+        let opened = self.base + self.stripes.len() as u32;
+        if feedback.received < self.newest.1 || feedback.high > self.next_seq() || feedback.base > opened {
             return;
         }
         self.accepted |= feedback.accepted;
@@ -215,7 +216,7 @@ impl Outbound {
         while self.log_base < feedback.resolved && !self.log.is_empty() {
             self.settle_oldest();
         }
-        for stripe in self.base..feedback.base.min(self.base + self.stripes.len() as u32) {
+        for stripe in self.base..feedback.base {
             self.decoded(stripe);
         }
         for (place, missing) in feedback.missing.iter().enumerate() {

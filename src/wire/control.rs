@@ -66,15 +66,12 @@ pub enum Control {
         /// BLAKE3 of its bytes.
         digest: Digest,
     },
-    /// The file that stands at the destination is this very one.
-    Same {
+    /// The digest of a file of which one of the same size stands at the destination, to be compared there.
+    Digest {
         /// Which.
         entry: EntryId,
-    },
-    /// The file that stands at the destination is another one.
-    Differs {
-        /// Which.
-        entry: EntryId,
+        /// BLAKE3 of its bytes.
+        digest: Digest,
     },
     /// This entry cannot be sent (any more).
     Failed {
@@ -143,8 +140,9 @@ mod tests {
 
     #[test]
     fn golden_messages() {
-        assert_eq!(encode(&Control::Same { entry: EntryId(5) }), [3, 5]);
-        assert_eq!(encode(&Control::Finish { entries: 300, skipped: 1 }), [6, 251, 44, 1, 1]);
+        let digest = Digest::from_bytes([7; 32]);
+        assert_eq!(encode(&Control::Digest { entry: EntryId(5), digest })[..4], [3, 5, 7, 7]);
+        assert_eq!(encode(&Control::Finish { entries: 300, skipped: 1 }), [5, 251, 44, 1, 1]);
         let entry = Entry {
             parent: Some(EntryId(1)),
             name: Name::new(*b"a").unwrap(),

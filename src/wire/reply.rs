@@ -7,7 +7,6 @@ use super::WireError;
 use super::codec;
 use super::control::MAX_TEXT;
 use crate::class::Class;
-use crate::integrity::Digest;
 use crate::manifest::EntryId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,8 @@ use std::collections::BTreeMap;
 
 /// Longest single reply, encoded.
 pub const MAX_REPLY: usize = 64 * 1024;
+/// Most ranges in one have-set; what lies beyond is sent again.
+pub const MAX_HAVE: usize = 4096;
 /// Most bytes held that arrived ahead of a gap.
 const MAX_AHEAD: usize = 256 * 1024;
 
@@ -25,8 +26,8 @@ pub enum Status {
     Want,
     /// These chunks of it are here, verified: half-open ranges of chunk numbers, ascending.
     Have(Vec<(u64, u64)>),
-    /// A file of that size stands at the destination, with this digest.
-    Held(Digest),
+    /// A file of that size stands at the destination. Its digest is not told: who may write here may not read here.
+    Held,
 }
 
 /// What became of an entry.
@@ -165,6 +166,7 @@ impl ReplyReader {
             Reply::Refused { code, message } | Reply::Failed { code, message, .. } => {
                 Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT
             }
+            Reply::Status { count, status: Status::Have(ranges), .. } => *count == 1 && ranges.len() <= MAX_HAVE,
             Reply::Status { first, count, .. } | Reply::Done { first, count, .. } => {
                 first.0.checked_add(*count).is_some()
             }

@@ -7,6 +7,7 @@ mod hostile_open;
 #[cfg(test)]
 mod memdisk;
 mod readme;
+mod shows;
 mod sim;
 #[cfg(test)]
 mod transfers;

@@ -3,14 +3,14 @@
 //! Invariant: nothing that stands there is changed here but directories being made; a file of the same size is hashed, any other is
 //! refused at once.
 
-use super::{AssembleError, Assembler, MAX_HAVE, disk_class, number_of};
+use super::{AssembleError, Assembler, disk_class, number_of};
 use crate::class::Class;
 use crate::fs::disk::{DiskError, Found};
 use crate::integrity::{self, Digest};
 use crate::manifest::{Entry, EntryId, Kind, TreePath, link_stays_below};
 use crate::pipeline::entries::{Directory, Landing, Pending, Target};
 use crate::wire::WireError;
-use crate::wire::reply::Status;
+use crate::wire::reply::{MAX_HAVE, Status};
 
 impl Assembler {
     /// Looks at what stands where an announced entry is to go.
@@ -94,7 +94,7 @@ impl Assembler {
                     if size == 0 {
                         self.identical(id, &target);
                     } else {
-                        self.status(id, Status::Held(digest));
+                        self.status(id, Status::Held);
                         self.pending.insert(id, Pending::Standing { target, digest });
                     }
                     return;
