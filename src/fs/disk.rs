@@ -22,7 +22,10 @@ pub enum Found {
         meta: Meta,
     },
     /// A directory.
-    Directory,
+    Directory {
+        /// Its mode and time.
+        meta: Meta,
+    },
     /// A symbolic link.
     Symlink,
     /// A device, socket or FIFO.

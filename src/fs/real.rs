@@ -98,7 +98,7 @@ fn found(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Fo
     };
     Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Found::File { size: stat.st_size as u64, meta: meta(&stat) },
-        FileType::Directory => Found::Directory,
+        FileType::Directory => Found::Directory { meta: meta(&stat) },
         FileType::Symlink => Found::Symlink,
         _ => Found::Special,
     }))
@@ -126,7 +126,8 @@ fn link_to_free(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, last: &[u
 impl Disk for RealDisk {
     fn look(&self, path: &TreePath) -> Result<Option<Found>, DiskError> {
         if path.names().is_empty() {
-            return Ok(Some(Found::Directory));
+            let stat = fstat(self.root.as_fd()).map_err(disk_error)?;
+            return Ok(Some(Found::Directory { meta: meta(&stat) }));
         }
         match self.root.at(path, found) {
             // The directory above is missing.
@@ -254,7 +255,7 @@ impl Disk for RealDisk {
                 None => return Err(Errno::NOENT),
                 Some(Found::Special) => return Err(Errno::OPNOTSUPP),
                 Some(Found::Symlink) => {}
-                Some(Found::File { .. } | Found::Directory) => {
+                Some(Found::File { .. } | Found::Directory { .. }) => {
                     chmod_no_follow(directory, name, mode(meta))?;
                 }
             }

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// Finished files that are made durable together at most.
 const GROUP: usize = 128;
+/// Bytes that directories and entries without an outcome may take: some 100,000 of them with paths of ordinary length.
+const MAX_REMEMBERED: usize = 32 << 20;
 /// Control chunks held because an earlier one is missing.
 const EARLY_CONTROL: usize = 512;
 
@@ -35,6 +37,9 @@ pub enum AssembleError {
     /// The peer broke the protocol.
     #[error("malformed data from the sender: {0}")]
     Malformed(#[from] WireError),
+    /// The manifest names more at once than this receiver keeps in mind.
+    #[error("announces more directories and unsent files at once than fit {} MiB", MAX_REMEMBERED >> 20)]
+    TooLarge,
     /// A chunk does not match the value that came with it.
     #[error("a chunk does not match its digest")]
     Integrity,
@@ -62,6 +67,8 @@ pub(super) struct Assembler {
     complete: bool,
     directories: BTreeMap<EntryId, Directory>,
     pending: BTreeMap<EntryId, Pending>,
+    /// What directories and pending entries take in memory, about.
+    remembered: usize,
     /// Large files among them of which something has arrived.
     begun: usize,
     links: Vec<(EntryId, Target, Vec<u8>)>,
@@ -70,6 +77,8 @@ pub(super) struct Assembler {
     kept: BTreeMap<TreePath, Landing>,
     /// Directories in which directories were made whose names are not durable yet.
     new_names: BTreeSet<TreePath>,
+    /// Paths, as numbers, of the directories that this session has made.
+    made: BTreeSet<u64>,
     /// Directories that were synced because something stood there already.
     settled: BTreeSet<TreePath>,
     /// Paths, as numbers, that were said to be done: a later connection of the session does not say so again.
@@ -107,11 +116,13 @@ impl Assembler {
             complete: false,
             directories: BTreeMap::new(),
             pending: BTreeMap::new(),
+            remembered: 0,
             begun: 0,
             links: Vec::new(),
             ready: Vec::new(),
             kept: BTreeMap::new(),
             new_names: BTreeSet::new(),
+            made: BTreeSet::new(),
             settled: BTreeSet::new(),
             told: BTreeSet::new(),
             out: Assembled::default(),
@@ -130,6 +141,7 @@ impl Assembler {
             self.kept.insert(landing.target.path.clone(), landing);
         }
         self.begun = 0;
+        self.remembered = 0;
         self.next_order = 0;
         self.early_control.clear();
         self.early_data.clear();
@@ -258,7 +270,7 @@ impl Assembler {
 
     fn remove_standing(&mut self, entry: EntryId) -> Option<Pending> {
         if matches!(self.pending.get(&entry), Some(Pending::Standing { .. })) {
-            self.pending.remove(&entry)
+            self.remove_pending(entry)
         } else {
             None
         }
@@ -307,7 +319,7 @@ impl Assembler {
                     // Sent before the sender knew that something stands here: the value is the digest of the whole.
                     let same = *extent.value.as_bytes() == *digest.as_bytes();
                     let target = target.clone();
-                    self.pending.remove(&extent.entry);
+                    self.remove_pending(extent.entry);
                     if same {
                         self.identical(extent.entry, &target);
                     } else {
@@ -341,6 +353,7 @@ impl Assembler {
 
     fn remove_pending(&mut self, id: EntryId) -> Option<Pending> {
         let pending = self.pending.remove(&id)?;
+        self.remembered = self.remembered.saturating_sub(cost(&pending.target().path));
         if let Pending::Landing(landing) = &pending {
             self.begun -= usize::from(landing.is_large() && !landing.have.is_empty());
         }
@@ -355,7 +368,8 @@ impl Assembler {
 
     fn identical(&mut self, id: EntryId, target: &Target) {
         // An earlier run may have ended between giving it that name and making the name durable.
-        let parent = target.path.split_last().map(|(parent, _)| parent).filter(|parent| self.settled.insert(parent.clone()));
+        let parent =
+            target.path.split_last().map(|(parent, _)| parent).filter(|parent| self.settled.insert(parent.clone()));
         let settled = parent.map_or(Ok(()), |parent| self.disk.sync_dir(&parent));
         if let Err(error) = settled.and_then(|()| self.disk.set_meta(&target.path, target.meta)) {
             return self.fail_disk(id, &target.path, &error);
@@ -422,6 +436,11 @@ impl Assembler {
 fn number_of(path: &TreePath) -> u64 {
     let digest = blake3::hash(&path.to_bytes());
     u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
+
+/// What a path takes in memory, about.
+fn cost(path: &TreePath) -> usize {
+    path.names().iter().map(|name| name.as_bytes().len() + 48).sum()
 }
 
 fn disk_class(error: &DiskError) -> Class {

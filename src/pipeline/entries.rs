@@ -38,6 +38,13 @@ pub(super) enum Pending {
 }
 
 impl Pending {
+    pub(super) fn target(&self) -> &Target {
+        match self {
+            Pending::Standing { target, .. } => target,
+            Pending::Landing(landing) => &landing.target,
+        }
+    }
+
     /// Gives it up; takes its partial file away.
     pub(super) fn into_target(self, disk: &dyn Disk) -> Target {
         match self {

@@ -83,7 +83,9 @@ impl Error {
     /// The same with the deadline as the user said it, where it tells one.
     pub(super) fn within(self, deadline: Duration) -> Error {
         match self {
-            Error::Connect(ConnectError::NoContact { besides, .. }) => ConnectError::NoContact { after: deadline, besides }.into(),
+            Error::Connect(ConnectError::NoContact { besides, .. }) => {
+                ConnectError::NoContact { after: deadline, besides }.into()
+            }
             error => error,
         }
     }
@@ -122,6 +124,7 @@ impl Error {
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
+            Error::Assemble(AssembleError::TooLarge) => Class::Refused,
         }
     }
 

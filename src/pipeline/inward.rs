@@ -3,8 +3,8 @@
 //! This is where the sans-IO [`Inbound`] meets quinn. Every reply is written to the reply stream and, because a lost stream packet costs
 //! round trips, copied into the next feedback datagrams a few times.
 
-use super::{RetryFor, close};
 use super::error::Error;
+use super::{RetryFor, close};
 use crate::network::congestion::Pilot;
 use crate::network::seam::now;
 use crate::transfer::{Delivered, Inbound};
@@ -92,7 +92,15 @@ impl Inward {
     pub(super) fn new(connection: Connection, pilot: Arc<Pilot>) -> Self {
         let stream = write_replies(connection.clone());
         let empty_space = connection.datagram_send_buffer_space();
-        Self { empty_space, connection, pilot, inbound: Inbound::new(), stream, copies: Copies::default(), heard: now() }
+        Self {
+            empty_space,
+            connection,
+            pilot,
+            inbound: Inbound::new(),
+            stream,
+            copies: Copies::default(),
+            heard: now(),
+        }
     }
 
     /// When anything last came from the sender.

@@ -204,13 +204,7 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Lets a guest in: as a new session, or as the sender of the running one that has come back.
-async fn admit(
-    session: &mut Option<Session>,
-    guest: Guest,
-    env: &Env,
-    disk: &Arc<dyn Disk>,
-    observer: &dyn Observer,
-) {
+async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Arc<dyn Disk>, observer: &dyn Observer) {
     let Guest { mut inward, hello, node, held, .. } = guest;
     let assembler = match session.take() {
         Some(mut old) if old.id == hello.session && old.chunk_bytes == hello.chunk_bytes => {

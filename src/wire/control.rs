@@ -106,7 +106,9 @@ pub fn decode_all(mut bytes: &[u8]) -> Result<Vec<Control>, WireError> {
             Control::Entries { first, entries } => {
                 !entries.is_empty() && entries.len() <= MAX_BATCH && first.0.checked_add(entries.len() as u32).is_some()
             }
-            Control::Failed { code, message, .. } => Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT,
+            Control::Failed { code, message, .. } => {
+                Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT
+            }
             _ => true,
         };
         if !sound {

@@ -3,9 +3,9 @@
 mod architecture;
 mod cli;
 mod hostile;
-mod hostile_open;
 #[cfg(test)]
 mod memdisk;
+mod once_open;
 mod readme;
 mod shows;
 mod sim;

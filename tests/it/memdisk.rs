@@ -182,7 +182,7 @@ fn refuse_reserved(path: &TreePath) -> Result<(), DiskError> {
 impl Disk for MemDisk {
     fn look(&self, path: &TreePath) -> Result<Option<Found>, DiskError> {
         if path.names().is_empty() {
-            return Ok(Some(Found::Directory));
+            return Ok(Some(Found::Directory { meta: self.root() }));
         }
         let state = self.state();
         match state.parent(path) {
@@ -193,7 +193,7 @@ impl Disk for MemDisk {
         }
         Ok(state.nodes.get(&path.to_bytes()).map(|node| match node {
             Stored::File(file) => Found::File { size: file.length(), meta: file.lock().1 },
-            Stored::Directory(_) => Found::Directory,
+            Stored::Directory(meta) => Found::Directory { meta: *meta },
             Stored::Symlink { .. } => Found::Symlink,
         }))
     }

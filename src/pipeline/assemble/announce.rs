@@ -3,7 +3,7 @@
 //! Invariant: nothing that stands there is changed here but directories being made; a file of the same size is hashed, any other is
 //! refused at once.
 
-use super::{AssembleError, Assembler, disk_class, number_of};
+use super::{AssembleError, Assembler, MAX_REMEMBERED, cost, disk_class, number_of};
 use crate::class::Class;
 use crate::fs::disk::{DiskError, Found};
 use crate::integrity::{self, Digest};
@@ -31,7 +31,7 @@ impl Assembler {
                             },
                         );
                     }
-                    self.fail(id, &path, Class::Select, "its directory could not be made");
+                    self.fail(id, &path, Class::Partial, "its directory could not be used");
                     return Ok(());
                 }
                 None => return Err(WireError::Range("parent").into()),
@@ -39,6 +39,10 @@ impl Assembler {
         };
         let path = parent.join(entry.name.clone()).map_err(|_| WireError::Range("path"))?;
         let target = Target { path, meta: entry.meta, size: entry.size() };
+        self.remembered += cost(&target.path);
+        if self.remembered > MAX_REMEMBERED {
+            return Err(AssembleError::TooLarge);
+        }
         match self.disk.look(&target.path) {
             Err(error) => {
                 self.fail_disk(id, &target.path, &error);
@@ -55,15 +59,22 @@ impl Assembler {
         Ok(())
     }
 
-    fn announce_directory(&mut self, id: EntryId, target: Target, found: Option<Found>) {
+    fn announce_directory(&mut self, id: EntryId, mut target: Target, found: Option<Found>) {
         let made = match found {
             // One that is there is made writable for as long as we need it.
-            Some(Found::Directory) | None => {
+            Some(Found::Directory { .. }) | None => {
                 self.disk.make_dir(&target.path).map_err(|error| (disk_class(&error), error.to_string()))
             }
             Some(_) => Err((Class::Select, "exists and is not a directory".to_string())),
         };
+        if let Some(Found::Directory { meta }) = found
+            && !self.made.contains(&number_of(&target.path))
+        {
+            // Whoever may add to a directory of ours may not open it to others.
+            target.meta.mode = meta.mode;
+        }
         if made.is_ok() && found.is_none() {
+            self.made.insert(number_of(&target.path));
             self.new_names.extend(target.path.split_last().map(|(parent, _)| parent));
         }
         let usable = made.is_ok();

@@ -70,7 +70,7 @@ pub(crate) fn restarts(seed: u64, adds: bool) -> Option<String> {
                     (!matches!(received, Ok(Class::Done)) || left.is_some())
                         .then(|| format!("seed {seed}: {received:?} {left:?}"))
                 }
-                // Killed between the last word and hearing it: `hostile_open` has that.
+                // Killed between the last word and hearing it: `once_open` has that.
                 Ok(Err(_)) if all || (recv.task.is_finished() && recv.seen.failed().is_empty()) => None,
                 sent => Some(format!("seed {seed}: {sent:?}, failed {:?} {:?}", seen.failed(), recv.seen.failed())),
             };

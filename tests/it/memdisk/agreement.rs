@@ -68,6 +68,7 @@ fn answer(disk: &dyn Disk, call: &Call) -> String {
     let result = match call {
         Call::Look(at) => disk.look(&path(at)).map(|found| match found {
             Some(Found::File { size, meta }) => format!("file {size} {:o}", meta.mode),
+            Some(Found::Directory { .. }) => "directory".to_string(),
             other => format!("{other:?}"),
         }),
         Call::ReadLink(at) => disk.read_link(&path(at)).map(|target| format!("{target:?}")),

@@ -1,6 +1,7 @@
-//! What is open against strangers, ticket holders and receivers that lie.
+//! The same against strangers, ticket holders and receivers that lie.
 //!
-//! Two tests look at the memory of the whole process: they say something only when they run alone (`--test-threads 1`).
+//! Two tests look at the memory of the whole process: they say something only when they run alone
+//! (`cargo test --test it memory -- --ignored --test-threads 1`).
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
@@ -23,7 +24,6 @@ use std::sync::Arc;
 // ---- Strangers --------------------------------------------------------------------------------------------------------------
 
 #[test]
-#[ignore = "open: a stranger that pings is never asked for its hello again: 64 of them keep everybody out for ever"]
 fn strangers_that_say_no_hello_do_not_keep_the_sender_out() {
     let (source, _) = folder(&[("a", b"a".to_vec())]);
     run(1, DAY, async |net| {
@@ -58,7 +58,6 @@ fn strangers_that_say_no_hello_do_not_keep_the_sender_out() {
 }
 
 #[test]
-#[ignore = "open: a stranger that lets nobody open streams keeps its connection, and 2 MB of buffer, uncounted and for ever"]
 fn a_stranger_that_was_given_up_is_disconnected() {
     run(1, DAY, async |net| {
         let recv = waiting(&net, &MemDisk::new()).await;
@@ -75,7 +74,6 @@ fn a_stranger_that_was_given_up_is_disconnected() {
 }
 
 #[test]
-#[ignore = "open: whole chunks of a stranger are kept without counting: 22 MB for each of 64 instead of 64 KiB"]
 fn a_stranger_makes_us_hold_64_kib() {
     run(1, DAY, async |net| {
         let recv = waiting(&net, &MemDisk::new()).await;
@@ -94,7 +92,6 @@ fn a_stranger_makes_us_hold_64_kib() {
 }
 
 #[test]
-#[ignore = "open: `seq` of a stranger overflows u32 after 512 datagrams: a panic that ends recv where overflow is checked"]
 fn a_strangers_sequence_numbers_do_no_harm() {
     let (source, _) = folder(&[("a", b"a".to_vec())]);
     run(1, DAY, async |net| {
@@ -121,7 +118,6 @@ fn planted(disk: &MemDisk, name: &str, bytes: &[u8]) -> Meta {
 }
 
 #[test]
-#[ignore = "open: `Same` is believed: whoever holds a ticket changes mode and time of files whose content it does not know"]
 fn a_file_that_stands_there_is_not_touched_on_the_senders_word() {
     run(1, DAY, async |net| {
         let disk = MemDisk::new();
@@ -131,7 +127,7 @@ fn a_file_that_stands_there_is_not_touched_on_the_senders_word() {
         peer.hello(1, Some(SECRET)).await;
         peer.control(&[entries(0, vec![file("secret", 4)])]).await;
         peer.replies_until(|reply| matches!(reply, Reply::Status { .. })).await;
-        peer.control(&[Control::Same { entry: EntryId(0) }, finish(1)]).await;
+        peer.control(&[Control::Digest { entry: EntryId(0), digest: digest(b"4321") }, finish(1)]).await;
         peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
         peer.connection.close(0u32.into(), b"");
         recv.ends(HOUR).await;
@@ -141,7 +137,6 @@ fn a_file_that_stands_there_is_not_touched_on_the_senders_word() {
 }
 
 #[test]
-#[ignore = "open: `Held` tells whoever holds a ticket the digest of any file below the destination, so also short secrets"]
 fn the_digest_of_what_stands_there_is_not_told() {
     run(1, DAY, async |net| {
         let disk = MemDisk::new();
@@ -152,19 +147,21 @@ fn the_digest_of_what_stands_there_is_not_told() {
         // Every size may be tried in one manifest: names may be repeated.
         peer.control(&[entries(0, (1..9).map(|size| file("pin", size)).collect())]).await;
         pass(second(1)).await;
-        let mut learnt = None;
+        let (mut held, mut answers) = (None, Vec::new());
         while let Some(reply) = peer.reply().await {
-            if let Reply::Status { first, status: Status::Held(digest), .. } = reply {
-                learnt = Some((first.0 + 1, digest));
+            if let Reply::Status { first, status: Status::Held, .. } = &reply {
+                held = Some(first.0 + 1);
             }
+            answers.push(reply);
         }
-        let guess = (0..10_000).map(|pin| format!("{pin:04}")).find(|pin| learnt == Some((4, digest(pin.as_bytes()))));
-        assert_eq!(guess, None, "the content was found out");
+        // That something of this size stands there has to be said; nothing that depends on its bytes.
+        assert_eq!(held, Some(4));
+        let told = format!("{answers:?}");
+        assert!(!told.contains(&digest(b"1234").to_string()[..8]), "{told}");
     });
 }
 
 #[test]
-#[ignore = "open: mode and time of a directory that stood there before become the sender's"]
 fn a_directory_that_stood_there_keeps_its_mode() {
     run(1, DAY, async |net| {
         let disk = MemDisk::new();
@@ -185,8 +182,8 @@ fn a_directory_that_stood_there_keeps_its_mode() {
 }
 
 #[test]
-#[ignore = "open: the manifest is unbounded and each entry holds its whole path: kilobytes of memory for 9 bytes of wire"]
-fn a_manifest_takes_memory_in_proportion_to_its_bytes() {
+#[ignore = "looks at the memory of the whole process: run it alone"]
+fn a_manifest_takes_memory_within_a_bound() {
     run(1, DAY, async |net| {
         let recv = waiting(&net, &MemDisk::new()).await;
         let mut peer = Peer::connect(&net, SENDER, &Identity::generate().unwrap(), &recv.ticket).await;
@@ -204,12 +201,11 @@ fn a_manifest_takes_memory_in_proportion_to_its_bytes() {
         }
         pass(second(5)).await;
         let grown = resident().saturating_sub(before);
-        assert!(grown < 40 * wire, "{} MB for {} kB of manifest, without a bound", grown >> 20, wire >> 10);
+        assert!(grown < 100 << 20, "{} MB for {} kB of manifest, without a bound", grown >> 20, wire >> 10);
     });
 }
 
 #[test]
-#[ignore = "open: slots behind a stripe that never completes are unbounded, since credit follows what was consumed"]
 fn the_window_is_bounded_behind_a_hole() {
     let mut inbound = Inbound::new();
     inbound.accept();
@@ -234,7 +230,6 @@ fn the_window_is_bounded_behind_a_hole() {
 // ---- Lying receivers --------------------------------------------------------------------------------------------------------
 
 #[test]
-#[ignore = "open: `base` near u32::MAX overflows in on_feedback: a panic of send where overflow is checked"]
 fn feedback_out_of_this_world_does_not_panic() {
     run(1, DAY, async |net| {
         let lair = lair(&net);
@@ -256,7 +251,7 @@ fn feedback_out_of_this_world_does_not_panic() {
 }
 
 #[test]
-#[ignore = "open: one reply of 64 KiB is copied for each of 16384 waiting entries: 8 GB at the sender"]
+#[ignore = "looks at the memory of the whole process: run it alone"]
 fn one_reply_does_not_fill_the_senders_memory() {
     let source = tempfile::tempdir().unwrap();
     for i in 0..600 {
@@ -279,7 +274,6 @@ fn one_reply_does_not_fill_the_senders_memory() {
             liar.say(&Reply::Status { first: EntryId(0), count: 600, status }).await;
             pass(second(5)).await;
             let grown = resident().saturating_sub(before);
-            assert_eq!(liar.connection.close_reason(), None);
             cancel.send_replace(true);
             grown
         };
