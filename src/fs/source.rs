@@ -104,6 +104,26 @@ impl SelectError {
 #[derive(Clone, Debug)]
 pub struct Sources {
     tops: Vec<Top>,
+    /// Typed paths of which nothing can be sent, beside others that can.
+    unusable: Vec<(PathBuf, Unusable)>,
+}
+
+/// Why a typed path is left out, in a form that can be told by every walk.
+#[derive(Clone, Copy, Debug)]
+enum Unusable {
+    Missing,
+    Special,
+    Unreadable(io::ErrorKind),
+}
+
+impl From<Unusable> for SourceError {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Missing => SourceError::Missing,
+            Unusable::Special => SourceError::Special,
+            Unusable::Unreadable(kind) => SourceError::Unreadable(kind.into()),
+        }
+    }
 }
 
 /// One typed path.
@@ -133,13 +153,29 @@ pub struct Totals {
 impl Sources {
     /// Looks at what was typed. `dir` is sent with its name, `dir/` as its contents (scp, rsync); so are `.`, `..` and `/`. A file
     /// is sent with its name. A typed link stands for what it leads to, under its own name (scp); links further down are sent
-    /// as links.
+    /// as links. A path that cannot be sent is an error if no other can, else the walk skips it.
     pub fn new(paths: &[PathBuf]) -> Result<Self, SelectError> {
         let refuse = |path: &Path, cause| SelectError { path: path.to_owned(), cause };
-        let tops = paths
-            .iter()
-            .map(|path| Top::new(path).map_err(|cause| refuse(path, cause)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (mut tops, mut unusable) = (Vec::new(), Vec::new());
+        for path in paths {
+            let why = match Top::new(path) {
+                Ok(top) => {
+                    tops.push(top);
+                    continue;
+                }
+                Err(cause) if paths.len() == 1 => return Err(refuse(path, cause)),
+                Err(SourceError::Missing) => Unusable::Missing,
+                Err(SourceError::Special) => Unusable::Special,
+                Err(SourceError::Unreadable(error)) => Unusable::Unreadable(error.kind()),
+                Err(cause) => return Err(refuse(path, cause)),
+            };
+            unusable.push((path.clone(), why));
+        }
+        if tops.is_empty()
+            && let Some((path, why)) = unusable.first()
+        {
+            return Err(refuse(path, (*why).into()));
+        }
         if tops.len() > 1 {
             let mut seen: HashMap<Vec<u8>, &Path> = HashMap::new();
             for top in &tops {
@@ -150,12 +186,13 @@ impl Sources {
                 }
             }
         }
-        Ok(Self { tops })
+        Ok(Self { tops, unusable })
     }
 
     /// Lists everything, directories before what is in them, each directory sorted by the bytes of the names.
     pub fn walk(&self) -> Walk {
-        Walk::new(self.tops.clone())
+        let unusable = self.unusable.iter().map(|(path, why)| (path.clone(), (*why).into()));
+        Walk::new(self.tops.clone(), unusable.collect())
     }
 
     /// Counts what there is by one walk.

@@ -7,6 +7,7 @@
 mod announce;
 mod commit;
 
+pub(super) use super::entries::Tally;
 use super::entries::{Arrived, Directory, Landing, Pending, Target};
 use crate::chunk::compression::{self, Codec};
 use crate::class::Class;
@@ -85,21 +86,6 @@ pub(super) struct Assembler {
     told: BTreeSet<u64>,
     out: Assembled,
     tally: Tally,
-}
-
-/// What the run has come to so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) files_done: u64,
-    pub(super) bytes_literal: u64,
-    pub(super) bytes_matched: u64,
-    pub(super) worst: Option<Class>,
-}
-
-impl Tally {
-    pub(super) fn failed(&mut self, class: Class) {
-        self.worst = Some(self.worst.map_or(class, |worst| worst.worse(class)));
-    }
 }
 
 impl Assembler {

@@ -3,6 +3,7 @@
 //! Invariant: a [`Landing`] has its partial file open from the first byte written until it is finished, and counts a chunk as had only
 //! after the disk has taken it.
 
+use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError, Partial};
 use crate::integrity::{Digest, TreeHasher, Verified};
 use crate::manifest::{Meta, TreePath};
@@ -14,6 +15,21 @@ pub(super) struct Target {
     pub(super) path: TreePath,
     pub(super) meta: Meta,
     pub(super) size: u64,
+}
+
+/// What the run has come to so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) files_done: u64,
+    pub(super) bytes_literal: u64,
+    pub(super) bytes_matched: u64,
+    pub(super) worst: Option<Class>,
+}
+
+impl Tally {
+    pub(super) fn failed(&mut self, class: Class) {
+        self.worst = Some(self.worst.map_or(class, |worst| worst.worse(class)));
+    }
 }
 
 /// A directory of the manifest.

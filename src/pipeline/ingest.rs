@@ -3,10 +3,12 @@
 //! Invariant: every announced entry comes to exactly one end (done, failed here, or failed there), and what the receiver has is not sent
 //! to it, but for a first flight of [`SPECULATION`] bytes that leaves before any answer can have come.
 
+mod outcomes;
+
 use super::pack::{Large, Pack, Packed, Planned, Step, digest_of};
 use super::progress::Tally;
 use crate::class::Class;
-use crate::event::{Action, Event, EventPath, Observer};
+use crate::event::Observer;
 use crate::fs::source::{SourceError, WalkItem};
 use crate::manifest::{EntryId, Kind, TreePath};
 use crate::network::seam::Blocking;
@@ -14,7 +16,7 @@ use crate::range_set::RangeSet;
 use crate::wire::chunk::{CHUNK_BYTES, MAX_CONTROL, encode_control};
 use crate::wire::codec;
 use crate::wire::control::{Control, Hello, bounded_text};
-use crate::wire::reply::{MAX_HAVE, Outcome, Reply, Status};
+use crate::wire::reply::{MAX_HAVE, Reply, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -178,7 +180,9 @@ impl Ingest {
             match item {
                 WalkItem::Skipped { path, error } => {
                     self.skipped += 1;
-                    self.report_failed(path.into_os_string().into_encoded_bytes(), error.class(), error.to_string());
+                    // One of several that is missing leaves the others complete.
+                    let class = if error.class() == Class::Select { Class::Partial } else { error.class() };
+                    self.report_failed(path.into_os_string().into_encoded_bytes(), class, error.to_string());
                 }
                 WalkItem::Entry { id, entry, tree: path, path: source } => {
                     self.announced += 1;
@@ -365,60 +369,6 @@ impl Ingest {
         let message = Control::Failed { entry: file.id, code: class.code(), message: bounded_text(&cause) };
         self.report_failed(file.path.to_bytes(), class, cause);
         self.say(&message).await;
-    }
-
-    /// An entry has come to its end.
-    fn forget(&mut self, id: EntryId) -> Option<Announced> {
-        self.status.remove(&id);
-        let announced = self.waiting.remove(&id)?;
-        self.files_waiting -= usize::from(announced.is_file);
-        Some(announced)
-    }
-
-    fn report_failed(&self, path: Vec<u8>, class: Class, message: String) {
-        self.tally.failed(class);
-        self.observer.event(&Event::FileFailed { path: EventPath(path), code: class.code(), message });
-    }
-
-    fn reply(&mut self, reply: Reply) {
-        self.answered = true;
-        match reply {
-            Reply::Status { first, count, status } => {
-                for id in first.0..first.0 + count.min(WAITING as u32 * 2) {
-                    if self.waiting.contains_key(&EntryId(id)) {
-                        self.status.insert(EntryId(id), status.clone());
-                    }
-                }
-            }
-            Reply::Done { first, count, outcome } => {
-                for id in first.0..first.0 + count.min(WAITING as u32 * 2) {
-                    self.done(EntryId(id), outcome);
-                }
-            }
-            Reply::Failed { entry, code, message } => {
-                if let Some(announced) = self.forget(entry) {
-                    let class = Class::from_failure_code(code).unwrap_or(Class::Partial);
-                    self.report_failed(announced.path.to_bytes(), class, format!("receiver: {message}"));
-                }
-            }
-            Reply::Accepted | Reply::Refused { .. } | Reply::Complete(_) => {}
-        }
-    }
-
-    fn done(&mut self, id: EntryId, outcome: Outcome) {
-        let Some(announced) = self.forget(id) else { return };
-        if announced.is_directory {
-            return;
-        }
-        let action = match outcome {
-            Outcome::Transferred => Action::Transferred,
-            Outcome::Identical => Action::Identical,
-        };
-        if action == Action::Identical {
-            self.tally.add_matched(announced.size);
-        }
-        self.tally.file_done();
-        self.observer.event(&Event::File { path: EventPath(announced.path.to_bytes()), action, bytes: announced.size });
     }
 
     async fn say(&mut self, message: &Control) {

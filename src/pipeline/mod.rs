@@ -6,6 +6,7 @@
 //! ```
 
 pub mod assemble;
+mod assembling;
 mod connect;
 mod entries;
 mod error;

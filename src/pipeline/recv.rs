@@ -4,7 +4,8 @@
 //!    network go to assembly, its replies go back; a sender that is lost may come back and goes on where it was; 4. when everything is
 //!    complete and durable, say so until the sender has heard it.
 
-use super::assemble::{AssembleError, Assembled, Assembler, Tally};
+use super::assemble::{Assembler, Tally};
+use super::assembling::{Output, assembling, lock};
 use super::connect::{Listen, hang_up, listen};
 use super::greet::{Admission, Guest, greet, refuse};
 use super::inward::{Inward, Received};
@@ -25,15 +26,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Time that finished files wait for others to be made durable with.
-const GATHER: Duration = Duration::from_millis(200);
-/// Chunks that assembly takes at once.
-const BATCH: usize = 16;
 /// Peers that are connected and have not yet said hello.
 const MAX_GREETINGS: usize = 64;
 /// The same from one address.
@@ -273,9 +270,6 @@ struct Session {
     lost: Option<Error>,
 }
 
-/// What assembly has done with some chunks.
-type Output = Result<(Assembled, Tally, bool), AssembleError>;
-
 /// Runs the session until it is complete or its connection is lost. Waits for ever without one. May be dropped and called again.
 async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn Observer) -> Result<Counters, Error> {
     let Some(Session { inward: Some(inward), outputs, chunks, meter, bytes_total, heard, complete, tally, .. }) =
@@ -341,67 +335,6 @@ async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn 
 /// What the sender is told at the end.
 fn counters(inbound: &Inbound, tally: &Tally) -> Counters {
     Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inbound.counters() }
-}
-
-/// Assembly on a task of its own: takes chunks as they come and decides when finished files are made durable.
-async fn assembling(
-    blocking: Blocking,
-    assembler: Arc<Mutex<Assembler>>,
-    mut chunks: mpsc::UnboundedReceiver<Delivered>,
-    outputs: mpsc::UnboundedSender<Output>,
-) {
-    let mut committed = now();
-    loop {
-        let has_ready = lock(&assembler).has_ready();
-        let mut batch = Vec::new();
-        let mut over = false;
-        if has_ready {
-            match tokio::time::timeout_at((committed + GATHER).into(), chunks.recv()).await {
-                Ok(Some(delivered)) => batch.push(delivered),
-                Ok(None) => over = true,
-                Err(_) => {}
-            }
-        } else {
-            match chunks.recv().await {
-                Some(delivered) => batch.push(delivered),
-                None => return,
-            }
-        }
-        while batch.len() < BATCH
-            && let Ok(delivered) = chunks.try_recv()
-        {
-            batch.push(delivered);
-        }
-        let (elapsed, drained) = (now() >= committed + GATHER, chunks.is_empty());
-        let shared = assembler.clone();
-        let (output, has_committed) = blocking
-            .run(move || {
-                let mut assembler = lock(&shared);
-                for delivered in batch {
-                    if let Err(error) = assembler.take(delivered) {
-                        return (Err(error), false);
-                    }
-                }
-                let commit = assembler.has_ready() && (over || elapsed || (drained && !assembler.is_landing()));
-                if commit {
-                    assembler.commit();
-                }
-                (Ok((assembler.take_output(), assembler.tally(), assembler.is_complete())), commit)
-            })
-            .await;
-        if has_committed {
-            committed = now();
-        }
-        let ends = over || !matches!(output, Ok((_, _, false)));
-        if outputs.send(output).is_err() || ends {
-            return;
-        }
-    }
-}
-
-fn lock(assembler: &Mutex<Assembler>) -> MutexGuard<'_, Assembler> {
-    // After a panic in assembly the process is on its way out; taking the partial files away is still right.
-    assembler.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Session {

@@ -236,7 +236,8 @@ fn a_tree_arrives_as_it_is() {
     let receiver = hosts.recv("");
     let third = hosts.send("sender", "out", &receiver.ticket);
     let said = "out/sizes/noise 131072: exists already and is different; not overwritten";
-    assert!(third.status.code() == Some(3) && text(&third.stderr).contains(said), "{}", text(&third.stderr));
+    let relayed = "out/sizes/noise 131072: receiver: exists already and is different; not overwritten";
+    assert!(third.status.code() == Some(3) && text(&third.stderr).contains(relayed), "{}", text(&third.stderr));
     let (events, error, status) = receiver.finish();
     assert!(status.code() == Some(3) && error.contains(said), "{error}");
     well_formed(&events, 3);

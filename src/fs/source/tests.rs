@@ -142,11 +142,18 @@ fn what_is_not_there_is_named() {
     let top = tree(&["f", "dangling -> nowhere"]);
     for name in ["none", "none/", "f2/x", "dangling"] {
         let typed = top.path().join(name);
-        let error = sources(&[&top.path().join("f"), &typed]).unwrap_err();
+        let error = sources(&[&typed]).unwrap_err();
         assert!(matches!(error.cause, SourceError::Missing), "{name}");
         assert_eq!(error.cause.class(), Class::Select);
         assert_eq!(error.to_string(), format!("{}: no such file or directory", typed.display()));
     }
+    // Beside another that can be sent it is left out and said.
+    let two = sources(&[&top.path().join("none"), &top.path().join("f")]).unwrap();
+    let items: Vec<_> = two.walk().collect();
+    assert!(matches!(&items[0], WalkItem::Skipped { path, error: SourceError::Missing } if path.ends_with("none")));
+    assert!(matches!(&items[1], WalkItem::Entry { .. }) && items.len() == 2);
+    let error = sources(&[&top.path().join("none"), &top.path().join("no")]).unwrap_err();
+    assert!(error.path.ends_with("none"));
     assert!(matches!(sources(&[Path::new("")]).unwrap_err().cause, SourceError::Missing));
     // A slash says directory.
     assert!(matches!(sources(&[&top.path().join("f/")]).unwrap_err().cause, SourceError::Unreadable(_)));

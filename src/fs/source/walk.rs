@@ -44,6 +44,7 @@ pub enum WalkItem {
 /// A walk through all sources, in the order in which they were typed.
 #[derive(Debug)]
 pub struct Walk {
+    unusable: std::vec::IntoIter<(PathBuf, SourceError)>,
     tops: std::vec::IntoIter<Top>,
     current: Option<(Top, walkdir::IntoIter)>,
     /// The directories above the present entry, outermost first.
@@ -52,8 +53,9 @@ pub struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(tops: Vec<Top>) -> Self {
-        Self { tops: tops.into_iter(), current: None, above: Vec::new(), next: Some(0) }
+    /// The walk over `tops`; `unusable` are told first.
+    pub(super) fn new(tops: Vec<Top>, unusable: Vec<(PathBuf, SourceError)>) -> Self {
+        Self { unusable: unusable.into_iter(), tops: tops.into_iter(), current: None, above: Vec::new(), next: Some(0) }
     }
 
     /// What becomes of one thing that was found.
@@ -92,6 +94,9 @@ impl Iterator for Walk {
     type Item = WalkItem;
 
     fn next(&mut self) -> Option<WalkItem> {
+        if let Some((path, error)) = self.unusable.next() {
+            return Some(WalkItem::Skipped { path, error });
+        }
         loop {
             let current = self.current.take().or_else(|| {
                 let top = self.tops.next()?;

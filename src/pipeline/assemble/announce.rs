@@ -120,8 +120,8 @@ impl Assembler {
                 if let Some(changed) = other {
                     Pending::Landing(changed).into_target(&*self.disk);
                 }
-                // By its path, not its number, which is another one when the sender comes back with more files.
-                let name = format!("{}-{:016x}", self.session, number_of(&target.path));
+                // By its path as well as its number, which is another one when the sender comes back with more files.
+                let name = format!("{}-{:016x}-{:x}", self.session, number_of(&target.path), id.0);
                 Landing::new(target, self.chunk_bytes, name)
             }
         };
