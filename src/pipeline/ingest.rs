@@ -334,7 +334,8 @@ impl Ingest {
             }
             Ok(Step::Sealed(digest)) => {
                 self.status.remove(&id);
-                self.say(&Control::Sealed { entry: id, digest }).await;
+                let size = large.file.size;
+                self.say(&Control::Sealed { entry: id, size, digest }).await;
                 // The receiver keeps a large file open until it hears this.
                 self.flush_control().await;
             }

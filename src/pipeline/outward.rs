@@ -118,9 +118,9 @@ impl Outward {
             while let Some(reply) = self.replies.next_reply()? {
                 match reply {
                     Reply::Complete(counters) => return Ok(counters),
-                    Reply::Refused { code, message } => {
-                        let class = Class::from_failure_code(code).unwrap_or(Class::Refused);
-                        return Err(Error::Refused { class, message });
+                    Reply::Refused(refusal) => {
+                        let class = Class::from_failure_code(refusal.code).unwrap_or(Class::Refused);
+                        return Err(Error::Refused { class, message: refusal.message });
                     }
                     Reply::Accepted => self.on_accepted(peer),
                     // Ingest has nothing to do with it any more if it is gone.

@@ -43,7 +43,7 @@ impl Ingest {
                     self.report_failed(announced.path.to_bytes(), class, format!("receiver: {message}"));
                 }
             }
-            Reply::Accepted | Reply::Refused { .. } | Reply::Complete(_) => {}
+            Reply::Accepted | Reply::Refused(_) | Reply::Complete(_) | Reply::Ask { .. } => {}
         }
     }
 

@@ -245,7 +245,7 @@ impl Peer {
                 let mut shard = bytes[start..(start + shard_bytes).min(bytes.len())].to_vec();
                 shard.resize(shard_bytes, 0);
                 let (k, part, parts) = (k as u8, part as u8, parts as u8);
-                let datagram = encode_shard(self.seq, self.stripe, index as u8, k, part, parts, &shard);
+                let datagram = encode_shard(self.seq, self.stripe, index as u8, k, false, part, parts, &shard);
                 self.seq += 1;
                 self.datagram(datagram).await;
             }
@@ -307,7 +307,15 @@ impl Peer {
 
 pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
     let session = SessionId([session; 16]);
-    Hello { version: resilient::wire::VERSION, session, secret, chunk_bytes: 128 * 1024, files: 1, bytes: 1 }
+    Hello {
+        version: resilient::wire::VERSION,
+        session,
+        secret,
+        chunk_bytes: 128 * 1024,
+        files: 1,
+        bytes: 1,
+        priority: 2,
+    }
 }
 
 pub(crate) fn extent(entry: u32, offset: u64, length: usize, value: ChunkValue) -> Extent {
