@@ -6,6 +6,7 @@ use super::codec;
 use crate::class::Class;
 use crate::integrity::Digest;
 use crate::manifest::{Entry, EntryId};
+use crate::priority::Priority;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -45,8 +46,8 @@ pub struct Hello {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Class of the transfer: 0 critical, 1 high, 2 normal.
-    pub priority: u8,
+    /// Class of the transfer.
+    pub priority: Priority,
 }
 
 /// Why a peer is sent away.
@@ -125,9 +126,7 @@ pub fn decode_all(mut bytes: &[u8]) -> Result<Vec<Control>, WireError> {
         let message: Control = codec::decode(&mut bytes, "control message")?;
         let sound = match &message {
             Control::Hello(hello) => {
-                hello.chunk_bytes.is_power_of_two()
-                    && (1024..=128 * 1024).contains(&hello.chunk_bytes)
-                    && hello.priority < 3
+                hello.chunk_bytes.is_power_of_two() && (1024..=128 * 1024).contains(&hello.chunk_bytes)
             }
             Control::Refused(refusal) => refusal.is_sound(),
             Control::Entries { first, entries } => {
