@@ -150,7 +150,7 @@ impl TreeHasher {
 
     /// Takes the value of the chunk at `offset`. `false` if that chunk was accepted before: the first value stands.
     pub fn insert(&mut self, offset: u64, value: &ChunkValue) -> Result<bool, TreeError> {
-        let mut position = offset / self.chunk_size;
+        let position = offset / self.chunk_size;
         if !offset.is_multiple_of(self.chunk_size) || position >= self.chunks {
             return Err(TreeError::Offset(offset));
         }

@@ -12,6 +12,7 @@ use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::fs::source::{Sources, Totals};
 use crate::network::seam::now;
+use crate::priority::Priority;
 use crate::ticket::Ticket;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
@@ -110,7 +111,7 @@ async fn attempt(
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
-        priority: 2,
+        priority: Priority::Normal,
     };
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);

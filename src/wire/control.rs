@@ -198,7 +198,7 @@ mod tests {
                 chunk_bytes,
                 files: 0,
                 bytes: 0,
-                priority: 0,
+                priority: Priority::Normal,
             };
             assert!(decode_all(&encode(&Control::Hello(hello))).is_err());
         }
