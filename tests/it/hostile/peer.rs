@@ -314,7 +314,7 @@ pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
         chunk_bytes: 128 * 1024,
         files: 1,
         bytes: 1,
-        priority: 2,
+        priority: resilient::priority::Priority::Normal,
     }
 }
 
