@@ -1,5 +1,6 @@
 //! The network: identity and pinning, the QUIC endpoint, the congestion controller, and the seam under socket and clock.
 
+pub mod attempts;
 pub mod congestion;
 pub mod copies;
 mod credit;

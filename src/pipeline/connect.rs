@@ -125,6 +125,13 @@ impl Door {
     }
 }
 
+impl Door {
+    /// A peer at `address` was not let in.
+    pub(super) fn failed(&self, address: IpAddr) {
+        self.gate.failed(address);
+    }
+}
+
 /// Closes an endpoint, and what connections it still has with `code`, and lets its last packets leave.
 pub(super) async fn hang_up(endpoint: &Endpoint, code: u32) {
     endpoint.quic.close(code.into(), b"");

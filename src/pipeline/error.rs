@@ -40,12 +40,29 @@ pub enum Error {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The peer refused us.
-    #[error("receiver: {message}")]
+    #[error("{}: {}", peer.word(), message)]
     Refused {
+        /// Who has refused.
+        peer: Peer,
         /// What it says it was.
         class: Class,
         /// Its words.
         message: String,
+        /// When it may be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The receiver was ended by its user, or could not go on.
+    #[error("connection: the receiver was stopped")]
+    Stopped,
+    /// Some of several transfers failed.
+    #[error("{failed} of {transfers} transfers failed")]
+    Transfers {
+        /// How many failed.
+        failed: u64,
+        /// How many there were.
+        transfers: u64,
+        /// The class of the worst.
+        class: Class,
     },
     /// The connection broke.
     #[error("connection: {cause}")]
@@ -71,12 +88,36 @@ pub enum Error {
     /// Nobody came while the ticket could be used.
     #[error("ticket: expired unused")]
     NobodyCame,
+    /// Nobody came in the time that was given.
+    #[error("nobody came within {}", Span(*span))]
+    NobodyWithin {
+        /// How long was waited.
+        span: Duration,
+    },
     /// A part of this program ended that must not.
     #[error("a part of the program ended unexpectedly")]
     Bug,
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// The other side, by what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It receives.
+    Receiver,
+    /// It sends.
+    Sender,
+}
+
+impl Peer {
+    fn word(self) -> &'static str {
+        match self {
+            Peer::Receiver => "receiver",
+            Peer::Sender => "sender",
+        }
+    }
 }
 
 impl Error {
@@ -97,7 +138,7 @@ impl Error {
                 Ok(close::DONE | close::BROKEN_OFF) => "the sender has ended it".into(),
                 Ok(close::REFUSED) => "the receiver has refused it".into(),
                 Ok(close::COMPLETE) => "the receiver says that it is complete".into(),
-                Ok(close::STOPPED) => "the receiver was stopped".into(),
+                Ok(close::STOPPED) => return Error::Stopped,
                 Ok(close::SUPERSEDED) => "a newer one has taken over".into(),
                 _ => "the other side has ended it".into(),
             },
@@ -118,9 +159,11 @@ impl Error {
             },
             Error::Endpoint(error) => error.class(),
             Error::Connect(error) => error.class(),
-            Error::Refused { class, .. } => *class,
-            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
-            Error::NobodyCame => Class::NoContact,
+            Error::Refused { class, .. } | Error::Transfers { class, .. } => *class,
+            Error::Address(_) | Error::Lost { .. } | Error::Stopped | Error::Silent { .. } | Error::Interrupted => {
+                Class::Network
+            }
+            Error::NobodyCame | Error::NobodyWithin { .. } => Class::NoContact,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
@@ -134,7 +177,7 @@ impl Error {
             Error::Refused { class: Class::Authentication, .. } => {
                 Some("a ticket serves one sender, for a limited time: ask for a new one".into())
             }
-            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => {
+            Error::Address(_) | Error::Lost { .. } | Error::Stopped | Error::Silent { .. } => {
                 Some("run the same command again; what has arrived complete is not sent twice".into())
             }
             Error::Connect(ConnectError::WrongKey { .. }) => Some(
