@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Time for the last packets to leave after a connection is closed.
-const FLUSH: Duration = Duration::from_millis(10);
+pub(super) const FLUSH: Duration = Duration::from_millis(10);
 
 /// The port that `recv` listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 27183;

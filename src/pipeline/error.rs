@@ -11,6 +11,7 @@ use crate::network::dial::ConnectError;
 use crate::network::endpoint::EndpointError;
 use crate::unit::Span;
 use crate::wire::WireError;
+use crate::wire::control::Refusal;
 use quinn::ConnectionError;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub enum Error {
     #[error("{}: {}", peer.word(), message)]
     Refused {
         /// Who has refused.
-        peer: Peer,
+        peer: Side,
         /// What it says it was.
         class: Class,
         /// Its words.
@@ -53,7 +54,7 @@ pub enum Error {
     },
     /// The receiver was ended by its user, or could not go on.
     #[error("connection: the receiver was stopped")]
-    Stopped,
+    Gone,
     /// Some of several transfers failed.
     #[error("{failed} of {transfers} transfers failed")]
     Transfers {
@@ -100,22 +101,25 @@ pub enum Error {
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
+    /// As much was sent, or as much time has passed, as was allowed.
+    #[error("stopped as asked, before everything was transferred")]
+    Stopped,
 }
 
 /// The other side, by what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub enum Side {
     /// It receives.
     Receiver,
     /// It sends.
     Sender,
 }
 
-impl Peer {
+impl Side {
     fn word(self) -> &'static str {
         match self {
-            Peer::Receiver => "receiver",
-            Peer::Sender => "sender",
+            Side::Receiver => "receiver",
+            Side::Sender => "sender",
         }
     }
 }
@@ -131,6 +135,13 @@ impl Error {
         }
     }
 
+    /// What the other side says of why it does not serve us.
+    pub(super) fn refused(peer: Side, refusal: Refusal) -> Error {
+        let class = Class::from_failure_code(refusal.code).unwrap_or(Class::Refused);
+        let retry_after = (refusal.retry_after > 0).then(|| Duration::from_secs(refusal.retry_after.into()));
+        Error::Refused { peer, class, message: refusal.message, retry_after }
+    }
+
     /// A connection that ended, in words.
     pub(super) fn lost(error: &ConnectionError) -> Error {
         let cause = match error {
@@ -138,7 +149,7 @@ impl Error {
                 Ok(close::DONE | close::BROKEN_OFF) => "the sender has ended it".into(),
                 Ok(close::REFUSED) => "the receiver has refused it".into(),
                 Ok(close::COMPLETE) => "the receiver says that it is complete".into(),
-                Ok(close::STOPPED) => return Error::Stopped,
+                Ok(close::STOPPED) => return Error::Gone,
                 Ok(close::SUPERSEDED) => "a newer one has taken over".into(),
                 _ => "the other side has ended it".into(),
             },
@@ -160,10 +171,11 @@ impl Error {
             Error::Endpoint(error) => error.class(),
             Error::Connect(error) => error.class(),
             Error::Refused { class, .. } | Error::Transfers { class, .. } => *class,
-            Error::Address(_) | Error::Lost { .. } | Error::Stopped | Error::Silent { .. } | Error::Interrupted => {
+            Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Interrupted => {
                 Class::Network
             }
             Error::NobodyCame | Error::NobodyWithin { .. } => Class::NoContact,
+            Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
@@ -177,7 +189,7 @@ impl Error {
             Error::Refused { class: Class::Authentication, .. } => {
                 Some("a ticket serves one sender, for a limited time: ask for a new one".into())
             }
-            Error::Address(_) | Error::Lost { .. } | Error::Stopped | Error::Silent { .. } => {
+            Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Stopped => {
                 Some("run the same command again; what has arrived complete is not sent twice".into())
             }
             Error::Connect(ConnectError::WrongKey { .. }) => Some(

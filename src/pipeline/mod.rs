@@ -28,11 +28,12 @@ pub mod send;
 mod session;
 
 pub use connect::{DEFAULT_PORT, Listen};
-pub use error::Error;
-pub use offer::{OfferOptions, offer};
+pub use error::{Error, Side};
+pub use ingest::Pipe;
+pub use offer::{Offering, offer};
 pub use pull::{PullOptions, pull};
 pub use recv::{RecvOptions, Stay, recv};
-pub use send::{SendOptions, send};
+pub use send::{SendOptions, Stop, send};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
@@ -157,4 +158,32 @@ pub struct Summary {
     pub bytes_matched: u64,
     /// Counters for `--stats`: what, and how many.
     pub stats: Vec<(&'static str, u64)>,
+}
+
+impl Summary {
+    /// Of no transfer yet.
+    const NOTHING: Summary = Summary {
+        class: Class::Done,
+        session: String::new(),
+        files: 0,
+        bytes_sent: 0,
+        bytes_literal: 0,
+        bytes_matched: 0,
+        stats: Vec::new(),
+    };
+
+    /// Takes another transfer of the same run into the sums. Several have no session in common.
+    fn add(&mut self, other: &Summary) {
+        self.files += other.files;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_literal += other.bytes_literal;
+        self.bytes_matched += other.bytes_matched;
+        if self.stats.is_empty() {
+            self.stats.clone_from(&other.stats);
+            return;
+        }
+        for ((_, sum), (_, value)) in self.stats.iter_mut().zip(&other.stats) {
+            *sum += value;
+        }
+    }
 }

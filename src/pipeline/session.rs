@@ -1,257 +1,152 @@
-//! `resilient recv`: wait for one sender and write what it sends.
+//! A session that is being received, on a task of its own: from the accepted hello to the last word.
 //!
-//! 1. open the destination, listen, make a ticket; 2. greet whoever connects and admit who holds the ticket; 3. receive: chunks from the
-//!    network go to assembly, its replies go back; a sender that is lost may come back and goes on where it was; 4. when everything is
-//!    complete and durable, say so until the sender has heard it.
+//! Chunks from the network go to assembly, its replies go back; a sender that is lost may come back and goes on where it was; when
+//! everything is complete and durable, that is said until the sender has heard it. Who may come in, and who has dialled whom, is
+//! decided by those who bring the [`Guest`]s. Invariant: however it ends, assembly has ended and, unless it is complete, its
+//! unfinished files are taken away.
 
 use super::assemble::{Assembler, Tally};
 use super::assembling::{Output, assembling, lock};
-use super::connect::{Listen, hang_up, listen};
-use super::greet::{Admission, Guest, greet, refuse};
+use super::greet::Guest;
 use super::inward::{Inward, Received};
 use super::progress::Meter;
-use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use super::{Cancel, Error, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer, Progress};
-use crate::fs::disk::{Disk, DiskError};
-use crate::network::copies::Traffic;
-use crate::network::gate::Arrival;
+use crate::fs::disk::Disk;
 use crate::network::seam::{Blocking, now};
-use crate::ticket::{Secret, Ticket};
-use crate::transfer::{Delivered, Inbound};
-use crate::unit::Span;
+use crate::transfer::share::{FlowId, Shares, TICK};
+use crate::transfer::{Delivered, Inbound, WINDOW};
 use crate::wire::control::SessionId;
 use crate::wire::reply::{Counters, Reply};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
-/// Peers that are connected and have not yet said hello.
-const MAX_GREETINGS: usize = 64;
-/// The same from one address.
-const MAX_GREETINGS_EACH: usize = 8;
 /// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
 const LINGER: Duration = Duration::from_secs(15);
-/// Name of the partial file that proves that the destination can be written to.
-const PROOF: &str = "proof";
+/// Stripes that may be open in all sessions of a receiver together: two alone have all they can use, and many bound the memory.
+const WINDOWS: u32 = 2 * WINDOW;
 
-/// What `recv` is to do.
-#[derive(Clone, Debug)]
-pub struct RecvOptions {
-    /// Where files go.
-    pub dir: PathBuf,
-    /// Where to listen.
-    pub listen: Listen,
-    /// Which addresses may be used.
-    pub family: Family,
-    /// How long the ticket can be spent.
-    pub ticket_life: Duration,
-    /// How long to wait for a sender that was lost.
-    pub retry_for: RetryFor,
+/// How a receiver divides what it can take among its sessions.
+pub(super) type Pool = Arc<Mutex<Shares>>;
+
+pub(super) fn pool(shares: &Mutex<Shares>) -> MutexGuard<'_, Shares> {
+    shares.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Receives one transfer into `options.dir`; see the module.
-pub async fn recv(
-    env: &Env,
-    options: RecvOptions,
-    observer: Arc<dyn Observer>,
-    cancel: Cancel,
-) -> Result<Summary, Error> {
-    let disk =
-        (env.open_disk)(&options.dir).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
-    prove_writable(&*disk).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
-    let mut door = listen(env, options.listen, options.family)?;
-    let mut secret = [0; 16];
-    (env.random)(&mut secret);
-    let secret = Secret::from_bytes(secret);
-    let ticket =
-        Ticket { key: env.identity.node_id(), addresses: door.addresses.clone(), secret: Some(secret.clone()) };
-    observer.event(&Event::Ticket { uri: ticket.to_string() });
+/// What a session needs of the receiver it belongs to.
+pub(super) struct Place {
+    pub(super) blocking: Blocking,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) retry_for: RetryFor,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) cancel: Cancel,
+    pub(super) pool: Pool,
+}
 
-    if door.moved {
-        let message = format!("UDP port {} is taken; listening on another one", options.listen.port);
-        observer.event(&Event::Detail { message });
+/// What others can see of a session that runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presence {
+    /// When its sender was last heard.
+    pub(super) heard: Instant,
+    /// Whether it has a connection.
+    pub(super) connected: bool,
+}
+
+impl Presence {
+    pub(super) fn channel() -> (watch::Sender<Presence>, watch::Receiver<Presence>) {
+        watch::channel(Presence { heard: now(), connected: true })
     }
+}
 
-    let mut admission = Admission::new(secret, now(), options.ticket_life);
-    let mut greetings: JoinSet<(IpAddr, Result<Guest, Error>)> = JoinSet::new();
-    let mut greeted: BTreeMap<IpAddr, usize> = BTreeMap::new();
-    let mut refusals: JoinSet<()> = JoinSet::new();
-    let mut session: Option<Session> = None;
-    let mut expiry_told = false;
+/// Runs the session of `guest` to its end. Its sender may come again through `visits`; when that is closed, the session is given up.
+pub(super) async fn receive(
+    place: Place,
+    guest: Guest,
+    mut visits: mpsc::UnboundedReceiver<Guest>,
+    presence: watch::Sender<Presence>,
+) -> Result<Summary, Error> {
+    let flow = pool(&place.pool).join(guest.hello.priority);
+    let _member = Member { pool: place.pool.clone(), flow };
+    let mut session = Session::begin(&place, guest, flow);
     loop {
-        // After it has expired, whoever comes too late is told so for a while; then there is nobody left to wait for.
-        let expires = match options.retry_for {
-            RetryFor::Span(span) if expiry_told => admission.expires().map(|at| at + span),
-            RetryFor::Forever if expiry_told => None,
-            _ => admission.expires(),
-        };
-        let given_up = session.as_ref().and_then(|session| session.given_up_at(options.retry_for));
+        presence.send_if_modified(|presence| {
+            let connected = session.inward.is_some();
+            let changed = presence.connected != connected;
+            *presence = Presence { heard: session.heard, connected };
+            changed
+        });
+        let given_up = session.given_up_at(place.retry_for);
         tokio::select! {
             biased;
-            () = cancel.cancelled() => {
-                if let Some(session) = &mut session {
-                    session.abandon(env.blocking).await;
-                }
-                hang_up(&door.endpoint, close::STOPPED).await;
+            () = place.cancel.cancelled() => {
+                session.abandon(place.blocking).await;
                 return Err(Error::Interrupted);
             }
-            Some(Arrival { connection, peer, control, pass }) = door.next() => {
-                let address = connection.remote_address().ip();
-                let theirs = greeted.entry(address).or_insert(0);
-                if greetings.len() < MAX_GREETINGS && *theirs < MAX_GREETINGS_EACH {
-                    *theirs += 1;
-                    greetings.spawn(greet(connection, control, peer, pass));
+            guest = visits.recv() => match guest {
+                Some(guest) => session.reconnect(&place, guest).await,
+                None => {
+                    session.abandon(place.blocking).await;
+                    return Err(Error::Lost { cause: "another transfer has taken its place".into() });
                 }
-            }
-            Some(heard) = greetings.join_next() => {
-                let (address, heard) = heard.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-                if let Entry::Occupied(mut theirs) = greeted.entry(address) {
-                    *theirs.get_mut() -= 1;
-                    if *theirs.get() == 0 {
-                        theirs.remove();
-                    }
-                }
-                let guest = match heard {
-                    Ok(guest) => guest,
-                    Err(error) => {
-                        observer.event(&Event::Detail { message: format!("a peer said no hello: {error}") });
-                        continue;
-                    }
-                };
-                let running = session.as_ref().map(|session| (session.id, session.heard()));
-                match admission.admit(now(), guest.node, &guest.hello, running) {
-                    Ok(()) => admit(&mut session, guest, env, &disk, &*observer).await,
-                    Err((class, message)) => {
-                        observer.event(&Event::Warning { message: format!("refused {}: {message}", guest.node) });
-                        refusals.spawn(refuse(guest, class, message, cancel.clone()));
-                    }
-                }
-            }
-            _ = refusals.join_next(), if !refusals.is_empty() => {}
-            ended = run(&mut session, options.retry_for, &*observer) => match ended {
+            },
+            ended = session.run(&place, &presence) => match ended {
                 Ok(counters) => {
-                    let Some(mut session) = session.take() else { continue };
                     session.stop_assembling(close::COMPLETE).await;
-                    hang_up(&door.endpoint, close::COMPLETE).await;
-                    return Ok(session.summary(&counters, &door.endpoint.traffic));
+                    return Ok(session.summary(&counters));
                 }
                 Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
-                    let Some(running) = &mut session else { continue };
                     // What had arrived is still assembled, and that may have been all.
-                    running.stop_assembling(close::STOPPED).await;
-                    match running.last_outputs(&*observer) {
+                    session.stop_assembling(close::STOPPED).await;
+                    match session.last_outputs(&*place.observer) {
                         Ok(None) => {}
-                        Ok(Some(counters)) => {
-                            hang_up(&door.endpoint, close::COMPLETE).await;
-                            return Ok(running.summary(&counters, &door.endpoint.traffic));
-                        }
+                        Ok(Some(counters)) => return Ok(session.summary(&counters)),
                         Err(error) => {
-                            running.abandon(env.blocking).await;
+                            session.abandon(place.blocking).await;
                             return Err(error);
                         }
                     }
-                    observer.event(&Event::Warning { message: format!("{error}; waiting for the sender to come back") });
-                    running.lost = Some(error);
+                    let message = format!("{error}; waiting for the sender to come back");
+                    place.observer.event(&Event::Warning { message });
+                    session.lost = Some(error);
                 }
                 Err(error) => {
-                    if let Some(session) = &mut session {
-                        session.abandon(env.blocking).await;
-                    }
-                    hang_up(&door.endpoint, close::STOPPED).await;
+                    session.abandon(place.blocking).await;
                     return Err(error);
                 }
             },
             () = sleep_until(given_up) => {
-                let Some(mut session) = session.take() else { continue };
-                session.abandon(env.blocking).await;
-                hang_up(&door.endpoint, close::STOPPED).await;
+                session.abandon(place.blocking).await;
                 return Err(session.lost.unwrap_or(Error::Bug));
-            }
-            () = sleep_until(expires) => {
-                if expiry_told {
-                    hang_up(&door.endpoint, close::STOPPED).await;
-                    return Err(Error::NobodyCame);
-                }
-                expiry_told = true;
-                let life = Span(options.ticket_life);
-                observer.event(&Event::Warning { message: format!("the ticket expired unused after {life}; run recv again for a new one") });
             }
         }
     }
 }
 
-/// Fails before a ticket is printed that would lead to nothing.
-fn prove_writable(disk: &dyn Disk) -> Result<(), DiskError> {
-    drop(disk.create_partial(PROOF, 0)?);
-    disk.remove_partial(PROOF)?;
-    disk.remove_partial_dir()
-}
-
-async fn sleep_until(at: Option<Instant>) {
+pub(super) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
 }
 
-/// Lets a guest in: as a new session, or as the sender of the running one that has come back.
-async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Arc<dyn Disk>, observer: &dyn Observer) {
-    let Guest { mut inward, hello, node, held, .. } = guest;
-    let assembler = match session.take() {
-        Some(mut old) if old.id == hello.session && old.chunk_bytes == hello.chunk_bytes => {
-            old.stop_assembling(close::SUPERSEDED).await;
-            old.lock().reconnect();
-            old.assembler
-        }
-        Some(mut old) => {
-            old.abandon(env.blocking).await;
-            Arc::new(Mutex::new(Assembler::new(disk.clone(), hello.session, hello.chunk_bytes)))
-        }
-        None => Arc::new(Mutex::new(Assembler::new(disk.clone(), hello.session, hello.chunk_bytes))),
-    };
-    inward.inbound.accept();
-    inward.reply(&Reply::Accepted);
-    observer.event(&Event::Connected {
-        peer: inward.connection.remote_address().to_string(),
-        key: node.to_string(),
-        transport: "quic",
-        rtt_ms: inward.connection.rtt().as_millis() as u64,
-    });
-    observer.event(&Event::Plan { files: hello.files, bytes: hello.bytes });
-    let (chunks, taken) = mpsc::unbounded_channel();
-    let (given, outputs) = mpsc::unbounded_channel();
-    let task = tokio::spawn(assembling(env.blocking, assembler.clone(), taken, given));
-    for delivered in held {
-        // The task has just begun and listens.
-        let _ = chunks.send(delivered);
-    }
-    *session = Some(Session {
-        id: hello.session,
-        inward: Some(inward),
-        assembler,
-        chunks: Some(chunks),
-        outputs,
-        task: Some(task),
-        bytes_total: hello.bytes,
-        chunk_bytes: hello.chunk_bytes,
-        tally: Tally::default(),
-        meter: Meter::new(now()),
-        heard: now(),
-        received: Counters::default(),
-        complete: None,
-        lost: None,
-    });
+/// Leaves the pool when the session ends, in whatever way.
+struct Member {
+    pool: Pool,
+    flow: FlowId,
 }
 
-/// A session that is being received.
+impl Drop for Member {
+    fn drop(&mut self) {
+        pool(&self.pool).leave(self.flow);
+    }
+}
+
 struct Session {
     id: SessionId,
+    flow: FlowId,
     /// The connection; none while the sender is lost.
     inward: Option<Inward>,
     assembler: Arc<Mutex<Assembler>>,
@@ -262,88 +157,164 @@ struct Session {
     chunk_bytes: u32,
     tally: Tally,
     meter: Meter,
+    /// When the share of the link is looked at next.
+    share_due: Instant,
     heard: Instant,
     /// What the last connection had counted when it ended.
     received: Counters,
+    /// UDP payload of the connections before the present one: sent, received.
+    traffic: (u64, u64),
     /// Everything is complete, and the sender is being told.
     complete: Option<Counters>,
     lost: Option<Error>,
 }
 
-/// Runs the session until it is complete or its connection is lost. Waits for ever without one. May be dropped and called again.
-async fn run(session: &mut Option<Session>, retry_for: RetryFor, observer: &dyn Observer) -> Result<Counters, Error> {
-    let Some(Session { inward: Some(inward), outputs, chunks, meter, bytes_total, heard, complete, tally, .. }) =
-        session
-    else {
-        return std::future::pending().await;
-    };
-    if let Some(counters) = *complete {
-        // Chunks that still arrive are repairs of what is complete.
-        while let Ok(Received::Chunk(delivered)) = inward.next(RetryFor::Span(LINGER)).await {
-            inward.inbound.consumed(delivered.stripes);
-        }
-        return Ok(counters);
+impl Session {
+    fn begin(place: &Place, guest: Guest, flow: FlowId) -> Session {
+        let assembler = Assembler::new(place.disk.clone(), guest.hello.session, guest.hello.chunk_bytes);
+        Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)))
     }
-    loop {
-        *heard = inward.heard();
-        tokio::select! {
-            biased;
-            output = outputs.recv() => {
-                let (assembled, newest, ended) = output.ok_or(Error::Bug)??;
-                *tally = newest;
-                inward.inbound.consumed(assembled.stripes);
-                for event in &assembled.events {
-                    observer.event(event);
+
+    /// The sender has come back: what is verified stays, all else begins anew.
+    async fn reconnect(&mut self, place: &Place, guest: Guest) {
+        self.stop_assembling(close::SUPERSEDED).await;
+        let traffic = self.traffic;
+        if self.chunk_bytes == guest.hello.chunk_bytes {
+            self.lock().reconnect();
+            let assembler = self.assembler.clone();
+            *self = Session::connected(place, guest, self.flow, assembler);
+        } else {
+            self.abandon(place.blocking).await;
+            *self = Session::begin(place, guest, self.flow);
+        }
+        self.traffic = traffic;
+    }
+
+    /// Lets the guest in.
+    fn connected(place: &Place, guest: Guest, flow: FlowId, assembler: Arc<Mutex<Assembler>>) -> Session {
+        let Guest { mut inward, hello, node, held, .. } = guest;
+        inward.inbound.accept();
+        inward.reply(&Reply::Accepted);
+        place.observer.event(&Event::Connected {
+            peer: inward.connection.remote_address().to_string(),
+            key: node.to_string(),
+            transport: "quic",
+            rtt_ms: inward.connection.rtt().as_millis() as u64,
+        });
+        place.observer.event(&Event::Plan { files: hello.files, bytes: hello.bytes });
+        let (chunks, taken) = mpsc::unbounded_channel();
+        let (given, outputs) = mpsc::unbounded_channel();
+        let task = tokio::spawn(assembling(place.blocking, assembler.clone(), taken, given));
+        for delivered in held {
+            // The task has just begun and listens.
+            let _ = chunks.send(delivered);
+        }
+        let mut session = Session {
+            id: hello.session,
+            flow,
+            inward: Some(inward),
+            assembler,
+            chunks: Some(chunks),
+            outputs,
+            task: Some(task),
+            bytes_total: hello.bytes,
+            chunk_bytes: hello.chunk_bytes,
+            tally: Tally::default(),
+            meter: Meter::new(now()),
+            share_due: now(),
+            heard: now(),
+            received: Counters::default(),
+            traffic: (0, 0),
+            complete: None,
+            lost: None,
+        };
+        session.share(&place.pool);
+        session
+    }
+
+    /// Runs until everything is complete or the connection is lost. Waits for ever without one. May be dropped and called again.
+    async fn run(&mut self, place: &Place, presence: &watch::Sender<Presence>) -> Result<Counters, Error> {
+        loop {
+            let share_due = self.share_due;
+            let Some(inward) = &mut self.inward else { return std::future::pending().await };
+            if let Some(counters) = self.complete {
+                // Chunks that still arrive are repairs of what is complete.
+                while let Ok(Received::Chunk(delivered)) = inward.next(RetryFor::Span(LINGER)).await {
+                    inward.inbound.consumed(delivered.stripes);
                 }
-                for reply in &assembled.replies {
-                    inward.reply(reply);
-                }
-                if ended {
-                    let counters = counters(&inward.inbound, tally);
-                    inward.reply(&Reply::Complete(counters));
-                    *complete = Some(counters);
-                    return Box::pin(run(session, retry_for, observer)).await;
-                }
+                return Ok(counters);
             }
-            received = inward.next(retry_for) => match received? {
-                Received::Chunk(delivered) => {
-                    if let Some(chunks) = chunks {
-                        // The task ends only after this sender is dropped.
-                        let _ = chunks.send(delivered);
+            self.heard = inward.heard();
+            presence.send_if_modified(|presence| {
+                presence.heard = self.heard;
+                false
+            });
+            tokio::select! {
+                biased;
+                output = self.outputs.recv() => {
+                    let (assembled, newest, ended) = output.ok_or(Error::Bug)??;
+                    self.tally = newest;
+                    inward.inbound.consumed(assembled.stripes);
+                    for event in &assembled.events {
+                        place.observer.event(event);
+                    }
+                    for reply in &assembled.replies {
+                        inward.reply(reply);
+                    }
+                    if ended {
+                        let counters = counters(&inward.inbound, &self.tally);
+                        inward.reply(&Reply::Complete(counters));
+                        self.complete = Some(counters);
                     }
                 }
-                Received::Bye => return Err(Error::Lost { cause: "the sender left".into() }),
-            },
-            () = tokio::time::sleep_until(meter.due().into()) => {
-                let counters = inward.inbound.counters();
-                let snapshot = Progress {
-                    bytes_done: tally.bytes_literal + tally.bytes_matched,
-                    bytes_total: *bytes_total,
-                    files_done: tally.files_done,
-                    loss: counters.lost as f64 / (counters.lost + counters.shards).max(1) as f64,
-                    parity: counters.rebuilt as f64 / counters.shards.max(1) as f64,
-                    ..Progress::default()
-                };
-                if let Some(progress) = meter.tick(now(), snapshot) {
-                    observer.event(&Event::Progress(progress));
+                received = inward.next(place.retry_for) => match received? {
+                    Received::Chunk(delivered) => {
+                        if let Some(chunks) = &self.chunks {
+                            // The task ends only after this sender is dropped.
+                            let _ = chunks.send(delivered);
+                        }
+                    }
+                    Received::Bye => return Err(Error::Lost { cause: "the sender left".into() }),
+                },
+                () = tokio::time::sleep_until(self.meter.due().min(share_due).into()) => {
+                    self.progress(&*place.observer);
+                    if now() >= share_due {
+                        self.share(&place.pool);
+                    }
                 }
             }
         }
     }
-}
 
-/// What the sender is told at the end.
-fn counters(inbound: &Inbound, tally: &Tally) -> Counters {
-    Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inbound.counters() }
-}
-
-impl Session {
-    fn lock(&self) -> MutexGuard<'_, Assembler> {
-        lock(&self.assembler)
+    fn progress(&mut self, observer: &dyn Observer) {
+        let Some(inward) = &self.inward else { return };
+        let counters = inward.inbound.counters();
+        let snapshot = Progress {
+            bytes_done: self.tally.bytes_literal + self.tally.bytes_matched,
+            bytes_total: self.bytes_total,
+            files_done: self.tally.files_done,
+            loss: counters.lost as f64 / (counters.lost + counters.shards).max(1) as f64,
+            parity: counters.rebuilt as f64 / counters.shards.max(1) as f64,
+            ..Progress::default()
+        };
+        if let Some(progress) = self.meter.tick(now(), snapshot) {
+            observer.event(&Event::Progress(progress));
+        }
     }
 
-    fn heard(&self) -> Instant {
-        self.heard
+    /// Takes this session's part of what all sessions may have: memory and rate.
+    fn share(&mut self, shares: &Pool) {
+        let Some(inward) = &mut self.inward else { return };
+        let mut shares = pool(shares);
+        inward.inbound.set_window(WINDOWS / shares.count().max(1) as u32);
+        let allowed = shares.allowed(now(), self.flow, inward.inbound.seen(), inward.connection.rtt());
+        inward.inbound.allow(allowed);
+        // As often as the meter is looked at anyway, while there is nothing to divide.
+        self.share_due = if shares.is_simple() { self.meter.due() } else { now() + TICK };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Assembler> {
+        lock(&self.assembler)
     }
 
     /// When waiting for a lost sender ends.
@@ -359,6 +330,8 @@ impl Session {
         if let Some(inward) = self.inward.take() {
             self.heard = inward.heard();
             self.received = inward.inbound.counters();
+            let stats = inward.connection.stats();
+            self.traffic = (self.traffic.0 + stats.udp_tx.bytes, self.traffic.1 + stats.udp_rx.bytes);
             inward.connection.close(code.into(), b"");
         }
         self.chunks = None;
@@ -392,13 +365,14 @@ impl Session {
         Ok(None)
     }
 
-    fn summary(&self, counters: &Counters, traffic: &Traffic) -> Summary {
+    fn summary(&self, counters: &Counters) -> Summary {
         let tally = self.lock().tally();
+        let (sent, received) = self.traffic;
         Summary {
             class: tally.worst.unwrap_or(Class::Done),
             session: self.id.to_string(),
             files: tally.files_done,
-            bytes_sent: traffic.sent_bytes(),
+            bytes_sent: sent,
             bytes_literal: tally.bytes_literal,
             bytes_matched: tally.bytes_matched,
             stats: vec![
@@ -410,9 +384,14 @@ impl Session {
                 ("stripes decoded", counters.stripes),
                 ("shards rebuilt from parity", counters.rebuilt),
                 ("shards not needed", counters.spare),
-                ("UDP bytes sent", traffic.sent_bytes()),
-                ("UDP bytes received", traffic.received_bytes()),
+                ("UDP bytes sent", sent),
+                ("UDP bytes received", received),
             ],
         }
     }
+}
+
+/// What the sender is told at the end.
+fn counters(inbound: &Inbound, tally: &Tally) -> Counters {
+    Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inbound.counters() }
 }

@@ -10,7 +10,7 @@ use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
-use resilient::pipeline::{Cancel, Env, Family, Listen, RecvOptions, RetryFor, SendOptions, recv, send};
+use resilient::pipeline::{Cancel, Env, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -58,6 +58,7 @@ fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk) -> Env {
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
+        authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.fill(7)),
         seed: Some(seed),
@@ -165,16 +166,17 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
     let receiver = tokio::spawn({
         let (env, seen, cancel) = (env(net, RECEIVER, seed, disk), seen.clone(), cancel.clone());
         let options = RecvOptions {
-            dir: PathBuf::from("."),
             listen: Listen { address: Some(RECEIVER), ..Listen::default() },
-            family: Family::Any,
             ticket_life: RETRY,
             retry_for: RetryFor::Span(RETRY),
+            ..RecvOptions::into_dir(".")
         };
         async move { recv(&env, options, seen, cancel).await }
     });
     let options = SendOptions {
         sources: vec![tree.source()],
+        pipe: None,
+        stop: Stop::default(),
         ticket: seen.ticket().await.parse().unwrap(),
         family: Family::Any,
         contimeout: RETRY,

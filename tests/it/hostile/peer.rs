@@ -19,7 +19,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
@@ -96,6 +96,7 @@ pub(crate) fn env(net: &Net, host: IpAddr, disk: Arc<dyn Disk>) -> Env {
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
+        authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.copy_from_slice(&SECRET)),
         seed: Some(fresh()),
@@ -115,11 +116,10 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
     let seen = Seen::new();
     let (env, observer) = (env(net, RECEIVER, disk), seen.clone());
     let options = RecvOptions {
-        dir: PathBuf::from("."),
         listen: Listen { address: Some(RECEIVER), ..Listen::default() },
-        family: Family::Any,
         ticket_life,
         retry_for: RetryFor::Span(retry),
+        ..RecvOptions::into_dir(".")
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
     let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
@@ -140,6 +140,8 @@ impl Waiting {
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
         sources: vec![source.join("")],
+        pipe: None,
+        stop: Stop::default(),
         ticket: ticket.clone(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),

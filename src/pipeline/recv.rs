@@ -1,0 +1,173 @@
+//! `resilient recv`: wait for senders and write what they send.
+//!
+//! 1. open the destination, listen, make a ticket; 2. greet whoever connects and admit who holds a ticket or an authorised key; 3. each
+//!    session runs on a task of its own ([`super::session`]) and gets a part of the memory and of the link; one that fails ends alone;
+//!    4. it is over after one transfer, after as many as were asked for, or never.
+
+mod reception;
+mod tagged;
+mod warnings;
+
+use super::connect::{Listen, hang_up, listen};
+use super::session::sleep_until;
+use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use crate::event::{Event, Observer};
+use crate::fs::disk::{Disk, DiskError};
+use crate::network::copies::Traffic;
+use crate::network::seam::now;
+use crate::unit::Span;
+use reception::{Happened, Reception};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of the partial file that proves that the destination can be written to.
+const PROOF: &str = "proof";
+
+/// For how many transfers a receiver stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stay {
+    /// One.
+    #[default]
+    Once,
+    /// So many, well or badly ended; several of them at once.
+    Count(u64),
+    /// Until it is interrupted.
+    Keep {
+        /// Whether there are tickets, one after the other; else only authorised keys are let in.
+        tickets: bool,
+    },
+}
+
+/// What `recv` is to do.
+#[derive(Clone, Debug)]
+pub struct RecvOptions {
+    /// Where files go.
+    pub dir: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Which addresses may be used.
+    pub family: Family,
+    /// For how many transfers to stay.
+    pub stay: Stay,
+    /// How long a ticket can be spent.
+    pub ticket_life: Duration,
+    /// How long to wait for somebody to come.
+    pub wait_for: Option<Duration>,
+    /// How long to wait for a sender that was lost.
+    pub retry_for: RetryFor,
+    /// Bytes per second that all senders together may send.
+    pub down: Option<u64>,
+}
+
+impl RecvOptions {
+    /// One transfer into `dir`, and the defaults of the command for all else.
+    pub fn into_dir(dir: impl Into<PathBuf>) -> RecvOptions {
+        RecvOptions {
+            dir: dir.into(),
+            listen: Listen::default(),
+            family: Family::Any,
+            stay: Stay::Once,
+            ticket_life: Duration::from_secs(3600),
+            wait_for: None,
+            retry_for: RetryFor::Span(Duration::from_secs(600)),
+            down: None,
+        }
+    }
+}
+
+/// Receives into `options.dir`; see the module. Several transfers: the class of the worst is the error's, and each has told its end.
+pub async fn recv(
+    env: &Env,
+    options: RecvOptions,
+    observer: Arc<dyn Observer>,
+    cancel: Cancel,
+) -> Result<Summary, Error> {
+    let disk = open(env, &options.dir)?;
+    let mut door = listen(env, options.listen, options.family)?;
+    let mut reception = Reception::new(env, &options, disk, door.addresses.clone(), observer.clone(), cancel.clone());
+    if options.stay != (Stay::Keep { tickets: false }) {
+        reception.issue_ticket();
+    }
+    if door.moved {
+        let message = format!("UDP port {} is taken; listening on another one", options.listen.port);
+        observer.event(&Event::Detail { message });
+    }
+    let (mut waiting_since, mut expiry_told) = (now(), false);
+    let ended = loop {
+        let expires = match options.retry_for {
+            // After it has expired, whoever comes too late is told so for a while; then there is nobody left to wait for.
+            RetryFor::Span(span) if expiry_told => reception.ticket_expires().map(|at| at + span),
+            RetryFor::Forever if expiry_told => None,
+            _ => reception.ticket_expires(),
+        };
+        let given_up = options.wait_for.filter(|_| reception.is_waiting()).map(|span| waiting_since + span);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                reception.close().await;
+                break Err(Error::Interrupted);
+            }
+            Some(arrival) = door.next() => reception.greet(arrival),
+            happened = reception.next() => match happened {
+                Happened::Failed(address) => door.failed(address),
+                Happened::Ended(ended) => {
+                    waiting_since = now();
+                    if let Some(result) = reception.result(ended) {
+                        reception.close().await;
+                        break result;
+                    }
+                }
+            },
+            () = sleep_until(given_up) => {
+                break Err(Error::NobodyWithin { span: options.wait_for.unwrap_or_default() });
+            }
+            () = sleep_until(expires) => {
+                if matches!(options.stay, Stay::Keep { .. }) {
+                    observer.event(&Event::Detail { message: "the ticket expired unused; here is a new one".into() });
+                    reception.issue_ticket();
+                    continue;
+                }
+                if expiry_told {
+                    break Err(Error::NobodyCame);
+                }
+                expiry_told = true;
+                let life = Span(options.ticket_life);
+                observer.event(&Event::Warning {
+                    message: format!("the ticket expired unused after {life}; run recv again for a new one"),
+                });
+            }
+        }
+    };
+    let code = if ended.is_ok() { close::COMPLETE } else { close::STOPPED };
+    hang_up(&door.endpoint, code).await;
+    ended.map(|summary| with_traffic(summary, &door.endpoint.traffic))
+}
+
+/// Opens the destination, and fails before a ticket is printed that would lead to nothing.
+pub(super) fn open(env: &Env, dir: &Path) -> Result<Arc<dyn Disk>, Error> {
+    let failed = |error| Error::Destination { path: dir.to_owned(), error };
+    let disk = (env.open_disk)(dir).map_err(failed)?;
+    prove_writable(&*disk).map_err(failed)?;
+    Ok(disk)
+}
+
+fn prove_writable(disk: &dyn Disk) -> Result<(), DiskError> {
+    drop(disk.create_partial(PROOF, 0)?);
+    disk.remove_partial(PROOF)?;
+    disk.remove_partial_dir()
+}
+
+/// All that crossed the socket belongs to the run.
+pub(super) fn with_traffic(mut summary: Summary, traffic: &Traffic) -> Summary {
+    let (sent, received) = (traffic.sent_bytes(), traffic.received_bytes());
+    summary.bytes_sent = sent;
+    for (name, value) in &mut summary.stats {
+        match *name {
+            "UDP bytes sent" => *value = sent,
+            "UDP bytes received" => *value = received,
+            _ => {}
+        }
+    }
+    summary
+}
