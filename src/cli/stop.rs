@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// The options as typed.
 #[derive(Args, Debug)]
+#[group(skip)]
 #[command(next_help_heading = "Transfer")]
 pub(super) struct Flags {
     /// Stop after this time (90m, 2h); the same command goes on from there
