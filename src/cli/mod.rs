@@ -11,6 +11,7 @@ mod connect;
 mod drive;
 mod exit;
 mod home;
+mod invite;
 mod key;
 mod output;
 mod place;

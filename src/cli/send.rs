@@ -8,8 +8,10 @@ use super::connect;
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
+use super::invite;
 use super::output::escape;
 use super::place;
+use super::recv;
 use super::run;
 use super::span;
 use super::stdin;
@@ -17,7 +19,8 @@ use super::stop;
 use crate::class::Class;
 use crate::location::Location;
 use crate::manifest::Name;
-use crate::pipeline::SendOptions;
+use crate::node_id::NodeId;
+use crate::pipeline::{Listen, Offering, SendOptions};
 use crate::ticket::{self, Ticket};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -37,7 +40,7 @@ pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n
 /// The arguments as typed.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "resilient send [OPTIONS] PATH... TICKET\n       resilient send [OPTIONS] PATH... --ticket-file FILE"
+    override_usage = "resilient send [OPTIONS] PATH... TICKET\n       resilient send [OPTIONS] PATH... --ticket-file FILE\n       resilient send [OPTIONS] --offer PATH..."
 )]
 pub(super) struct Words {
     /// Files and directories, then the ticket that `resilient recv` has printed
@@ -58,6 +61,14 @@ pub(super) struct Words {
     /// Name at the receiver of what comes in on stdin (`-`)
     #[arg(long, value_name = "NAME", help_heading = "Select")]
     name: Option<OsString>,
+    /// Print a ticket and wait for one `recv TICKET` instead of dialling
+    #[arg(long, help_heading = "Connect", conflicts_with = "ticket_file")]
+    offer: bool,
+    /// With --offer: wait on this UDP port, 0 for any
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = recv::listen, requires = "offer", help_heading = "Connect", hide_short_help = true)]
+    listen: Option<Listen>,
+    #[command(flatten)]
+    invite: invite::Flags,
     #[command(flatten)]
     stop: stop::Flags,
     #[command(flatten)]
@@ -69,6 +80,8 @@ pub(super) struct Words {
 pub(super) struct Order {
     /// At least one source.
     pub(super) options: SendOptions,
+    /// How to wait for the receiver, if it is the one to dial.
+    pub(super) offering: Option<(Offering, invite::Show)>,
     /// File with this node's key.
     pub(super) identity: PathBuf,
 }
@@ -111,7 +124,10 @@ impl Words {
         if self.typed.is_empty() {
             return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
+        let offering = self.offering(typed.is_some())?;
         let ticket = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
+            // Who comes is not known before.
+            _ if offering.is_some() => Ticket::new(NodeId::from_bytes([0; 32]), [], None),
             (Some(ticket), ..) => ticket,
             (None, Some(file), _) => ticket_in(file.as_os_str())?,
             (None, None, Some(text)) => only_ticket("RESILIENT_TICKET", text.as_bytes())?,
@@ -130,7 +146,28 @@ impl Words {
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
         };
-        Ok(Order { options, identity: identity? })
+        Ok(Order { options, offering, identity: identity? })
+    }
+
+    /// How to wait, if that was asked for. Words that only then have a meaning are refused without it.
+    fn offering(&self, ticket: bool) -> Result<Option<(Offering, invite::Show)>, Failure> {
+        if !self.offer {
+            return match self.invite.typed().into_iter().find(|(_, typed)| *typed) {
+                Some((option, _)) => Err(Failure::usage(format!("{option} goes with --offer"))),
+                None => Ok(None),
+            };
+        }
+        if ticket {
+            return Err(Failure::usage("--offer makes a ticket, and one was given")
+                .hint("without --offer the ticket says where to send"));
+        }
+        let listen = self.listen.unwrap_or_default();
+        let family = self.connect.family();
+        if listen.address.is_some_and(|address| !family.allows(address)) {
+            return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
+        }
+        let offering = Offering { listen, ticket_life: self.invite.ticket_life(), wait_for: self.invite.wait_for };
+        Ok(Some((offering, self.invite.show(None))))
     }
 
     /// The name of what comes in on stdin, if `-` is what is sent.

@@ -13,8 +13,8 @@ use crate::node_id::NodeId;
 use quinn::{Connection, Incoming};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -89,7 +89,13 @@ pub struct Gate<C> {
 impl<C: Send + 'static> Gate<C> {
     /// The gate of `listener`; `congestion` makes the controller of each connection, and whatever controls it.
     pub fn new(listener: Listener, congestion: impl FnMut() -> (Congestion, C) + Send + 'static) -> Gate<C> {
-        Gate { listener, congestion: Box::new(congestion), half_open: Arc::default(), attempts: Mutex::default(), handshakes: JoinSet::new() }
+        Gate {
+            listener,
+            congestion: Box::new(congestion),
+            half_open: Arc::default(),
+            attempts: Mutex::default(),
+            handshakes: JoinSet::new(),
+        }
     }
 
     /// The next peer; `None` once the endpoint is closed. Nothing is lost if the future is dropped.

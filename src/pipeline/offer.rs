@@ -77,12 +77,7 @@ pub async fn offer(
     ended
 }
 
-async fn serve(
-    cargo: &Cargo,
-    door: &mut Door,
-    tickets: &mut Tickets,
-    offering: &Offering,
-) -> Result<Summary, Error> {
+async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: &Offering) -> Result<Summary, Error> {
     let Cargo { observer, cancel, stop_at, options, .. } = cargo;
     let mut callers: JoinSet<(IpAddr, Result<Caller, Error>)> = JoinSet::new();
     let mut refusals: JoinSet<()> = JoinSet::new();

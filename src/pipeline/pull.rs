@@ -15,6 +15,7 @@ use crate::network::endpoint::Endpoint;
 use crate::network::seam::now;
 use crate::ticket::Ticket;
 use crate::transfer::share::Shares;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -41,7 +42,7 @@ pub struct PullOptions {
     /// How long to try to reach a sender that was lost.
     pub retry_for: RetryFor,
     /// Bytes per second that the sender may send.
-    pub down: Option<u64>,
+    pub allowed: Option<NonZeroU32>,
 }
 
 /// Receives into `options.dir` what the sender offers; see the module.
@@ -72,7 +73,7 @@ pub async fn pull(
         retry_for: options.retry_for,
         observer: observer.clone(),
         cancel: cancel.clone(),
-        pool: Arc::new(Mutex::new(Shares::new(options.down))),
+        pool: Arc::new(Mutex::new(Shares::new(options.allowed))),
     };
     let (visits, coming) = mpsc::unbounded_channel();
     let (tell, mut presence) = Presence::channel();
@@ -118,7 +119,12 @@ async fn lost(presence: &mut watch::Receiver<Presence>) {
 }
 
 /// Dials and asks until the sender says hello.
-async fn reach(env: &Env, options: &PullOptions, by: Instant, observer: &dyn Observer) -> Result<(Guest, Endpoint), Error> {
+async fn reach(
+    env: &Env,
+    options: &PullOptions,
+    by: Instant,
+    observer: &dyn Observer,
+) -> Result<(Guest, Endpoint), Error> {
     let secret = options.ticket.secret.as_ref().map(|secret| *secret.as_bytes());
     loop {
         let left = by.saturating_duration_since(now());

@@ -17,6 +17,7 @@ use crate::network::copies::Traffic;
 use crate::network::seam::now;
 use crate::unit::Span;
 use reception::{Happened, Reception};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub struct RecvOptions {
     /// How long to wait for a sender that was lost.
     pub retry_for: RetryFor,
     /// Bytes per second that all senders together may send.
-    pub down: Option<u64>,
+    pub allowed: Option<NonZeroU32>,
 }
 
 impl RecvOptions {
@@ -71,7 +72,7 @@ impl RecvOptions {
             ticket_life: Duration::from_secs(3600),
             wait_for: None,
             retry_for: RetryFor::Span(Duration::from_secs(600)),
-            down: None,
+            allowed: None,
         }
     }
 }

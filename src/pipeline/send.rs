@@ -234,12 +234,8 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
         observer.clone(),
         tally.clone(),
     );
-    let patience = Patience {
-        accepted_by,
-        contimeout: options.contimeout,
-        retry_for: options.retry_for,
-        stop_at: *stop_at,
-    };
+    let patience =
+        Patience { accepted_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at: *stop_at };
     let (observer, bytes) = (observer.clone(), totals.bytes);
     let mut outward = Outward::new(connection.clone(), replies, pilot, observer, tally.clone(), bytes, patience);
     let mut ingest = pin!(ingest.run());

@@ -16,6 +16,7 @@ mod tests;
 
 use crate::priority::Priority;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 use trial::Trial;
 
@@ -78,7 +79,7 @@ impl Flow {
 #[derive(Debug)]
 pub struct Shares {
     /// What the receiver takes in all, bytes per second.
-    limit: Option<u64>,
+    limit: Option<NonZeroU32>,
     flows: BTreeMap<FlowId, Flow>,
     next: u64,
     divided: Option<Instant>,
@@ -87,7 +88,7 @@ pub struct Shares {
 
 impl Shares {
     /// Nobody yet; together they may send `limit` bytes per second.
-    pub fn new(limit: Option<u64>) -> Self {
+    pub fn new(limit: Option<NonZeroU32>) -> Self {
         Self { limit, flows: BTreeMap::new(), next: 0, divided: None, trial: Trial::default() }
     }
 
@@ -147,7 +148,7 @@ impl Shares {
         }
         if let Some(limit) = self.limit {
             let everyone: Vec<FlowId> = self.flows.keys().copied().collect();
-            let parts = self.parts(&everyone, limit as f64);
+            let parts = self.parts(&everyone, f64::from(limit.get()));
             for (flow, part) in self.flows.values_mut().zip(parts) {
                 flow.allowed = Some(part);
             }

@@ -251,6 +251,11 @@ pub(super) fn complain(command: &str, failure: &Failure, color: When) {
     let _ = io::stderr().lock().write_all(format!("{}\n", style.failure(failure)).as_bytes());
 }
 
+/// Writes something for people to stderr, whatever the level.
+pub(super) fn to_stderr(text: &str) -> io::Result<()> {
+    io::stderr().lock().write_all(text.as_bytes())
+}
+
 /// Writes a whole result to stdout.
 pub(super) fn to_stdout(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -121,7 +121,7 @@ impl Reception {
             warnings: Warnings::default(),
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
-            pool: Arc::new(Mutex::new(Shares::new(options.down))),
+            pool: Arc::new(Mutex::new(Shares::new(options.allowed))),
             admitted: 0,
             over: 0,
             failed: 0,
@@ -263,9 +263,7 @@ impl Reception {
                 pass.again |= worth == Worth::Again;
                 if let Worth::Other(other) = worth {
                     match self.running.get(&other) {
-                        Some(session)
-                            if now().saturating_duration_since(session.presence.borrow().heard) >= STALE =>
-                        {
+                        Some(session) if now().saturating_duration_since(session.presence.borrow().heard) >= STALE => {
                             pass.replaces = Some(other);
                         }
                         Some(_) => {

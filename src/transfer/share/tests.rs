@@ -34,8 +34,14 @@ struct World {
 }
 
 impl World {
-    fn new(limit: Option<u64>, capacity: f64) -> World {
-        World { shares: Shares::new(limit), now: origin(), capacity, senders: Vec::new(), noise: 7 }
+    fn new(limit: Option<u32>, capacity: f64) -> World {
+        World {
+            shares: Shares::new(limit.and_then(NonZeroU32::new)),
+            now: origin(),
+            capacity,
+            senders: Vec::new(),
+            noise: 7,
+        }
     }
 
     fn join(&mut self, class: Priority, own: f64) -> usize {

@@ -29,7 +29,7 @@ use resilient::wire::datagram::{Datagram, Feedback, MAX_DATA_SHARDS, SHARD_BYTES
 use resilient::wire::reply::{self, Reply, ReplyReader};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
