@@ -29,13 +29,13 @@ const TICKET_LIFE: Duration = Duration::from_secs(3600);
 #[command(next_help_heading = "Connect")]
 pub(super) struct Flags {
     /// How long a ticket can be used [default: 1h]
-    #[arg(long, value_name = "SPAN", value_parser = span::some_time, help_heading = "Connect")]
+    #[arg(long, value_name = "SPAN", value_parser = span::some_time, help_heading = "Connect", hide_short_help = true)]
     ticket_life: Option<Duration>,
     /// How long to wait for the other side to come
-    #[arg(long, value_name = "SPAN", value_parser = span::some_time, help_heading = "Connect")]
+    #[arg(long, value_name = "SPAN", value_parser = span::some_time, help_heading = "Connect", hide_short_help = true)]
     pub(super) wait_for: Option<Duration>,
     /// Show the ticket as a QR code on stderr, too
-    #[arg(long, help_heading = "Connect")]
+    #[arg(long, help_heading = "Connect", hide_short_help = true)]
     qr: bool,
 }
 

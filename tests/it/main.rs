@@ -7,6 +7,8 @@ mod hostile;
 mod memdisk;
 mod once_open;
 mod readme;
+#[cfg(test)]
+mod serve;
 mod shows;
 mod sim;
 #[cfg(test)]

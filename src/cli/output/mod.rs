@@ -17,10 +17,11 @@ use super::args::{Global, When};
 use super::cancel::Cancel;
 use super::exit::{self, Failure};
 use crate::class::Class;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Progress, SessionTag};
 use crate::pipeline::Summary;
 use json::JsonLines;
 use progress::{Due, Meter, Mode};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -57,6 +58,8 @@ pub(super) struct Output {
     json: Option<JsonLines>,
     meter: Mutex<Meter>,
     failed_files: Mutex<u64>,
+    /// The last progress of each of several sessions that run.
+    sessions: Mutex<BTreeMap<String, Progress>>,
     clock: Clock,
     began: Instant,
     cancel: Cancel,
@@ -107,6 +110,7 @@ impl Output {
             json: json.transpose()?,
             meter: Mutex::new(Meter::new(mode, began)),
             failed_files: Mutex::new(0),
+            sessions: Mutex::default(),
             clock,
             began,
             cancel,
@@ -117,7 +121,7 @@ impl Output {
     /// Tells that the run begins.
     pub(super) fn start(&self) {
         let start = Event::Start { session: None, command: self.style.command, version: env!("CARGO_PKG_VERSION") };
-        self.to_json(&start, None);
+        self.to_json(&start, None, None);
     }
 
     /// One line on where the transfer is, on request.
@@ -151,7 +155,26 @@ impl Output {
             self.terminal.err(&text::table(outcome, elapsed_ms));
         }
         let end = Event::End(exit::end(result, signal, elapsed_ms));
-        self.to_json(&end, result.as_ref().err().filter(|_| signal.is_none()));
+        self.to_json(&end, None, result.as_ref().err().filter(|_| signal.is_none()));
+    }
+
+    /// Progress is of all sessions together that run.
+    fn session_progress(&self, session: &str, progress: &Progress) {
+        let sum = {
+            let mut sessions = lock(&self.sessions);
+            sessions.insert(session.to_owned(), progress.clone());
+            progress::sum(sessions.values())
+        };
+        self.draw(&sum);
+    }
+
+    fn draw(&self, progress: &Progress) {
+        let due = lock(&self.meter).take(progress, self.clock.now());
+        match due {
+            Due::Nothing => {}
+            Due::Draw(line) => self.terminal.draw(line),
+            Due::Line(line) => self.terminal.err(&line),
+        }
     }
 
     fn incomplete(&self, class: Class) -> String {
@@ -165,9 +188,10 @@ impl Output {
         }
     }
 
-    fn to_json(&self, event: &Event, failure: Option<&Failure>) {
+    fn to_json(&self, event: &Event, session: Option<&str>, failure: Option<&Failure>) {
         let Some(json) = &self.json else { return };
-        if let Err(error) = json.write(&self.terminal, (self.clock.now(), &self.clock.stamp()), event, failure) {
+        if let Err(error) = json.write(&self.terminal, (self.clock.now(), &self.clock.stamp()), event, session, failure)
+        {
             // The transfer is worth more than its description: go on without.
             self.terminal.err(&self.style.warning(&format!("events end here: {}", escape::cause(&error))));
         }
@@ -200,16 +224,10 @@ impl Observer for Output {
         match event {
             Event::Start { .. } | Event::End(_) => return,
             Event::Detail { .. } if self.level.verbose < 2 => return,
-            _ => self.to_json(event, None),
+            _ => self.to_json(event, None, None),
         }
         if let Event::Progress(progress) = event {
-            let due = lock(&self.meter).take(progress, self.clock.now());
-            match due {
-                Due::Nothing => {}
-                Due::Draw(line) => self.terminal.draw(line),
-                Due::Line(line) => self.terminal.err(&line),
-            }
-            return;
+            return self.draw(progress);
         }
         match event {
             Event::Ticket { uri } => self.show_ticket(uri),
@@ -217,6 +235,22 @@ impl Observer for Output {
             _ => {}
         }
         if let Some(line) = self.style.line(event, self.level) {
+            self.terminal.err(&line);
+        }
+    }
+
+    fn session_event(&self, session: &SessionTag, event: &Event) {
+        match event {
+            Event::Detail { .. } if self.level.verbose < 2 => return,
+            _ => self.to_json(event, Some(&session.session), None),
+        }
+        match event {
+            Event::Progress(progress) => return self.session_progress(&session.session, progress),
+            Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+            Event::SessionEnd { .. } => drop(lock(&self.sessions).remove(&session.session)),
+            _ => {}
+        }
+        if let Some(line) = self.style.session_line(&session.peer, event, self.level) {
             self.terminal.err(&line);
         }
     }
