@@ -25,16 +25,17 @@ pub(super) fn refusal(word: &OsStr, location: &Location) -> Option<Failure> {
             Failure::new(Class::Authentication, format!("{object}: nothing pins the key of that host"))
                 .hint("run `resilient recv` there and give the ticket that it prints as the destination")
         }
-        Location::ShortTicket(_) => {
-            Failure::new(Class::Unsupported, "the short form of a ticket is not in this version")
-                .hint(format!("use the form that begins with {}", ticket::SCHEME))
-        }
         Location::Ticket(_) => {
             Failure::usage("a ticket stands where a local path is expected").hint("the ticket is the last word")
         }
-        Location::Refused { typed, hint } if typed.starts_with(ticket::SCHEME) => Failure::usage(hint),
+        Location::Refused { typed, hint } if is_ticket(typed) => Failure::usage(hint),
         Location::Refused { hint, .. } => Failure::usage(format!("'{object}': not a source or destination")).hint(hint),
     })
+}
+
+/// Whether this is what is shown of a damaged ticket.
+pub(super) fn is_ticket(typed: &str) -> bool {
+    typed.starts_with(ticket::SCHEME) || typed.starts_with(ticket::SHORT_PREFIX)
 }
 
 #[cfg(test)]

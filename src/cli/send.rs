@@ -14,11 +14,10 @@ use super::run;
 use super::span;
 use super::stdin;
 use super::stop;
-use crate::class::Class;
 use crate::location::Location;
 use crate::manifest::Name;
 use crate::pipeline::SendOptions;
-use crate::ticket::{self, Ticket};
+use crate::ticket::Ticket;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
@@ -174,11 +173,7 @@ fn only_ticket(object: &str, text: &[u8]) -> Result<Ticket, Failure> {
     };
     match Location::parse(OsStr::from_bytes(line)) {
         Location::Ticket(ticket) => Ok(ticket),
-        Location::ShortTicket(_) => Err(Failure::new(
-            Class::Unsupported,
-            format!("{object}: the short form of a ticket is not in this version"),
-        )),
-        Location::Refused { typed, hint } if typed.starts_with(ticket::SCHEME) => {
+        Location::Refused { typed, hint } if place::is_ticket(&typed) => {
             Err(Failure::usage(format!("{object}: {hint}")))
         }
         _ => Err(Failure::usage(format!("{object}: not a ticket"))),
