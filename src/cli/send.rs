@@ -11,6 +11,7 @@ use super::home;
 use super::output::escape;
 use super::place;
 use super::run;
+use super::select;
 use super::span;
 use crate::class::Class;
 use crate::location::Location;
@@ -46,6 +47,8 @@ pub(super) struct Words {
     /// Preserve times and modes (always done)
     #[arg(short = 'p', help_heading = "Preserve")]
     _preserve: bool,
+    #[command(flatten)]
+    select: select::Flags,
     /// Read the ticket from FILE, `-` for stdin [or RESILIENT_TICKET]
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
@@ -61,6 +64,8 @@ pub(super) struct Words {
 pub(super) struct Order {
     /// At least one source.
     pub(super) options: SendOptions,
+    /// Only list what would be sent.
+    pub(super) dry_run: bool,
     /// File with this node's key.
     pub(super) identity: PathBuf,
 }
@@ -109,14 +114,16 @@ impl Words {
                     .hint("the last word is the ticket that `resilient recv` prints on the other host"));
             }
         };
+        let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
         let options = SendOptions {
+            selection,
             sources: self.typed.into_iter().map(PathBuf::from).collect(),
             ticket,
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
         };
-        Ok(Order { options, identity: identity? })
+        Ok(Order { options, dry_run: self.select.dry_run, identity: identity? })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod outcomes;
 
+use super::dry_run::excluded;
 use super::pack::{Large, Pack, Packed, Planned, Step, digest_of};
 use super::progress::Tally;
 use crate::class::Class;
@@ -166,7 +167,7 @@ impl Ingest {
                             let target = if let Kind::Symlink { target } = &entry.kind { target.len() } else { 0 };
                             entry.name.as_bytes().len() + target + 24
                         }
-                        WalkItem::Skipped { .. } => 0,
+                        WalkItem::Skipped { .. } | WalkItem::Excluded { .. } => 0,
                     };
                     items.push(item);
                 }
@@ -178,6 +179,7 @@ impl Ingest {
         let first = EntryId(self.announced);
         for item in items {
             match item {
+                WalkItem::Excluded { path } => self.observer.event(&excluded(&path)),
                 WalkItem::Skipped { path, error } => {
                     self.skipped += 1;
                     // One of several that is missing leaves the others complete.

@@ -175,6 +175,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
     });
     let options = SendOptions {
         sources: vec![tree.source()],
+        selection: resilient::fs::source::Selection::default(),
         ticket: seen.ticket().await.parse().unwrap(),
         family: Family::Any,
         contimeout: RETRY,

@@ -140,6 +140,7 @@ impl Waiting {
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
         sources: vec![source.join("")],
+        selection: resilient::fs::source::Selection::default(),
         ticket: ticket.clone(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
