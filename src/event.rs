@@ -43,7 +43,7 @@ pub enum Event {
         /// Their bytes.
         bytes: u64,
     },
-    /// An entry is complete at its destination.
+    /// An entry is complete at its destination, or would be sent there.
     File {
         /// Path below the root of the transfer.
         path: EventPath,
@@ -85,6 +85,8 @@ pub enum Action {
     Transferred,
     /// An identical one stood there already.
     Identical,
+    /// Nothing, in a dry run: it would be sent. A directory has a `/` behind its path.
+    WouldSend,
 }
 
 /// A snapshot of a transfer.

@@ -60,7 +60,7 @@ pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, elapse
         exit: signal.map_or(class.code(), |number| 128 + number as u8),
         class,
         resumable: class.is_transient(),
-        session: summary.map(|summary| summary.session.clone()),
+        session: summary.map(|summary| summary.session.clone()).filter(|session| !session.is_empty()),
         bytes_sent: summary.map_or(0, |summary| summary.bytes_sent),
         bytes_literal: summary.map_or(0, |summary| summary.bytes_literal),
         bytes_matched: summary.map_or(0, |summary| summary.bytes_matched),

@@ -16,6 +16,7 @@ mod output;
 mod place;
 mod recv;
 mod run;
+mod select;
 mod send;
 mod signal;
 mod span;

@@ -15,8 +15,12 @@ use crate::pipeline::{self, Cancel, Env, Summary};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Does `send`.
+/// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
+    if order.dry_run {
+        let (sources, selection) = (order.options.sources, order.options.selection);
+        return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
+    }
     pipeline::send(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
 }
 

@@ -11,6 +11,7 @@ use super::home;
 use super::output::escape;
 use super::place;
 use super::run;
+use super::select;
 use super::span;
 use super::stdin;
 use super::stop;
@@ -48,6 +49,8 @@ pub(super) struct Words {
     /// Preserve times and modes (always done)
     #[arg(short = 'p', help_heading = "Preserve")]
     _preserve: bool,
+    #[command(flatten)]
+    select: select::Flags,
     /// Read the ticket from FILE, `-` for stdin [or RESILIENT_TICKET]
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
@@ -68,6 +71,8 @@ pub(super) struct Words {
 pub(super) struct Order {
     /// At least one source.
     pub(super) options: SendOptions,
+    /// Only list what would be sent.
+    pub(super) dry_run: bool,
     /// File with this node's key.
     pub(super) identity: PathBuf,
 }
@@ -119,17 +124,19 @@ impl Words {
                     .hint("the last word is the ticket that `resilient recv` prints on the other host"));
             }
         };
+        let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
         let pipe = stdin.map(stdin::pipe);
         let options = SendOptions {
             sources: if pipe.is_some() { Vec::new() } else { self.typed.into_iter().map(PathBuf::from).collect() },
             pipe,
+            selection,
             stop: self.stop.stop(),
             ticket,
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
         };
-        Ok(Order { options, identity: identity? })
+        Ok(Order { options, dry_run: self.select.dry_run, identity: identity? })
     }
 
     /// The name of what comes in on stdin, if `-` is what is sent.
@@ -184,7 +191,9 @@ fn only_ticket(object: &str, text: &[u8]) -> Result<Ticket, Failure> {
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::class::Class;
     use crate::pipeline::RetryFor;
+    use crate::ticket;
     use clap::Parser as _;
 
     /// A ticket at this address.

@@ -10,6 +10,7 @@ mod queue;
 
 pub use pipe::Pipe;
 
+use super::dry_run::excluded;
 use super::pack::{Origin, Pack, Planned};
 use super::progress::Tally;
 use crate::class::Class;
@@ -188,7 +189,7 @@ impl Ingest {
                             let target = if let Kind::Symlink { target } = &entry.kind { target.len() } else { 0 };
                             entry.name.as_bytes().len() + target + 24
                         }
-                        WalkItem::Skipped { .. } => 0,
+                        WalkItem::Skipped { .. } | WalkItem::Excluded { .. } => 0,
                     };
                     items.push(item);
                 }
@@ -200,6 +201,7 @@ impl Ingest {
         let first = EntryId(self.announced);
         for item in items {
             match item {
+                WalkItem::Excluded { path } => self.observer.event(&excluded(&path)),
                 WalkItem::Skipped { path, error } => {
                     self.skipped += 1;
                     // One of several that is missing leaves the others complete.

@@ -8,6 +8,7 @@
 pub mod assemble;
 mod assembling;
 mod connect;
+pub mod dry_run;
 mod entries;
 mod error;
 mod greet;
@@ -20,6 +21,7 @@ pub mod recv;
 pub mod send;
 
 pub use connect::{DEFAULT_PORT, Listen};
+pub use dry_run::dry_run;
 pub use error::Error;
 pub use ingest::Pipe;
 pub use recv::{RecvOptions, recv};
@@ -128,7 +130,7 @@ impl Cancel {
 pub struct Summary {
     /// [`Class::Done`], or the class of the worst failure of a single file.
     pub class: Class,
-    /// The session.
+    /// The session; empty for a dry run, which has none.
     pub session: String,
     /// Entries that are complete.
     pub files: u64,

@@ -10,7 +10,7 @@ use super::progress::Tally;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer};
-use crate::fs::source::{Sources, Totals};
+use crate::fs::source::{Selection, Sources, Totals};
 use crate::network::seam::now;
 use crate::priority::Priority;
 use crate::ticket::Ticket;
@@ -37,6 +37,8 @@ pub struct SendOptions {
     pub pipe: Option<Pipe>,
     /// When to stop although there is more to send.
     pub stop: Stop,
+    /// What of them is sent.
+    pub selection: Selection,
     /// Who receives.
     pub ticket: Ticket,
     /// Which addresses may be used.
@@ -63,7 +65,7 @@ pub async fn send(
     observer: Arc<dyn Observer>,
     cancel: Cancel,
 ) -> Result<Summary, Error> {
-    let sources = Sources::new(&options.sources)?;
+    let sources = Sources::new(&options.sources, options.selection.clone())?;
     let session = session_id(env, &options);
     let (sources, totals) = env
         .blocking
@@ -212,6 +214,11 @@ fn session_id(env: &Env, options: &SendOptions) -> SessionId {
         let bytes = absolute.as_os_str().as_encoded_bytes();
         hasher.update(&(bytes.len() as u64).to_be_bytes());
         hasher.update(bytes);
+    }
+    if !options.selection.is_everything() {
+        options.selection.fingerprint(|bytes| {
+            hasher.update(bytes);
+        });
     }
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

@@ -7,6 +7,10 @@ mod hostile;
 mod memdisk;
 mod once_open;
 mod readme;
+#[cfg(test)]
+mod rsync_parity;
+#[cfg(test)]
+mod select;
 mod shows;
 mod sim;
 #[cfg(test)]

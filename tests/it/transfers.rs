@@ -177,6 +177,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
         sources: vec![tree.source()],
         pipe: None,
         stop: Stop::default(),
+        selection: resilient::fs::source::Selection::default(),
         ticket: seen.ticket().await.parse().unwrap(),
         family: Family::Any,
         contimeout: RETRY,

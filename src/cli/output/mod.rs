@@ -17,7 +17,7 @@ use super::args::{Global, When};
 use super::cancel::Cancel;
 use super::exit::{self, Failure};
 use crate::class::Class;
-use crate::event::{Event, Observer};
+use crate::event::{Action, Event, EventPath, Observer};
 use crate::pipeline::Summary;
 use json::JsonLines;
 use progress::{Due, Meter, Mode};
@@ -140,9 +140,10 @@ impl Output {
             (Err(failure), None) => self.terminal.err(&self.style.failure(failure)),
             (Ok(outcome), None) => {
                 if outcome.class != Class::Done {
-                    self.terminal.err(&self.style.error(&self.incomplete(outcome.class)));
+                    self.terminal.err(&self.style.error(&self.incomplete(outcome.class, outcome.session.is_empty())));
                 }
-                if self.level.summary {
+                // A dry run has told its plan, and did nothing that could be summed up.
+                if self.level.summary && !outcome.session.is_empty() {
                     self.terminal.err(&self.style.summary(outcome, elapsed_ms));
                 }
             }
@@ -154,13 +155,14 @@ impl Output {
         self.to_json(&end, result.as_ref().err().filter(|_| signal.is_none()));
     }
 
-    fn incomplete(&self, class: Class) -> String {
+    fn incomplete(&self, class: Class, listed: bool) -> String {
         let failed = match *lock(&self.failed_files) {
             0 => "some files".to_owned(),
             files => text::count(files),
         };
         match class {
             Class::Vanished => format!("{failed} vanished or changed while being read; the others are complete"),
+            _ if listed => format!("{failed} cannot be sent; the others can"),
             _ => format!("{failed} failed; the others are complete"),
         }
     }
@@ -183,6 +185,23 @@ impl Output {
         if let Err(error) = shown {
             let failure = Failure::new(Class::FileIo, format!("stdout: {}", escape::cause(&error)));
             if self.broken.set(failure.hint("the ticket could not be printed")).is_ok() {
+                self.cancel.cancel();
+            }
+        }
+    }
+
+    /// One line of a listing. Whoever closed stdout (`send -n … | head`) does not want the rest; any other failure loses the result.
+    fn list(&self, path: &EventPath) {
+        if self.broken.get().is_some() || self.json.as_ref().is_some_and(JsonLines::on_stdout) {
+            return;
+        }
+        let shown = self.terminal.out(&escape::name(&path.0));
+        if let Err(error) = shown.or_else(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        }) {
+            let failure = Failure::new(Class::FileIo, format!("stdout: {}", escape::cause(&error)));
+            if self.broken.set(failure).is_ok() {
                 self.cancel.cancel();
             }
         }
@@ -213,6 +232,7 @@ impl Observer for Output {
         }
         match event {
             Event::Ticket { uri } => self.show_ticket(uri),
+            Event::File { path, action: Action::WouldSend, .. } => self.list(path),
             Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
             _ => {}
         }

@@ -116,7 +116,8 @@ pub(super) fn count(files: u64) -> String {
 pub(super) fn table(summary: &Summary, elapsed_ms: u64) -> String {
     let Summary { session, stats, .. } = summary;
     let elapsed = Span(Duration::from_millis(elapsed_ms)).to_string();
-    let mut rows = vec![("session".to_owned(), session.clone()), ("elapsed".to_owned(), elapsed)];
+    let session = (!session.is_empty()).then(|| ("session".to_owned(), session.clone()));
+    let mut rows: Vec<_> = session.into_iter().chain([("elapsed".to_owned(), elapsed)]).collect();
     rows.extend(stats.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())));
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")

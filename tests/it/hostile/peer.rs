@@ -142,6 +142,7 @@ pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
         sources: vec![source.join("")],
         pipe: None,
         stop: Stop::default(),
+        selection: resilient::fs::source::Selection::default(),
         ticket: ticket.clone(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
