@@ -10,6 +10,7 @@ use super::exit::Failure;
 use super::home;
 use super::output::escape;
 use super::place;
+use super::rates;
 use super::run;
 use super::span;
 use crate::class::Class;
@@ -54,6 +55,10 @@ pub(super) struct Words {
     contimeout: Duration,
     #[command(flatten)]
     connect: connect::Flags,
+    #[command(flatten)]
+    limits: rates::Limits,
+    #[command(flatten)]
+    sending: rates::Sending,
 }
 
 /// The command as meant.
@@ -115,6 +120,11 @@ impl Words {
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
+            compress: self.sending.compress(),
+            limit: self.limits.resolve()?.up,
+            chunk_rate: self.sending.chunk_rate(),
+            priority: self.sending.priority(),
+            priority_for: self.sending.priority_for(),
         };
         Ok(Order { options, identity: identity? })
     }

@@ -6,12 +6,13 @@
 mod outcomes;
 
 use super::pack::{Large, Pack, Packed, Planned, Step, digest_of};
+use super::press::Press;
 use super::progress::Tally;
 use crate::class::Class;
 use crate::event::Observer;
 use crate::fs::source::{SourceError, WalkItem};
 use crate::manifest::{EntryId, Kind, TreePath};
-use crate::network::seam::Blocking;
+use crate::network::seam::{Blocking, now};
 use crate::range_set::RangeSet;
 use crate::wire::chunk::{CHUNK_BYTES, MAX_CONTROL, encode_control};
 use crate::wire::codec;
@@ -20,6 +21,7 @@ use crate::wire::reply::{MAX_HAVE, Reply, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// File bytes sent before the receiver has said what it has: about the initial congestion window.
@@ -58,6 +60,9 @@ pub(super) struct Ingest {
     replies: mpsc::UnboundedReceiver<Reply>,
     observer: Arc<dyn Observer>,
     tally: Arc<Tally>,
+    press: Arc<Press>,
+    /// When the last chunk was handed over, or work began again.
+    handed: Instant,
     hello: Option<Hello>,
     announced: u32,
     skipped: u32,
@@ -91,6 +96,7 @@ impl Ingest {
         channels: (mpsc::Sender<Offer>, mpsc::UnboundedReceiver<Reply>),
         observer: Arc<dyn Observer>,
         tally: Arc<Tally>,
+        press: Arc<Press>,
     ) -> Self {
         Self {
             blocking,
@@ -99,6 +105,8 @@ impl Ingest {
             replies: channels.1,
             observer,
             tally,
+            press,
+            handed: now(),
             hello: Some(hello),
             announced: 0,
             skipped: 0,
@@ -141,6 +149,8 @@ impl Ingest {
                     Some(reply) => self.reply(reply),
                     None => return,
                 }
+                self.press.paused();
+                self.handed = now();
             }
             if self.offers.is_closed() {
                 while let Some(reply) = self.replies.recv().await {
@@ -275,13 +285,14 @@ impl Ingest {
             self.status.remove(&file.id);
         }
         let mut pack = std::mem::take(&mut self.pack);
+        let press = self.press.clone();
         let (pack, full, failed) = self
             .blocking
             .run(move || {
                 let (mut full, mut failed) = (Vec::new(), Vec::new());
                 for file in files {
                     if !pack.has_room(file.size) {
-                        full.push(std::mem::take(&mut pack).encode());
+                        full.push(std::mem::take(&mut pack).encode(&press));
                     }
                     if let Err(error) = pack.add(&file) {
                         failed.push((file, error));
@@ -313,10 +324,11 @@ impl Ingest {
             }
             Turn::Send(have) => have,
         };
+        let press = self.press.clone();
         let (large, step) = self
             .blocking
             .run(move || {
-                let step = large.step(&have);
+                let step = large.step(&have, &press);
                 (large, step)
             })
             .await;
@@ -394,13 +406,17 @@ impl Ingest {
     async fn flush_pack(&mut self) {
         if !self.pack.is_empty() {
             let pack = std::mem::take(&mut self.pack);
-            let packed = self.blocking.run(move || pack.encode()).await;
+            let press = self.press.clone();
+            let packed = self.blocking.run(move || pack.encode(&press)).await;
             self.offer(packed).await;
         }
     }
 
     async fn offer(&mut self, packed: Packed) {
         self.tally.add_encoded(packed.encoded.len() as u64);
+        let (encoded, ready) = (packed.encoded.len(), now());
         let _ = self.offers.send(Offer::Chunk(packed.encoded, packed.file_bytes)).await;
+        self.press.handed_over(packed.file_bytes, encoded, self.handed, ready);
+        self.handed = now();
     }
 }
