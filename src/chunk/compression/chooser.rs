@@ -34,10 +34,15 @@ const TRY_WITHIN: f64 = 1.25;
 /// Weight of a measurement in what is known of all methods, and of its own.
 const SHARED: f64 = 0.2;
 const OWN: f64 = 0.2;
-/// Share of its time that preparation has to wait for the link to be called the faster of the two.
-const WAITS: f64 = 0.05;
+/// Share of its time that preparation has to wait for the link to be called the faster of the two, and below which it is called the
+/// slower. Between them the truth is: what is busy on both sides waits a little for the other now and then.
+const WAITS: f64 = 0.25;
+const HARDLY: f64 = 0.05;
+/// Weight of a look at the rate of a link that is waited for, and the first step in which it is raised if it is not.
+const SEEN: f64 = 0.4;
+const RAISE: f64 = 1.1;
 /// A look at the rate of the link takes at least this long.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(20);
 /// Bytes that go into the queues between preparation and the link; before they are full nobody waits.
 const QUEUES: u64 = 512 * 1024;
 
@@ -87,7 +92,7 @@ impl Chooser {
             common: Known::default(),
             base: 0.0,
             rate: None,
-            raise: 1.0,
+            raise: RAISE,
             look: Look::default(),
             unhindered: 0,
             chosen: 0,
@@ -143,9 +148,16 @@ impl Chooser {
         let busy = look.lasted.saturating_sub(look.waited + look.packing).as_secs_f64();
         let base = busy / look.raw.max(1) as f64;
         self.base += 0.3 * (base - self.base);
-        if look.waited.as_secs_f64() > WAITS * lasted {
-            self.rate = Some(self.rate.map_or(seen, |rate| rate + 0.4 * (seen - rate)));
-            self.raise = 1.1;
+        let waits = look.waited.as_secs_f64() / lasted;
+        if waits > HARDLY {
+            let weight = SEEN * (waits / WAITS).min(1.0).powi(2);
+            self.rate = Some(match self.rate {
+                // It took that much, so it can.
+                Some(rate) if seen > rate => rate + SEEN * (seen - rate),
+                Some(rate) => rate + weight * (seen - rate),
+                None => seen,
+            });
+            self.raise = RAISE;
         } else if self.unhindered > QUEUES {
             // The link is faster than this, nobody knows by how much.
             self.rate = Some(self.rate.map_or(seen, |rate| rate.max(seen) * self.raise));
