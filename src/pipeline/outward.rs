@@ -52,6 +52,8 @@ pub(super) struct Outward {
     throttle: Throttle,
     press: Arc<Press>,
     accepted: bool,
+    /// Nothing more is to be sent than what was offered.
+    stopping: bool,
     train_told: bool,
     limit_told: bool,
     /// When quinn last sent something.
@@ -69,6 +71,8 @@ pub(super) struct Patience {
     pub(super) contimeout: Duration,
     /// A path that was good is probed for this long.
     pub(super) retry_for: RetryFor,
+    /// Then it is over, complete or not.
+    pub(super) stop_at: Option<Instant>,
 }
 
 /// What sets the pace besides the path.
@@ -115,6 +119,7 @@ impl Outward {
             throttle: pace.throttle,
             press: pace.press,
             accepted: false,
+            stopping: false,
             last_sent: now(),
             empty_space,
         }
@@ -137,10 +142,17 @@ impl Outward {
                         let class = Class::from_failure_code(refusal.code).unwrap_or(Class::Refused);
                         return Err(Error::Refused { class, message: refusal.message });
                     }
-                    Reply::Accepted => self.on_accepted(peer),
+                    Reply::Accepted => {
+                        self.on_accepted(peer);
+                        drop(replies.send(Reply::Accepted));
+                    }
                     // Ingest has nothing to do with it any more if it is gone.
                     reply => drop(replies.send(reply)),
                 }
+            }
+            let over = self.patience.stop_at.is_some_and(|at| at <= now());
+            if over || (self.stopping && self.outbound.is_drained()) {
+                return Err(Error::Stopped);
             }
             self.fill()?;
             self.progress();
@@ -159,6 +171,10 @@ impl Outward {
                     self.outbound.offer(encoded, file_bytes);
                 }
                 Input::Offer(Some(Offer::Idle)) => self.outbound.set_idle(),
+                Input::Offer(Some(Offer::Stop)) => {
+                    self.stopping = true;
+                    self.outbound.set_idle();
+                }
                 Input::Offer(None) => {
                     offers = None;
                     self.outbound.set_idle();
@@ -194,10 +210,16 @@ impl Outward {
         let rtt = self.connection.rtt();
         let take_offers = self.outbound.has_room();
         let held = self.throttle.next_chunk().filter(|_| take_offers);
-        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt), self.throttle.next_timeout(), held]
-            .into_iter()
-            .flatten()
-            .fold(self.meter.due(), Instant::min);
+        let due = [
+            self.outbound.next_timeout(rtt),
+            self.stalled_at(rtt),
+            self.patience.stop_at,
+            self.throttle.next_timeout(),
+            held,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.meter.due(), Instant::min);
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::Interrupted),

@@ -20,7 +20,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
@@ -148,6 +148,8 @@ pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
         priority: Priority::Normal,
         priority_for: Vec::new(),
         sources: vec![source.join("")],
+        pipe: None,
+        stop: Stop::default(),
         ticket: ticket.clone(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
