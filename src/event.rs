@@ -68,6 +68,13 @@ pub enum Event {
         /// The sentence.
         message: String,
     },
+    /// What is sent is held to a rate.
+    Limit {
+        /// Bytes per second, UDP payload.
+        rate: u64,
+        /// Whose wish that is.
+        by: LimitedBy,
+    },
     /// A decision that only `-vv` shows.
     Detail {
         /// The sentence.
@@ -75,6 +82,16 @@ pub enum Event {
     },
     /// The run is over; always the last event.
     End(End),
+}
+
+/// Who limits a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// Our own option.
+    Option,
+    /// The receiver's.
+    Receiver,
 }
 
 /// What was done with an entry.

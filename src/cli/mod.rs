@@ -14,6 +14,7 @@ mod home;
 mod key;
 mod output;
 mod place;
+mod rates;
 mod recv;
 mod run;
 mod select;

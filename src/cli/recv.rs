@@ -9,6 +9,7 @@ use super::drive::Job;
 use super::exit::Failure;
 use super::home;
 use super::place;
+use super::rates;
 use super::run;
 use super::span;
 use crate::class::Class;
@@ -44,6 +45,8 @@ pub(super) struct Words {
     ticket_life: Duration,
     #[command(flatten)]
     connect: connect::Flags,
+    #[command(flatten)]
+    limits: rates::Limits,
 }
 
 /// The command as meant.
@@ -92,6 +95,7 @@ impl Words {
             family,
             ticket_life: self.ticket_life,
             retry_for: self.connect.retry_for,
+            allowed: self.limits.resolve()?.allowed(),
         };
         Ok(Order { options, identity: home::identity(global)? })
     }

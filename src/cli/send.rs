@@ -10,6 +10,7 @@ use super::exit::Failure;
 use super::home;
 use super::output::escape;
 use super::place;
+use super::rates;
 use super::run;
 use super::select;
 use super::span;
@@ -64,6 +65,10 @@ pub(super) struct Words {
     stop: stop::Flags,
     #[command(flatten)]
     connect: connect::Flags,
+    #[command(flatten)]
+    limits: rates::Limits,
+    #[command(flatten)]
+    sending: rates::Sending,
 }
 
 /// The command as meant.
@@ -135,6 +140,11 @@ impl Words {
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
+            compress: self.sending.compress(),
+            limit: self.limits.resolve()?.up,
+            chunk_rate: self.sending.chunk_rate(),
+            priority: self.sending.priority(),
+            priority_for: self.sending.priority_for(),
         };
         Ok(Order { options, dry_run: self.select.dry_run, identity: identity? })
     }

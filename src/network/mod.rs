@@ -9,5 +9,6 @@ pub mod gate;
 #[cfg(test)]
 mod hub;
 pub mod identity;
+pub mod limit;
 pub mod pin;
 pub mod seam;

@@ -12,12 +12,13 @@ pub use pipe::Pipe;
 
 use super::dry_run::excluded;
 use super::pack::{Origin, Pack, Planned};
+use super::press::Press;
 use super::progress::Tally;
 use crate::class::Class;
 use crate::event::Observer;
 use crate::fs::source::WalkItem;
 use crate::manifest::{EntryId, Kind, TreePath};
-use crate::network::seam::Blocking;
+use crate::network::seam::{Blocking, now};
 use crate::priority::Priority;
 use crate::wire::chunk::{MAX_CONTROL, encode_control};
 use crate::wire::codec;
@@ -28,6 +29,7 @@ use pipe::Reading;
 use queue::Queue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Entries announced that have no end yet: enough for a round trip of 600 ms at thousands of files a second.
@@ -74,6 +76,9 @@ pub(super) struct Ingest {
     replies: mpsc::UnboundedReceiver<Reply>,
     observer: Arc<dyn Observer>,
     tally: Arc<Tally>,
+    press: Arc<Press>,
+    /// When the last chunk was handed over, or work began again.
+    handed: Instant,
     hello: Option<Hello>,
     announced: u32,
     skipped: u32,
@@ -106,7 +111,7 @@ impl Ingest {
         hello: Hello,
         channels: (mpsc::Sender<Offer>, mpsc::UnboundedReceiver<Reply>),
         observer: Arc<dyn Observer>,
-        tally: Arc<Tally>,
+        (tally, press): (Arc<Tally>, Arc<Press>),
     ) -> Self {
         let (walk, pipe) = match source {
             Source::Walk(walk) => (Some(walk), None),
@@ -119,6 +124,8 @@ impl Ingest {
             replies: channels.1,
             observer,
             tally,
+            press,
+            handed: now(),
             hello: Some(hello),
             announced: 0,
             skipped: 0,
@@ -164,6 +171,7 @@ impl Ingest {
                     Some(reply) => self.reply(reply),
                     None => return,
                 }
+                self.resume();
             }
             if self.offers.is_closed() {
                 while let Some(reply) = self.replies.recv().await {
@@ -172,6 +180,12 @@ impl Ingest {
                 return;
             }
         }
+    }
+
+    /// After a pause that was nobody's fault: the time it took says nothing of the link.
+    fn resume(&mut self) {
+        self.press.paused();
+        self.handed = now();
     }
 
     /// Announces the next batch of entries, and the end when the walk has come to it.

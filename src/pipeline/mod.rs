@@ -16,9 +16,11 @@ mod ingest;
 mod inward;
 mod outward;
 mod pack;
+mod press;
 mod progress;
 pub mod recv;
 pub mod send;
+mod throttle;
 
 pub use connect::{DEFAULT_PORT, Listen};
 pub use dry_run::dry_run;

@@ -25,6 +25,7 @@ use crate::wire::reply::{Counters, Reply};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub struct RecvOptions {
     pub ticket_life: Duration,
     /// How long to wait for a sender that was lost.
     pub retry_for: RetryFor,
+    /// What the sender may send, bytes per second; `None`: as much as the path carries.
+    pub allowed: Option<NonZeroU32>,
 }
 
 /// Receives one transfer into `options.dir`; see the module.
@@ -117,13 +120,14 @@ pub async fn recv(
                         theirs.remove();
                     }
                 }
-                let guest = match heard {
+                let mut guest = match heard {
                     Ok(guest) => guest,
                     Err(error) => {
                         observer.event(&Event::Detail { message: format!("a peer said no hello: {error}") });
                         continue;
                     }
                 };
+                guest.inward.allowed = options.allowed.map_or(0, NonZeroU32::get);
                 let running = session.as_ref().map(|session| (session.id, session.heard()));
                 match admission.admit(now(), guest.node, &guest.hello, running) {
                     Ok(()) => admit(&mut session, guest, env, &disk, &*observer).await,

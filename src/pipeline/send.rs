@@ -5,18 +5,24 @@
 
 use super::connect::{Line, dial, hang_up};
 use super::ingest::{Ingest, Pipe, Source};
-use super::outward::{Outward, Patience};
+use super::outward::{Outward, Pace, Patience};
+use super::press::Press;
 use super::progress::Tally;
+use super::throttle::Throttle;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use crate::chunk::compression::Choice;
 use crate::class::Class;
-use crate::event::{Event, Observer};
+use crate::event::{Event, LimitedBy, Observer};
 use crate::fs::source::{Selection, Sources, Totals};
+use crate::network::limit::Bandwidth;
 use crate::network::seam::now;
 use crate::priority::Priority;
 use crate::ticket::Ticket;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
+use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -47,6 +53,16 @@ pub struct SendOptions {
     pub contimeout: Duration,
     /// How long to probe a silent path.
     pub retry_for: RetryFor,
+    /// How chunks are compressed.
+    pub compress: Choice,
+    /// Limit of what is sent, UDP payload.
+    pub limit: Option<Bandwidth>,
+    /// Most chunks a second.
+    pub chunk_rate: Option<NonZeroU32>,
+    /// Class of the transfer.
+    pub priority: Priority,
+    /// Classes of files whose names match a pattern; the first that does counts.
+    pub priority_for: Vec<(OsString, Priority)>,
 }
 
 /// When to stop a transfer that could go on. What has arrived stays, and the same command continues from there.
@@ -76,6 +92,9 @@ pub async fn send(
         .await;
     observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
 
+    if let Some(limit) = options.limit {
+        observer.event(&Event::Limit { rate: limit.rate.get(), by: LimitedBy::Option });
+    }
     let connected_by = now() + options.contimeout;
     let stop_at = options.stop.after.map(|after| now() + after);
     loop {
@@ -128,11 +147,12 @@ async fn attempt(
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
-        priority: Priority::Normal,
+        priority: options.priority,
     };
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);
     let (replies, replied) = mpsc::unbounded_channel();
+    let press = Arc::new(Press::new(options.compress));
     let source = match &options.pipe {
         Some(pipe) => Source::Pipe(pipe.clone()),
         None => Source::Walk(Box::new(sources.walk())),
@@ -144,11 +164,13 @@ async fn attempt(
         hello,
         (offers, replied),
         observer.clone(),
-        tally.clone(),
+        (tally.clone(), press.clone()),
     );
     let patience =
         Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at };
-    let mut outward = Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
+    let pace = Pace { throttle: Throttle::new(options.limit, options.chunk_rate), press };
+    let mut outward =
+        Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience, pace);
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
     let result = {

@@ -5,12 +5,14 @@
 
 use crate::memdisk::{MemDisk, Node};
 use crate::sim::{Net, Profile, Rng, Stats, run, seeds};
+use resilient::chunk::compression::Choice;
 use resilient::class::Class;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{Cancel, Env, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
+use resilient::priority::Priority;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -165,6 +167,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
     let receiver = tokio::spawn({
         let (env, seen, cancel) = (env(net, RECEIVER, seed, disk), seen.clone(), cancel.clone());
         let options = RecvOptions {
+            allowed: None,
             dir: PathBuf::from("."),
             listen: Listen { address: Some(RECEIVER), ..Listen::default() },
             family: Family::Any,
@@ -174,6 +177,11 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
         async move { recv(&env, options, seen, cancel).await }
     });
     let options = SendOptions {
+        compress: Choice::default(),
+        limit: None,
+        chunk_rate: None,
+        priority: Priority::Normal,
+        priority_for: Vec::new(),
         sources: vec![tree.source()],
         pipe: None,
         stop: Stop::default(),

@@ -4,7 +4,7 @@
 
 use super::escape;
 use crate::cli::exit::Failure;
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, LimitedBy};
 use crate::pipeline::Summary;
 use crate::ticket::Ticket;
 use crate::unit::{Rate, Size, Span};
@@ -82,6 +82,10 @@ impl Style {
             Event::File { path, action: Action::Transferred, .. } => at(1, escape::name(&path.0)),
             Event::File { path, action: Action::Identical, .. } => {
                 at(1, format!("{} (identical)", escape::name(&path.0)))
+            }
+            Event::Limit { rate, by } => {
+                let by = if *by == LimitedBy::Receiver { " by the receiver" } else { "" };
+                at(1, format!("limited to {}{by}", Rate(*rate)))
             }
             Event::Detail { message } => at(2, escape::text(message)),
             _ => None,

@@ -10,6 +10,7 @@ use crate::sim::Net;
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, TokioRuntime, VarInt};
+use resilient::chunk::compression::Choice;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::integrity::{ChunkValue, chunk_value};
@@ -21,6 +22,7 @@ use resilient::network::seam::Blocking;
 use resilient::pipeline::{
     Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
+use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
 use resilient::wire::codec;
@@ -115,6 +117,7 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
     let seen = Seen::new();
     let (env, observer) = (env(net, RECEIVER, disk), seen.clone());
     let options = RecvOptions {
+        allowed: None,
         dir: PathBuf::from("."),
         listen: Listen { address: Some(RECEIVER), ..Listen::default() },
         family: Family::Any,
@@ -139,6 +142,11 @@ impl Waiting {
 
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
+        compress: Choice::default(),
+        limit: None,
+        chunk_rate: None,
+        priority: Priority::Normal,
+        priority_for: Vec::new(),
         sources: vec![source.join("")],
         pipe: None,
         stop: Stop::default(),
@@ -317,7 +325,7 @@ pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
         chunk_bytes: 128 * 1024,
         files: 1,
         bytes: 1,
-        priority: resilient::priority::Priority::Normal,
+        priority: Priority::Normal,
     }
 }
 
