@@ -6,6 +6,7 @@
 
 use super::exit::Failure;
 use crate::chunk::compression::{Choice, Method, ZSTD_DEFAULT, ZSTD_LEVELS};
+use crate::filter::{Classes, Pattern};
 use crate::network::limit::Bandwidth;
 use crate::priority::Priority;
 use crate::unit;
@@ -58,7 +59,7 @@ pub(super) struct Sending {
         long, value_name = "PATTERN=CLASS", help_heading = "Transfer", hide_short_help = true,
         value_parser = OsStringValueParser::new().try_map(class_for), action = clap::ArgAction::Append
     )]
-    priority_for: Vec<(OsString, Priority)>,
+    priority_for: Vec<(Pattern, Priority)>,
 }
 
 /// What may go in either direction.
@@ -107,12 +108,8 @@ impl Sending {
         NonZeroU32::new(self.max_chunk_rate)
     }
 
-    pub(super) fn priority(&self) -> Priority {
-        self.priority
-    }
-
-    pub(super) fn priority_for(&self) -> Vec<(OsString, Priority)> {
-        self.priority_for.clone()
+    pub(super) fn classes(&self) -> Classes {
+        Classes::new(self.priority_for.clone(), self.priority)
     }
 }
 
@@ -152,13 +149,13 @@ fn compression(text: &str) -> Result<Choice, String> {
 }
 
 /// Reads `PATTERN=CLASS`; a pattern may contain `=` itself.
-fn class_for(text: OsString) -> Result<(OsString, Priority), String> {
+fn class_for(text: OsString) -> Result<(Pattern, Priority), String> {
     let wrong = || "PATTERN=CLASS is expected, CLASS one of critical, high, normal".to_owned();
     let mut pattern = text.into_vec();
     let at = pattern.iter().rposition(|byte| *byte == b'=').filter(|at| *at > 0).ok_or_else(wrong)?;
     let class = OsStr::from_bytes(&pattern[at + 1..]).to_str().and_then(|name| name.parse().ok()).ok_or_else(wrong)?;
     pattern.truncate(at);
-    Ok((OsString::from_vec(pattern), class))
+    Ok((Pattern::new(&pattern).map_err(|error| error.to_string())?, class))
 }
 
 #[cfg(test)]
@@ -245,13 +242,14 @@ mod tests {
     #[test]
     fn classes_keep_their_order() {
         let line = parse("--priority high --priority-for *.db=critical --priority-for a=b=normal").unwrap();
-        assert_eq!(line.sending.priority(), Priority::High);
-        let expected = [("*.db".into(), Priority::Critical), ("a=b".into(), Priority::Normal)];
-        assert_eq!(line.sending.priority_for(), expected);
+        let classes = line.sending.classes();
+        assert_eq!(classes.otherwise(), Priority::High);
+        let of = |path: &[u8]| classes.of(path);
+        assert_eq!((of(b"x.db"), of(b"a=b"), of(b"a")), (Priority::Critical, Priority::Normal, Priority::High));
         for words in ["--priority urgent", "--priority-for x", "--priority-for =high", "--priority-for x=low"] {
             assert!(parse(words).is_err(), "{words}");
         }
-        assert_eq!(parse("").unwrap().sending.priority(), Priority::Normal);
+        assert_eq!(parse("").unwrap().sending.classes().otherwise(), Priority::Normal);
         let rate = |words| parse(words).unwrap().sending.chunk_rate().map_or(0, NonZeroU32::get);
         assert_eq!((rate(""), rate("--max-chunk-rate 7"), rate("--max-chunk-rate=7 --max-chunk-rate=0")), (0, 7, 0));
     }

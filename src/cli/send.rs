@@ -143,8 +143,7 @@ impl Words {
             compress: self.sending.compress(),
             limit: self.limits.resolve()?.up,
             chunk_rate: self.sending.chunk_rate(),
-            priority: self.sending.priority(),
-            priority_for: self.sending.priority_for(),
+            classes: self.sending.classes(),
         };
         Ok(Order { options, dry_run: self.select.dry_run, identity: identity? })
     }

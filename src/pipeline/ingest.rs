@@ -16,10 +16,10 @@ use super::press::Press;
 use super::progress::Tally;
 use crate::class::Class;
 use crate::event::Observer;
+use crate::filter::Classes;
 use crate::fs::source::WalkItem;
 use crate::manifest::{EntryId, Kind, TreePath};
 use crate::network::seam::{Blocking, now};
-use crate::priority::Priority;
 use crate::wire::chunk::{MAX_CONTROL, encode_control};
 use crate::wire::codec;
 use crate::wire::control::{Control, Hello};
@@ -55,7 +55,7 @@ pub(super) type Walk = Box<dyn Iterator<Item = WalkItem> + Send>;
 /// Where the manifest and its bytes come from.
 pub(super) enum Source {
     /// Files.
-    Walk(Walk),
+    Walk(Walk, Classes),
     /// What can be read once.
     Pipe(Pipe),
 }
@@ -72,6 +72,7 @@ struct Announced {
 pub(super) struct Ingest {
     blocking: Blocking,
     walk: Option<Walk>,
+    classes: Classes,
     offers: mpsc::Sender<Offer>,
     replies: mpsc::UnboundedReceiver<Reply>,
     observer: Arc<dyn Observer>,
@@ -113,13 +114,14 @@ impl Ingest {
         observer: Arc<dyn Observer>,
         (tally, press): (Arc<Tally>, Arc<Press>),
     ) -> Self {
-        let (walk, pipe) = match source {
-            Source::Walk(walk) => (Some(walk), None),
-            Source::Pipe(pipe) => (None, Some(Reading::Fresh(pipe))),
+        let (walk, classes, pipe) = match source {
+            Source::Walk(walk, classes) => (Some(walk), classes, None),
+            Source::Pipe(pipe) => (None, Classes::default(), Some(Reading::Fresh(pipe))),
         };
         Self {
             blocking,
             walk,
+            classes,
             offers: channels.0,
             replies: channels.1,
             observer,
@@ -226,7 +228,8 @@ impl Ingest {
                     self.announced += 1;
                     let size = entry.size();
                     if size > 0 {
-                        let (origin, mtime, class) = (Origin::Path(source), entry.meta.mtime, Priority::Normal);
+                        let class = self.classes.of(&path.to_bytes());
+                        let (origin, mtime) = (Origin::Path(source), entry.meta.mtime);
                         self.queue.push(Planned { id, origin, path: path.clone(), size, mtime, class });
                     }
                     let is_file = matches!(entry.kind, Kind::File { .. });

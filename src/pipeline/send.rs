@@ -13,10 +13,10 @@ use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::chunk::compression::Choice;
 use crate::class::Class;
 use crate::event::{Event, LimitedBy, Observer};
+use crate::filter::Classes;
 use crate::fs::source::{Selection, Sources, Totals};
 use crate::network::limit::Bandwidth;
 use crate::network::seam::now;
-use crate::priority::Priority;
 use crate::ticket::Ticket;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
@@ -59,10 +59,8 @@ pub struct SendOptions {
     pub limit: Option<Bandwidth>,
     /// Most chunks a second.
     pub chunk_rate: Option<NonZeroU32>,
-    /// Class of the transfer.
-    pub priority: Priority,
-    /// Classes of files whose names match a pattern; the first that does counts.
-    pub priority_for: Vec<(OsString, Priority)>,
+    /// The class of the transfer, and those of files in it.
+    pub classes: Classes,
 }
 
 /// When to stop a transfer that could go on. What has arrived stays, and the same command continues from there.
@@ -147,7 +145,7 @@ async fn attempt(
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
-        priority: options.priority,
+        priority: options.classes.otherwise(),
     };
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);
@@ -155,7 +153,7 @@ async fn attempt(
     let press = Arc::new(Press::new(options.compress));
     let source = match &options.pipe {
         Some(pipe) => Source::Pipe(pipe.clone()),
-        None => Source::Walk(Box::new(sources.walk())),
+        None => Source::Walk(Box::new(sources.walk()), options.classes.clone()),
     };
     let ingest = Ingest::new(
         env.blocking,

@@ -12,7 +12,6 @@ use resilient::fs::disk::Disk;
 use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{Cancel, Env, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
-use resilient::priority::Priority;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -180,8 +179,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
         compress: Choice::default(),
         limit: None,
         chunk_rate: None,
-        priority: Priority::Normal,
-        priority_for: Vec::new(),
+        classes: resilient::filter::Classes::default(),
         sources: vec![tree.source()],
         pipe: None,
         stop: Stop::default(),
