@@ -28,8 +28,8 @@ const TICKET_FILE_LIMIT: u64 = 64 * 1024;
 
 /// What `--help` says first.
 pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n\n\
-        Directories are sent whole; a trailing slash sends their contents. A link is sent as a link. Whatever the receiver has \
-        already is not sent again, so the same command may be repeated.";
+        Directories are sent whole; a trailing slash sends their contents. A link inside of a directory is sent as a link; one that is \
+        named is followed. Whatever the receiver has already is not sent again, so the same command may be repeated.";
 
 /// The arguments as typed.
 #[derive(Args, Debug)]

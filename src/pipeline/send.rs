@@ -9,7 +9,7 @@ use super::outward::{Outward, Patience};
 use super::progress::Tally;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::class::Class;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, SoFar};
 use crate::fs::source::{Sources, Totals};
 use crate::network::seam::now;
 use crate::priority::Priority;
@@ -52,6 +52,7 @@ pub async fn send(
 ) -> Result<Summary, Error> {
     let sources = Sources::new(&options.sources)?;
     let session = session_id(env, &options);
+    observer.event(&Event::SoFar(SoFar { session: Some(session.to_string()), ..SoFar::default() }));
     let (sources, totals) = env
         .blocking
         .run(move || {
@@ -141,6 +142,12 @@ async fn attempt(
         Ok(counters) if ended || outward.was_completed() => counters,
         result => {
             let error = result.err().unwrap_or(Error::Incomplete);
+            observer.event(&Event::SoFar(SoFar {
+                session: Some(session.to_string()),
+                bytes_sent: endpoint.traffic.sent_bytes(),
+                bytes_literal: outward.outbound.delivered_bytes(),
+                bytes_matched: tally.bytes_matched(),
+            }));
             outward.goodbye().await;
             connection.close(close::BROKEN_OFF.into(), b"broken off");
             hang_up(&endpoint, close::BROKEN_OFF).await;
