@@ -19,7 +19,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
@@ -140,6 +140,8 @@ impl Waiting {
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
         sources: vec![source.join("")],
+        pipe: None,
+        stop: Stop::default(),
         ticket: ticket.clone(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
@@ -314,7 +316,7 @@ pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
         chunk_bytes: 128 * 1024,
         files: 1,
         bytes: 1,
-        priority: 2,
+        priority: resilient::priority::Priority::Normal,
     }
 }
 
