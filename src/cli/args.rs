@@ -84,7 +84,12 @@ pub(super) struct Global {
     pub(super) stats: bool,
     /// Colours: auto, always or never
     #[arg(
-        long, global = true, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto",
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "auto",
         hide_short_help = true
     )]
     pub(super) color: When,
@@ -110,9 +115,8 @@ impl Global {
     #[cfg_attr(not(test), expect(dead_code, reason = "for the option that writes data to stdout"))]
     pub(super) fn stdout_is_free_for(&self, data: &str) -> Result<(), Failure> {
         match &self.json {
-            Some(file) if file.as_os_str() == "-" => {
-                Err(Failure::usage(format!("--json: stdout carries {data}")).hint("write the events to a file: --json=FILE"))
-            }
+            Some(file) if file.as_os_str() == "-" => Err(Failure::usage(format!("--json: stdout carries {data}"))
+                .hint("write the events to a file: --json=FILE")),
             _ => Ok(()),
         }
     }
@@ -209,14 +213,18 @@ mod tests {
         for name in ["send", "recv", "key"] {
             let command = command.find_subcommand_mut(name).unwrap();
             let help = command.render_long_help().to_string();
-            let mut ranks: Vec<usize> =
-                help.lines().filter_map(|line| ORDER.iter().position(|one| line.strip_suffix(':') == Some(one))).collect();
+            let mut ranks: Vec<usize> = help
+                .lines()
+                .filter_map(|line| ORDER.iter().position(|one| line.strip_suffix(':') == Some(one)))
+                .collect();
             assert!(!ranks.is_empty());
             let shown = ranks.clone();
             ranks.sort_unstable();
             assert_eq!(shown, ranks, "{name}: declare the options in the order of the headings");
             for option in command.get_arguments().filter(|option| !option.is_positional() && !option.is_hide_set()) {
-                let name = option.get_long().map_or_else(|| format!("-{}", option.get_short().unwrap()), |long| format!("--{long}"));
+                let name = option
+                    .get_long()
+                    .map_or_else(|| format!("-{}", option.get_short().unwrap()), |long| format!("--{long}"));
                 let heading = option.get_help_heading();
                 assert!(help.contains(&name), "{name}");
                 assert!(heading.is_none_or(|heading| ORDER.contains(&heading)), "{name}: {heading:?}");

@@ -57,12 +57,15 @@ pub(super) fn status(result: &Result<Summary, Failure>) -> ExitCode {
 /// Repeating the command goes on from what is there after whatever may pass, and after an end that was asked for.
 pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, so_far: &SoFar, elapsed_ms: u64) -> End {
     let class = if signal.is_some() { Class::Interrupted } else { class(result) };
-    let reached = result.as_ref().map_or_else(|_| so_far.clone(), |summary| SoFar {
-        session: Some(summary.session.clone()),
-        bytes_sent: summary.bytes_sent,
-        bytes_literal: summary.bytes_literal,
-        bytes_matched: summary.bytes_matched,
-    });
+    let reached = result.as_ref().map_or_else(
+        |_| so_far.clone(),
+        |summary| SoFar {
+            session: Some(summary.session.clone()),
+            bytes_sent: summary.bytes_sent,
+            bytes_literal: summary.bytes_literal,
+            bytes_matched: summary.bytes_matched,
+        },
+    );
     End {
         exit: signal.map_or(class.code(), |number| 128 + number as u8),
         class,

@@ -189,7 +189,11 @@ mod tests {
             let page = committed("man", &format!("resilient-{}.1", command.get_name()));
             for option in command.get_arguments().filter(|option| !option.is_hide_set()) {
                 if let Some(long) = option.get_long() {
-                    assert!(page.contains(&format!("\\-\\-{}", long.replace('-', "\\-"))), "{}: --{long}", command.get_name());
+                    assert!(
+                        page.contains(&format!("\\-\\-{}", long.replace('-', "\\-"))),
+                        "{}: --{long}",
+                        command.get_name()
+                    );
                 }
             }
         }

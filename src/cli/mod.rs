@@ -76,7 +76,9 @@ fn configure(definition: &clap::Command, arguments: &[OsString]) -> Result<Cli, 
         let json = matches.contains_id("json").then(|| output::Clock::system().stamp());
         let text = configured.show(definition, &matches, json.as_deref());
         let to = matches.get_one::<std::path::PathBuf>("json").filter(|file| file.as_os_str() != "-");
-        return Err(output::result(to.map(std::path::PathBuf::as_path), &text).map_or_else(refuse, |()| ExitCode::SUCCESS));
+        return Err(
+            output::result(to.map(std::path::PathBuf::as_path), &text).map_or_else(refuse, |()| ExitCode::SUCCESS)
+        );
     }
     Cli::from_arg_matches(&matches).map_err(|error| usage::answer(&error.format(&mut definition.clone()), arguments))
 }

@@ -46,20 +46,20 @@ pub(super) struct Words {
     /// Send directories whole (always done)
     #[arg(short = 'r', help_heading = "Select")]
     _recursive: bool,
+    /// Name at the receiver of what comes in on stdin (`-`)
+    #[arg(long, value_name = "NAME", help_heading = "Select")]
+    name: Option<OsString>,
     /// Preserve times and modes (always done)
     #[arg(short = 'p', help_heading = "Preserve")]
     _preserve: bool,
+    #[command(flatten)]
+    stop: stop::Flags,
     /// Read the ticket from FILE, `-` for stdin [or RESILIENT_TICKET]
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
     /// How long a usable connection may take, 0 for no limit
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
     contimeout: Duration,
-    /// Name at the receiver of what comes in on stdin (`-`)
-    #[arg(long, value_name = "NAME", help_heading = "Select")]
-    name: Option<OsString>,
-    #[command(flatten)]
-    stop: stop::Flags,
     #[command(flatten)]
     connect: connect::Flags,
 }

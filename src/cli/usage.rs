@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn to_make_a_mistyped_option_a_path_is_no_advice() {
-        let text = "error: unexpected argument '--bw' found\n\n  tip: to pass '--bw' as a value, use '-- --bw'\n\nUsage: x";
+        let text =
+            "error: unexpected argument '--bw' found\n\n  tip: to pass '--bw' as a value, use '-- --bw'\n\nUsage: x";
         assert_eq!(failure(text, "send").hint.as_deref(), Some("try `resilient send --help`"));
     }
 

@@ -90,7 +90,9 @@ fn read_setting(definition: &Command, key: &str, value: &DeValue<'_>, source: So
         } else if usage::is_later(key) {
             setting.wrong(&format!("{object} is not in this version"))
         } else {
-            setting.wrong(&format!("{object}: no such key")).hint("keys are long names of options: man resilient-config")
+            setting
+                .wrong(&format!("{object}: no such key"))
+                .hint("keys are long names of options: man resilient-config")
         });
     };
     setting.value = Value::from_toml(option, value).map_err(|wanted| setting.wrong(&format!("{object}: {wanted}")))?;

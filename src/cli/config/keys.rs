@@ -63,7 +63,9 @@ mod tests {
     #[test]
     fn the_list_is_sorted_and_has_nothing_that_says_what() {
         assert!(HOW.is_sorted());
-        for name in ["insecure", "force", "rename", "skip-existing", "exclude", "filter", "delete", "output", "json", "config"] {
+        for name in
+            ["insecure", "force", "rename", "skip-existing", "exclude", "filter", "delete", "output", "json", "config"]
+        {
             assert!(!HOW.contains(&name), "{name}");
             assert!(!refusal(name).is_empty());
         }

@@ -92,8 +92,11 @@ pub(super) fn apply(
         if is_typed(&chain, option) || gives_way(definition, command, &chain, option) {
             continue;
         }
-        let words = if is_global(definition, option) { &mut before } else { &mut after };
-        words.extend(setting.value.words(name));
+        if is_global(definition, option) {
+            before.extend(setting.value.words(name));
+        } else if command.is_some() {
+            after.extend(setting.value.words(name));
+        }
         settings.insert(name.to_owned(), setting.clone());
     }
     let at = usage::command_at(definition, typed).map_or(typed.len(), |at| at + 1);
@@ -121,11 +124,15 @@ impl Configured {
         let source = match (from, setting) {
             (Some(ValueSource::CommandLine), Some(setting)) => setting.source.clone(),
             (Some(ValueSource::CommandLine), None) => Source::CommandLine,
-            // `quiet = false` leaves no word behind.
-            (_, Some(setting)) if setting.value.words(&name).is_empty() => setting.source.clone(),
+            // `quiet = false` leaves no word behind; and without a command its options are not parsed.
+            (_, Some(setting)) if taken.is_none() || setting.value.words(&name).is_empty() => setting.source.clone(),
             _ => Source::BuiltIn,
         };
-        show::Row { name, value: value::shown(option, taken), source }
+        let value = match setting {
+            Some(setting) if taken.is_none() => Some(setting.value.shown()),
+            _ => value::shown(option, taken),
+        };
+        show::Row { name, value, source }
     }
 }
 
@@ -201,7 +208,8 @@ fn owner<'a>(definition: &'a Command, name: &str) -> Option<(&'a str, &'a Arg)> 
 
 /// The options of a command that may be set, or those of all commands.
 fn options<'a>(definition: &'a Command, command: Option<&'a Command>) -> Vec<&'a Arg> {
-    let commands: Vec<&Command> = command.map_or_else(|| definition.get_subcommands().collect(), |command| vec![command]);
+    let commands: Vec<&Command> =
+        command.map_or_else(|| definition.get_subcommands().collect(), |command| vec![command]);
     let all = commands.into_iter().chain([definition]).flat_map(Command::get_arguments);
     let mut options: Vec<&Arg> = Vec::new();
     for option in all.filter(|option| option.get_long().is_some_and(|name| HOW.contains(&name))) {
@@ -245,7 +253,8 @@ fn gives_way(definition: &Command, command: Option<&Command>, chain: &[(&str, &A
     let command = command.unwrap_or(definition);
     let excludes =
         |one: &Arg, other: &Arg| command.get_arg_conflicts_with(one).iter().any(|arg| arg.get_id() == other.get_id());
-    let mut typed = command.get_arguments().filter(|other| other.get_long() != Some("insecure") && is_typed(chain, other));
+    let mut typed =
+        command.get_arguments().filter(|other| other.get_long() != Some("insecure") && is_typed(chain, other));
     typed.any(|other| excludes(option, other) || excludes(other, option))
 }
 

@@ -32,7 +32,8 @@ pub(super) fn named(command: &Command, matches: &ArgMatches) -> Vec<OsString> {
 /// Whether `pattern` fits one of `names`, and none of its exclusions does.
 pub(super) fn fits(pattern: &str, names: &[OsString]) -> bool {
     let any = |glob: &str| names.iter().any(|name| matches(glob.as_bytes(), name.as_bytes()));
-    let (excluding, including): (Vec<&str>, Vec<&str>) = pattern.split_whitespace().partition(|word| word.starts_with('!'));
+    let (excluding, including): (Vec<&str>, Vec<&str>) =
+        pattern.split_whitespace().partition(|word| word.starts_with('!'));
     including.iter().any(|glob| any(glob)) && !excluding.iter().any(|glob| any(&glob[1..]))
 }
 

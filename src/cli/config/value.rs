@@ -30,6 +30,15 @@ impl Value {
         }
     }
 
+    /// The value in words.
+    pub(super) fn shown(&self) -> OsString {
+        match self {
+            Value::Flag(given) => given.to_string().into(),
+            Value::Count(times) => times.to_string().into(),
+            Value::Texts(texts) => texts.join(std::ffi::OsStr::new(",")),
+        }
+    }
+
     /// A value in a file. The error says what is wanted.
     pub(super) fn from_toml(option: &Arg, value: &DeValue<'_>) -> Result<Value, String> {
         match option.get_action() {
@@ -40,7 +49,9 @@ impl Value {
                 _ => None,
             },
             ArgAction::Append => match value {
-                DeValue::Array(items) => items.iter().map(|item| text(item.get_ref())).collect::<Option<_>>().map(Value::Texts),
+                DeValue::Array(items) => {
+                    items.iter().map(|item| text(item.get_ref())).collect::<Option<_>>().map(Value::Texts)
+                }
                 value => text(value).map(|text| Value::Texts(vec![text])),
             },
             _ => match value {
@@ -90,8 +101,8 @@ fn named(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// What a file may give an option, for messages and the manual.
-pub(super) fn wanted(option: &Arg) -> &'static str {
+/// What a file may give an option.
+fn wanted(option: &Arg) -> &'static str {
     match option.get_action() {
         ArgAction::SetTrue | ArgAction::SetFalse => "true or false",
         ArgAction::Count => "a number from 0 to 9",

@@ -76,12 +76,30 @@ impl Counts {
         let counter = "counter";
         row("resilient_done_bytes_total", counter, "File bytes that the destination has.", "", &self.done);
         row("resilient_sent_bytes_total", counter, "UDP payload bytes sent, known at the end.", "", &self.sent);
-        row("resilient_literal_bytes_total", counter, "File bytes that crossed the network, known at the end.", "", &self.literal);
-        row("resilient_matched_bytes_total", counter, "File bytes that were there already, known at the end.", "", &self.matched);
+        row(
+            "resilient_literal_bytes_total",
+            counter,
+            "File bytes that crossed the network, known at the end.",
+            "",
+            &self.literal,
+        );
+        row(
+            "resilient_matched_bytes_total",
+            counter,
+            "File bytes that were there already, known at the end.",
+            "",
+            &self.matched,
+        );
         row("resilient_files_total", counter, "Entries that are complete.", "", &self.files);
         row("resilient_failed_files_total", counter, "Entries that failed.", "", &self.failed);
         row("resilient_planned_bytes", "gauge", "File bytes to transfer, 0 before that is known.", "", &self.total);
-        row("resilient_duration_seconds", "gauge", "How long the run has taken so far, or took.", "", &format!("{:.3}", self.seconds));
+        row(
+            "resilient_duration_seconds",
+            "gauge",
+            "How long the run has taken so far, or took.",
+            "",
+            &format!("{:.3}", self.seconds),
+        );
         row("resilient_running", "gauge", "1 while the run goes on.", "", &u8::from(self.end.is_none()));
         if let Some((exit, class)) = self.end {
             let outcome = if exit == 0 { "success" } else { "failure" };
@@ -214,7 +232,10 @@ mod tests {
             std::fs::read_to_string(&path).unwrap()
         };
         let text = run(Class::Done, 1000.5);
-        assert!(text.contains("resilient_exit_code{command=\"send\",class=\"done\",outcome=\"success\"} 0\n"), "{text}");
+        assert!(
+            text.contains("resilient_exit_code{command=\"send\",class=\"done\",outcome=\"success\"} 0\n"),
+            "{text}"
+        );
         let text = run(Class::Partial, 2000.5);
         assert!(text.contains("class=\"partial\",outcome=\"failure\"} 23\n"), "{text}");
         assert!(text.contains("resilient_last_success_timestamp_seconds{command=\"send\"} 1000.500\n"), "{text}");

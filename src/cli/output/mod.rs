@@ -119,7 +119,8 @@ impl Output {
         });
         let json = json.transpose()?;
         let began = clock.now();
-        let metrics = global.metrics_file.as_deref().map(|path| Metrics::open(path, style.command, began)).transpose()?;
+        let metrics =
+            global.metrics_file.as_deref().map(|path| Metrics::open(path, style.command, began)).transpose()?;
         Ok(Output {
             style,
             level,
