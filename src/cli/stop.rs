@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// The options as typed.
 #[derive(Args, Debug)]
+#[group(skip)]
 #[command(next_help_heading = "Transfer")]
 #[group(id = "stop")]
 pub(super) struct Flags {
