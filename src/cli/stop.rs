@@ -11,7 +11,6 @@ use std::time::Duration;
 #[derive(Args, Debug)]
 #[group(skip)]
 #[command(next_help_heading = "Transfer")]
-#[group(id = "stop")]
 pub(super) struct Flags {
     /// Stop after this time (90m, 2h); the same command goes on from there
     #[arg(long, value_name = "SPAN", value_parser = span_with_unit, hide_short_help = true)]

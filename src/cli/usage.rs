@@ -101,14 +101,13 @@ pub(super) fn command_at(definition: &clap::Command, words: &[OsString]) -> Opti
     loop {
         let word = words.get(at)?.as_os_str();
         let Some(text) = word.to_str().filter(|text| text.starts_with('-')) else { return Some(at) };
-        let value_follows = match text.strip_prefix("--") {
-            Some(long) => definition.get_arguments().any(|option| option.get_long() == Some(long) && takes(option)),
+        let value_follows = if let Some(long) = text.strip_prefix("--") {
+            definition.get_arguments().any(|option| option.get_long() == Some(long) && takes(option))
+        } else {
             // The value of `-xVALUE` is in the word, that of a last `-x` is the next one.
-            None => {
-                let short = |letter| definition.get_arguments().find(|option| option.get_short() == Some(letter));
-                let first = text.char_indices().skip(1).find(|(_, letter)| short(*letter).is_some_and(takes));
-                first.is_some_and(|(place, letter)| place + letter.len_utf8() == text.len())
-            }
+            let short = |letter| definition.get_arguments().find(|option| option.get_short() == Some(letter));
+            let first = text.char_indices().skip(1).find(|(_, letter)| short(*letter).is_some_and(takes));
+            first.is_some_and(|(place, letter)| place + letter.len_utf8() == text.len())
         };
         at += 1 + usize::from(value_follows);
     }
@@ -208,7 +207,7 @@ mod tests {
         assert!(exists(&definition, "retry-for") && !exists(&definition, "nope"));
         let shorts = ["send", "recv"].map(|name| definition.find_subcommand(name).unwrap().clone());
         for (short, long) in LATER_SHORT {
-            assert!(LATER_OPTIONS.contains(&long));
+            assert!(LATER_OPTIONS.contains(long));
             let letter = short.chars().nth(1);
             assert!(!shorts.iter().flat_map(clap::Command::get_arguments).any(|option| option.get_short() == letter));
         }

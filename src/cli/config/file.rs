@@ -39,11 +39,9 @@ pub(super) fn read(definition: &Command, place: &Place) -> Result<Option<Vec<Sec
     let mut text = String::new();
     let read = named::read(&place.path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
     match read {
-        Err(error) if error.kind() == ErrorKind::NotFound && !place.named => return Ok(None),
-        Err(error) => return Err(Failure::usage(format!("{shown}: {}", escape::cause(&error)))),
-        Ok(size) if size as u64 > LIMIT => {
-            return Err(Failure::usage(format!("{shown}: more than 1 MiB is no configuration")));
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound && !place.named => Ok(None),
+        Err(error) => Err(Failure::usage(format!("{shown}: {}", escape::cause(&error)))),
+        Ok(size) if size as u64 > LIMIT => Err(Failure::usage(format!("{shown}: more than 1 MiB is no configuration"))),
         Ok(_) => parse(definition, &place.path, &text).map(Some),
     }
 }

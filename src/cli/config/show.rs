@@ -16,7 +16,7 @@ pub(super) struct Row {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Told<'a> {
     v: u8,
     t: &'a str,
     event: &'static str,
@@ -34,14 +34,14 @@ struct Line<'a> {
 /// All rows; `json` is the time for lines of JSON.
 pub(super) fn text(rows: &[Row], json: Option<&str>) -> String {
     match json {
-        Some(time) => rows.iter().map(|row| format!("{}\n", line(row, time))).collect(),
+        Some(time) => rows.iter().flat_map(|row| [line(row, time), "\n".to_owned()]).collect(),
         None => table(rows),
     }
 }
 
 fn line(row: &Row, time: &str) -> String {
     let path = |bytes: Vec<u8>| EventPath(bytes);
-    let mut line = Line {
+    let mut told = Told {
         v: 1,
         t: time,
         event: "config",
@@ -53,15 +53,15 @@ fn line(row: &Row, time: &str) -> String {
         line: None,
     };
     match &row.source {
-        Source::CommandLine => line.source = "command line",
-        Source::Environment(name) => (line.source, line.variable) = ("environment", Some(name.as_str())),
+        Source::CommandLine => told.source = "command line",
+        Source::Environment(name) => (told.source, told.variable) = ("environment", Some(name.as_str())),
         Source::File { path: file, line: number } => {
-            (line.source, line.line) = ("file", Some(*number));
-            line.file = Some(path(file.as_os_str().as_bytes().to_vec()));
+            (told.source, told.line) = ("file", Some(*number));
+            told.file = Some(path(file.as_os_str().as_bytes().to_vec()));
         }
         Source::BuiltIn => {}
     }
-    serde_json::to_string(&line).expect("strings and numbers always make JSON")
+    serde_json::to_string(&told).expect("strings and numbers always make JSON")
 }
 
 fn table(rows: &[Row]) -> String {
@@ -78,5 +78,6 @@ fn table(rows: &[Row]) -> String {
     let cells: Vec<_> = cells.collect();
     let names = cells.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     let values = cells.iter().map(|(_, value, _)| value.chars().count()).max().unwrap_or(0);
-    cells.iter().map(|(name, value, source)| format!("{name:names$}  {value:values$}  {source}\n")).collect()
+    let rows = cells.iter().map(|(name, value, source)| format!("{name:names$}  {value:values$}  {source}"));
+    rows.flat_map(|row| [row, "\n".to_owned()]).collect()
 }
