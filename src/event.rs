@@ -80,6 +80,8 @@ pub enum Event {
         /// The sentence.
         message: String,
     },
+    /// What a run that is about to fail has come to. Becomes part of [`Event::End`] and is no line of its own.
+    SoFar(SoFar),
     /// The run is over; always the last event.
     End(End),
 }
@@ -123,6 +125,19 @@ pub struct Progress {
     pub parity: f64,
     /// Time to the end at this rate.
     pub eta_ms: Option<u64>,
+}
+
+/// What a run has come to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SoFar {
+    /// Session id in hexadecimal.
+    pub session: Option<String>,
+    /// UDP payload bytes sent.
+    pub bytes_sent: u64,
+    /// File bytes that crossed the network, as far as this side knows.
+    pub bytes_literal: u64,
+    /// File bytes that the destination had already.
+    pub bytes_matched: u64,
 }
 
 /// How a run ended.

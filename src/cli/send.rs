@@ -32,8 +32,8 @@ const TICKET_FILE_LIMIT: u64 = 64 * 1024;
 
 /// What `--help` says first.
 pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n\n\
-        Directories are sent whole; a trailing slash sends their contents. A link is sent as a link. Whatever the receiver has \
-        already is not sent again, so the same command may be repeated.";
+        Directories are sent whole; a trailing slash sends their contents. A link inside of a directory is sent as a link; one that is \
+        named is followed. Whatever the receiver has already is not sent again, so the same command may be repeated.";
 
 /// The arguments as typed.
 #[derive(Args, Debug)]
@@ -47,22 +47,22 @@ pub(super) struct Words {
     /// Send directories whole (always done)
     #[arg(short = 'r', help_heading = "Select")]
     _recursive: bool,
+    /// Name at the receiver of what comes in on stdin (`-`)
+    #[arg(long, value_name = "NAME", help_heading = "Select")]
+    name: Option<OsString>,
     /// Preserve times and modes (always done)
     #[arg(short = 'p', help_heading = "Preserve")]
     _preserve: bool,
     #[command(flatten)]
     select: select::Flags,
+    #[command(flatten)]
+    stop: stop::Flags,
     /// Read the ticket from FILE, `-` for stdin [or RESILIENT_TICKET]
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
     /// How long a usable connection may take, 0 for no limit
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
     contimeout: Duration,
-    /// Name at the receiver of what comes in on stdin (`-`)
-    #[arg(long, value_name = "NAME", help_heading = "Select")]
-    name: Option<OsString>,
-    #[command(flatten)]
-    stop: stop::Flags,
     #[command(flatten)]
     connect: connect::Flags,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use super::inward::{Inward, Received};
 use super::progress::Meter;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::class::Class;
-use crate::event::{Event, Observer, Progress};
+use crate::event::{Event, Observer, Progress, SoFar};
 use crate::fs::disk::{Disk, DiskError};
 use crate::network::copies::Traffic;
 use crate::network::gate::Arrival;
@@ -99,6 +99,7 @@ pub async fn recv(
             biased;
             () = cancel.cancelled() => {
                 if let Some(session) = &mut session {
+                    observer.event(&session.so_far(&door.endpoint.traffic));
                     session.abandon(env.blocking).await;
                 }
                 hang_up(&door.endpoint, close::STOPPED).await;
@@ -156,6 +157,7 @@ pub async fn recv(
                             return Ok(running.summary(&counters, &door.endpoint.traffic));
                         }
                         Err(error) => {
+                            observer.event(&running.so_far(&door.endpoint.traffic));
                             running.abandon(env.blocking).await;
                             return Err(error);
                         }
@@ -165,6 +167,7 @@ pub async fn recv(
                 }
                 Err(error) => {
                     if let Some(session) = &mut session {
+                        observer.event(&session.so_far(&door.endpoint.traffic));
                         session.abandon(env.blocking).await;
                     }
                     hang_up(&door.endpoint, close::STOPPED).await;
@@ -173,6 +176,7 @@ pub async fn recv(
             },
             () = sleep_until(given_up) => {
                 let Some(mut session) = session.take() else { continue };
+                observer.event(&session.so_far(&door.endpoint.traffic));
                 session.abandon(env.blocking).await;
                 hang_up(&door.endpoint, close::STOPPED).await;
                 return Err(session.lost.unwrap_or(Error::Bug));
@@ -394,6 +398,17 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// What it has come to, for a run that fails.
+    fn so_far(&self, traffic: &Traffic) -> Event {
+        let tally = self.lock().tally();
+        Event::SoFar(SoFar {
+            session: Some(self.id.to_string()),
+            bytes_sent: traffic.sent_bytes(),
+            bytes_literal: tally.bytes_literal,
+            bytes_matched: tally.bytes_matched,
+        })
     }
 
     fn summary(&self, counters: &Counters, traffic: &Traffic) -> Summary {

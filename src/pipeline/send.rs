@@ -12,7 +12,7 @@ use super::throttle::Throttle;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::chunk::compression::Choice;
 use crate::class::Class;
-use crate::event::{Event, LimitedBy, Observer};
+use crate::event::{Event, LimitedBy, Observer, SoFar};
 use crate::filter::Classes;
 use crate::fs::source::{Selection, Sources, Totals};
 use crate::network::limit::Bandwidth;
@@ -21,7 +21,6 @@ use crate::ticket::Ticket;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
-use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -81,6 +80,7 @@ pub async fn send(
 ) -> Result<Summary, Error> {
     let sources = Sources::new(&options.sources, options.selection.clone())?;
     let session = session_id(env, &options);
+    observer.event(&Event::SoFar(SoFar { session: Some(session.to_string()), ..SoFar::default() }));
     let (sources, totals) = env
         .blocking
         .run(move || {
@@ -190,6 +190,12 @@ async fn attempt(
         Ok(counters) if ended || outward.was_completed() => counters,
         result => {
             let error = result.err().unwrap_or(Error::Incomplete);
+            observer.event(&Event::SoFar(SoFar {
+                session: Some(session.to_string()),
+                bytes_sent: endpoint.traffic.sent_bytes(),
+                bytes_literal: outward.outbound.delivered_bytes(),
+                bytes_matched: tally.bytes_matched(),
+            }));
             outward.goodbye().await;
             connection.close(close::BROKEN_OFF.into(), b"broken off");
             hang_up(&endpoint, close::BROKEN_OFF).await;

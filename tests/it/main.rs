@@ -2,10 +2,14 @@
 
 mod architecture;
 mod cli;
+mod cron;
+mod events;
+mod exits;
 mod hostile;
 #[cfg(test)]
 mod memdisk;
 mod once_open;
+mod process;
 #[cfg(test)]
 mod rates;
 mod readme;
@@ -13,6 +17,7 @@ mod readme;
 mod rsync_parity;
 #[cfg(test)]
 mod select;
+mod settings;
 mod shows;
 mod sim;
 #[cfg(test)]
