@@ -11,15 +11,20 @@ use std::path::{Path, PathBuf};
 
 /// The file with this node's key: as typed, or in the configuration folder.
 pub(super) fn identity(global: &Global) -> Result<PathBuf, Failure> {
-    if let Some(file) = &global.identity {
-        return Ok(file.clone());
+    match &global.identity {
+        Some(file) => Ok(file.clone()),
+        None => file("identity.key")
+            .map_err(|failure| failure.hint("set RESILIENT_HOME to a folder, or give --identity FILE")),
     }
+}
+
+/// The file of this name in the configuration folder.
+pub(super) fn file(name: &str) -> Result<PathBuf, Failure> {
     let passwd =
         || std::fs::read("/etc/passwd").ok().and_then(|text| home_in(&text, rustix::process::getuid().as_raw()));
     let folder = folder(&|name| std::env::var_os(name), passwd);
-    folder.map(|folder| folder.join("identity.key")).ok_or_else(|| {
-        Failure::usage("this user has no home folder").hint("set RESILIENT_HOME to a folder, or give --identity FILE")
-    })
+    let none = || Failure::usage("this user has no home folder").hint("set RESILIENT_HOME to a folder");
+    folder.map(|folder| folder.join(name)).ok_or_else(none)
 }
 
 fn folder(variable: &dyn Fn(&str) -> Option<OsString>, passwd: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {

@@ -8,12 +8,15 @@
 mod args;
 mod cancel;
 mod connect;
+mod contact;
 mod drive;
 mod exit;
 mod home;
 mod key;
 mod output;
+mod peer;
 mod place;
+mod prompt;
 mod recv;
 mod run;
 mod send;

@@ -1,5 +1,6 @@
-//! The network: identity and pinning, the QUIC endpoint, the congestion controller, and the seam under socket and clock.
+//! The network: identity, pinning and authorities, names, the QUIC endpoint, the congestion controller, and the seam under socket and clock.
 
+pub mod authority;
 pub mod congestion;
 pub mod copies;
 mod credit;
@@ -10,4 +11,5 @@ pub mod gate;
 mod hub;
 pub mod identity;
 pub mod pin;
+pub mod resolve;
 pub mod seam;

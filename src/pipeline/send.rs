@@ -1,9 +1,9 @@
 //! `resilient send`: files and directories to a waiting receiver.
 //!
-//! 1. look at the sources and count them; 2. connect to the node that the ticket names, and to no other; 3. ingest and the network side run
+//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other; 3. ingest and the network side run
 //!    side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
-use super::connect::{Line, dial, hang_up};
+use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::ingest::Ingest;
 use super::outward::{Outward, Patience};
 use super::progress::Tally;
@@ -12,7 +12,7 @@ use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::fs::source::{Sources, Totals};
 use crate::network::seam::now;
-use crate::ticket::Ticket;
+use crate::node_id::NodeId;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
@@ -33,9 +33,11 @@ pub struct SendOptions {
     /// Sources as typed.
     pub sources: Vec<PathBuf>,
     /// Who receives.
-    pub ticket: Ticket,
+    pub peer: Peer,
     /// Which addresses may be used.
     pub family: Family,
+    /// Where to dial from.
+    pub ports: Ports,
     /// Time to a usable connection.
     pub contimeout: Duration,
     /// How long to probe a silent path.
@@ -50,7 +52,6 @@ pub async fn send(
     cancel: Cancel,
 ) -> Result<Summary, Error> {
     let sources = Sources::new(&options.sources)?;
-    let session = session_id(env, &options);
     let (sources, totals) = env
         .blocking
         .run(move || {
@@ -62,7 +63,7 @@ pub async fn send(
 
     let connected_by = now() + options.contimeout;
     loop {
-        match attempt(env, &options, &sources, totals, session, connected_by, &observer, &cancel).await {
+        match attempt(env, &options, &sources, totals, connected_by, &observer, &cancel).await {
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
@@ -87,26 +88,25 @@ impl<E: Into<Error>> From<E> for Unfinished {
 }
 
 /// One connection, from dialling to goodbye.
-#[expect(clippy::too_many_arguments, reason = "these are the state of one run, needed in one place")]
 async fn attempt(
     env: &Env,
     options: &SendOptions,
     sources: &Sources,
     totals: Totals,
-    session: SessionId,
     connected_by: Instant,
     observer: &Arc<dyn Observer>,
     cancel: &Cancel,
 ) -> Result<Summary, Unfinished> {
-    let Line { connection, pilot, endpoint } = tokio::select! {
+    let Line { connection, peer, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted.into()),
-        line = dial(env, &options.ticket, options.family, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
+        line = dial(env, &options.peer, options.family, options.ports, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
     };
+    let session = session_id(env, peer, &options.sources);
     let hello = Hello {
         version: crate::wire::VERSION,
         session,
-        secret: options.ticket.secret.as_ref().map(|secret| *secret.as_bytes()),
+        secret: options.peer.secret.as_ref().map(|secret| *secret.as_bytes()),
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
@@ -121,7 +121,7 @@ async fn attempt(
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
     let result = {
-        let mut running = pin!(outward.run(offered, replies, cancel, options.ticket.key));
+        let mut running = pin!(outward.run(offered, replies, cancel, peer));
         loop {
             tokio::select! {
                 biased;
@@ -161,11 +161,11 @@ async fn attempt(
 }
 
 /// Names the session: who, to whom, what; so the same command is the same session, whatever ticket it uses.
-fn session_id(env: &Env, options: &SendOptions) -> SessionId {
+fn session_id(env: &Env, peer: NodeId, sources: &[PathBuf]) -> SessionId {
     let mut hasher = blake3::Hasher::new_derive_key("resilient 2026-11 session id");
     hasher.update(env.identity.node_id().as_bytes());
-    hasher.update(options.ticket.key.as_bytes());
-    for source in &options.sources {
+    hasher.update(peer.as_bytes());
+    for source in sources {
         let absolute = std::path::absolute(source).unwrap_or_else(|_| source.clone());
         let bytes = absolute.as_os_str().as_encoded_bytes();
         hasher.update(&(bytes.len() as u64).to_be_bytes());

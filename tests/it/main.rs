@@ -11,3 +11,4 @@ mod shows;
 mod sim;
 #[cfg(test)]
 mod transfers;
+mod trust_first;
