@@ -20,7 +20,7 @@
 //! | L4 | [`pipeline`] | one file per command; tokio |
 //! | L3 | [`network`], [`fs`], [`trust`] | quinn, rustls, sockets; files |
 //! | L2 | [`transfer`], [`wire`] | no IO: time, randomness and sockets are arguments |
-//! | L1 | [`chunk`] | no IO |
+//! | L1 | [`chunk`], [`priority`] | no IO |
 //! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`] | no IO |
 //!
 //! # Words
@@ -42,6 +42,7 @@ pub mod manifest;
 pub mod network;
 pub mod node_id;
 pub mod pipeline;
+pub mod priority;
 pub mod range_set;
 pub mod ticket;
 pub mod transfer;

@@ -209,6 +209,7 @@ impl Assembler {
     fn control(&mut self, message: Control) -> Result<(), AssembleError> {
         match message {
             Control::Hello(_) => {}
+            Control::Refused(_) => return Err(WireError::Range("refusal").into()),
             Control::Entries { first, entries } => {
                 if first.0 != self.announced || self.finish.is_some() {
                     return Err(WireError::Range("entries").into());
@@ -219,8 +220,11 @@ impl Assembler {
                     self.announce(id, entry)?;
                 }
             }
-            Control::Sealed { entry, digest } => {
+            Control::Sealed { entry, size, digest } => {
                 if let Some(Pending::Landing(landing)) = self.pending.get_mut(&entry) {
+                    if size != landing.target.size {
+                        return Err(WireError::Range("size").into());
+                    }
                     landing.sealed = Some(digest);
                     self.check_landed(entry);
                 }

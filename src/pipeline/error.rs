@@ -83,6 +83,9 @@ pub enum Error {
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
+    /// As much was sent, or as much time has passed, as was allowed.
+    #[error("stopped as asked, before everything was transferred")]
+    Stopped,
 }
 
 impl Error {
@@ -131,6 +134,7 @@ impl Error {
             Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
             Error::NotVouched { .. } => Class::Authentication,
             Error::NobodyCame => Class::NoContact,
+            Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
@@ -147,7 +151,7 @@ impl Error {
             Error::NotVouched { .. } => {
                 Some("--cert FILE --cert-key FILE present a certificate of an authority that it accepts".into())
             }
-            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => {
+            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Stopped => {
                 Some("run the same command again; what has arrived complete is not sent twice".into())
             }
             Error::Connect(ConnectError::WrongKey { .. }) => Some(

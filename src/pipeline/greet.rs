@@ -14,7 +14,7 @@ use crate::ticket::Secret;
 use crate::transfer::Delivered;
 use crate::wire::WireError;
 use crate::wire::chunk::{self, Chunk};
-use crate::wire::control::{self, Control, Hello, SessionId, bounded_text};
+use crate::wire::control::{self, Control, Hello, Refusal, SessionId, bounded_text};
 use crate::wire::reply::Reply;
 use quinn::Connection;
 use std::net::IpAddr;
@@ -75,7 +75,11 @@ async fn hear(connection: Connection, pilot: Arc<Pilot>, node: NodeId, pass: Pas
 
 /// Tells a guest why not, as long as it listens.
 pub(super) async fn refuse(mut guest: Guest, class: Class, message: String, cancel: Cancel) {
-    guest.inward.reply(&Reply::Refused { code: class.code(), message: bounded_text(&message) });
+    guest.inward.reply(&Reply::Refused(Refusal {
+        code: class.code(),
+        message: bounded_text(&message),
+        retry_after: 0,
+    }));
     let until_gone = async {
         while guest
             .inward

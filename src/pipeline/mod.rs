@@ -21,8 +21,9 @@ pub mod send;
 
 pub use connect::{DEFAULT_PORT, Listen, Peer, Ports, ask_key};
 pub use error::Error;
+pub use ingest::Pipe;
 pub use recv::{RecvOptions, recv};
-pub use send::{SendOptions, send};
+pub use send::{SendOptions, Stop, send};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};

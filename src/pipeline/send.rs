@@ -4,7 +4,7 @@
 //!    side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
 use super::connect::{Line, Peer, Ports, dial, hang_up};
-use super::ingest::Ingest;
+use super::ingest::{Ingest, Pipe, Source};
 use super::outward::{Outward, Patience};
 use super::progress::Tally;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
@@ -13,6 +13,7 @@ use crate::event::{Event, Observer};
 use crate::fs::source::{Sources, Totals};
 use crate::network::seam::now;
 use crate::node_id::NodeId;
+use crate::priority::Priority;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
@@ -32,6 +33,10 @@ const REDIAL: Duration = Duration::from_millis(200);
 pub struct SendOptions {
     /// Sources as typed.
     pub sources: Vec<PathBuf>,
+    /// A source that can be read only once, instead of those.
+    pub pipe: Option<Pipe>,
+    /// When to stop although there is more to send.
+    pub stop: Stop,
     /// Who receives.
     pub peer: Peer,
     /// Which addresses may be used.
@@ -44,6 +49,15 @@ pub struct SendOptions {
     pub retry_for: RetryFor,
 }
 
+/// When to stop a transfer that could go on. What has arrived stays, and the same command continues from there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stop {
+    /// After this time.
+    pub after: Option<Duration>,
+    /// Before more than so many file bytes are sent.
+    pub bytes: Option<u64>,
+}
+
 /// Sends `options.sources`; see the module.
 pub async fn send(
     env: &Env,
@@ -52,6 +66,12 @@ pub async fn send(
     cancel: Cancel,
 ) -> Result<Summary, Error> {
     let sources = Sources::new(&options.sources)?;
+    // What was read once from a pipe is not there to be continued by another run.
+    let nonce = options.pipe.is_some().then(|| {
+        let mut nonce = [0; 16];
+        (env.random)(&mut nonce);
+        nonce
+    });
     let (sources, totals) = env
         .blocking
         .run(move || {
@@ -62,8 +82,9 @@ pub async fn send(
     observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
 
     let connected_by = now() + options.contimeout;
+    let stop_at = options.stop.after.map(|after| now() + after);
     loop {
-        match attempt(env, &options, &sources, totals, connected_by, &observer, &cancel).await {
+        match attempt(env, &options, &sources, totals, nonce, (connected_by, stop_at), &observer, &cancel).await {
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
@@ -88,21 +109,24 @@ impl<E: Into<Error>> From<E> for Unfinished {
 }
 
 /// One connection, from dialling to goodbye.
+#[expect(clippy::too_many_arguments, reason = "these are the state of one run, needed in one place")]
 async fn attempt(
     env: &Env,
     options: &SendOptions,
     sources: &Sources,
     totals: Totals,
-    connected_by: Instant,
+    nonce: Option<[u8; 16]>,
+    (connected_by, stop_at): (Instant, Option<Instant>),
     observer: &Arc<dyn Observer>,
     cancel: &Cancel,
 ) -> Result<Summary, Unfinished> {
     let Line { connection, peer, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted.into()),
+        () = sleep_until(stop_at) => return Err(Error::Stopped.into()),
         line = dial(env, &options.peer, options.family, options.ports, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
     };
-    let session = session_id(env, peer, &options.sources);
+    let session = session_id(env, peer, nonce, &options.sources);
     let hello = Hello {
         version: crate::wire::VERSION,
         session,
@@ -110,13 +134,26 @@ async fn attempt(
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
+        priority: Priority::Normal,
     };
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);
     let (replies, replied) = mpsc::unbounded_channel();
-    let walk = Box::new(sources.walk());
-    let ingest = Ingest::new(env.blocking, walk, hello, (offers, replied), observer.clone(), tally.clone());
-    let patience = Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for };
+    let source = match &options.pipe {
+        Some(pipe) => Source::Pipe(pipe.clone()),
+        None => Source::Walk(Box::new(sources.walk())),
+    };
+    let ingest = Ingest::new(
+        env.blocking,
+        source,
+        options.stop.bytes,
+        hello,
+        (offers, replied),
+        observer.clone(),
+        tally.clone(),
+    );
+    let patience =
+        Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at };
     let mut outward = Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
@@ -160,11 +197,21 @@ async fn attempt(
     })
 }
 
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Names the session: who, to whom, what; so the same command is the same session, whatever ticket it uses.
-fn session_id(env: &Env, peer: NodeId, sources: &[PathBuf]) -> SessionId {
+fn session_id(env: &Env, peer: NodeId, nonce: Option<[u8; 16]>, sources: &[PathBuf]) -> SessionId {
     let mut hasher = blake3::Hasher::new_derive_key("resilient 2026-11 session id");
     hasher.update(env.identity.node_id().as_bytes());
     hasher.update(peer.as_bytes());
+    if let Some(nonce) = nonce {
+        hasher.update(&nonce);
+    }
     for source in sources {
         let absolute = std::path::absolute(source).unwrap_or_else(|_| source.clone());
         let bytes = absolute.as_os_str().as_encoded_bytes();

@@ -273,6 +273,7 @@ impl Inbound {
             base: self.base,
             credit: self.credit(),
             train: self.arrivals.train(),
+            allowed: 0,
             missing: self.slots.iter().take(MAX_REPORT).map(report).collect(),
             offset: 0,
             replies: Bytes::new(),

@@ -393,7 +393,8 @@ impl Outbound {
             row = stripe.parity.row(usize::from(index - stripe.k)).expect("k + rows stay below 255");
             &row[..]
         };
-        let datagram = encode_shard(seq, number, index, stripe.k, stripe.part, stripe.parts, payload);
+        let more = self.unsent_shards > 0;
+        let datagram = encode_shard(seq, number, index, stripe.k, more, stripe.part, stripe.parts, payload);
         stripe.next += 1;
         stripe.under_way += 1;
         self.log.push_back((number, now));

@@ -10,7 +10,7 @@ use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
-use resilient::pipeline::{Cancel, Env, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, recv, send};
+use resilient::pipeline::{Cancel, Env, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
 use resilient::ticket::Ticket;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -177,6 +177,8 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
     });
     let options = SendOptions {
         sources: vec![tree.source()],
+        pipe: None,
+        stop: Stop::default(),
         peer: seen.ticket().await.parse::<Ticket>().unwrap().into(),
         ports: Ports::default(),
         family: Family::Any,

@@ -54,6 +54,7 @@ impl Assembler {
                 Kind::Directory => self.announce_directory(id, target, found),
                 Kind::Symlink { target: to } => self.announce_link(id, &parent, target, to, found),
                 Kind::File { size } => self.announce_file(id, target, size, found),
+                Kind::Stream => return Err(WireError::Unknown("kind of entry").into()),
             },
         }
         Ok(())

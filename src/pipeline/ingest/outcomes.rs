@@ -23,7 +23,10 @@ impl Ingest {
     }
 
     pub(super) fn reply(&mut self, reply: Reply) {
-        self.answered = true;
+        match reply {
+            Reply::Accepted => self.accepted = true,
+            _ => self.answered = true,
+        }
         match reply {
             Reply::Status { first, count, status } => {
                 for id in first.0..first.0 + count.min(WAITING as u32 * 2) {
@@ -43,7 +46,7 @@ impl Ingest {
                     self.report_failed(announced.path.to_bytes(), class, format!("receiver: {message}"));
                 }
             }
-            Reply::Accepted | Reply::Refused { .. } | Reply::Complete(_) => {}
+            Reply::Accepted | Reply::Refused(_) | Reply::Complete(_) | Reply::Ask { .. } => {}
         }
     }
 

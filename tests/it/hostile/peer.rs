@@ -19,7 +19,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
@@ -141,6 +141,8 @@ impl Waiting {
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
         sources: vec![source.join("")],
+        pipe: None,
+        stop: Stop::default(),
         peer: ticket.clone().into(),
         ports: Ports::default(),
         family: Family::Any,
@@ -247,7 +249,7 @@ impl Peer {
                 let mut shard = bytes[start..(start + shard_bytes).min(bytes.len())].to_vec();
                 shard.resize(shard_bytes, 0);
                 let (k, part, parts) = (k as u8, part as u8, parts as u8);
-                let datagram = encode_shard(self.seq, self.stripe, index as u8, k, part, parts, &shard);
+                let datagram = encode_shard(self.seq, self.stripe, index as u8, k, false, part, parts, &shard);
                 self.seq += 1;
                 self.datagram(datagram).await;
             }
@@ -309,7 +311,15 @@ impl Peer {
 
 pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
     let session = SessionId([session; 16]);
-    Hello { version: resilient::wire::VERSION, session, secret, chunk_bytes: 128 * 1024, files: 1, bytes: 1 }
+    Hello {
+        version: resilient::wire::VERSION,
+        session,
+        secret,
+        chunk_bytes: 128 * 1024,
+        files: 1,
+        bytes: 1,
+        priority: resilient::priority::Priority::Normal,
+    }
 }
 
 pub(crate) fn extent(entry: u32, offset: u64, length: usize, value: ChunkValue) -> Extent {
