@@ -49,7 +49,7 @@ pub(super) enum Command {
     /// Print a ticket and wait for one send
     #[command(long_about = recv::LONG)]
     Recv(recv::Words),
-    /// Show the identity of this node
+    /// Identities: this node's, whom it dials, who may come in
     Key(key::Words),
     /// Any other word: a command of a later version, or a mistake.
     #[command(external_subcommand)]

@@ -11,12 +11,17 @@ use std::path::{Path, PathBuf};
 
 /// The file with this node's key: as typed, or in the configuration folder.
 pub(super) fn identity(global: &Global) -> Result<PathBuf, Failure> {
-    if let Some(file) = &global.identity {
-        return Ok(file.clone());
+    match &global.identity {
+        Some(file) => Ok(file.clone()),
+        None => file("identity.key")
+            .map_err(|failure| failure.hint("set RESILIENT_HOME to a folder, or give --identity FILE")),
     }
-    folder().map(|folder| folder.join("identity.key")).ok_or_else(|| {
-        Failure::usage("this user has no home folder").hint("set RESILIENT_HOME to a folder, or give --identity FILE")
-    })
+}
+
+/// The file of this name in the configuration folder.
+pub(super) fn file(name: &str) -> Result<PathBuf, Failure> {
+    let none = || Failure::usage("this user has no home folder").hint("set RESILIENT_HOME to a folder");
+    folder().map(|folder| folder.join(name)).ok_or_else(none)
 }
 
 /// The configuration folder, if this user can have one.

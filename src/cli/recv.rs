@@ -68,7 +68,7 @@ impl Words {
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
         for word in self.directory.iter().chain(&self.more) {
             let location = Location::parse(word);
-            let pull = matches!(location, Location::Ticket(_) | Location::Direct { .. });
+            let pull = matches!(location, Location::Ticket(_) | Location::Direct { .. } | Location::Known(_));
             if pull {
                 return Err(Failure::new(
                     Class::Unsupported,

@@ -3,41 +3,66 @@
 //! Gives `pipeline` its options and this machine as its world, and makes its error one of `cli`. Nothing else in `cli` runs a command
 //! or opens the identity.
 
+use super::contact::Reach;
 use super::exit::Failure;
 use super::output::escape;
+use super::peer::Credentials;
 use super::{recv, send};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::fs::disk::Disk;
 use crate::fs::real::RealDisk;
-use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, UdpSockets};
+use crate::node_id::NodeId;
 use crate::pipeline::{self, Cancel, Env, Summary};
-use std::path::Path;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    if order.dry_run {
-        let (sources, selection) = (order.options.sources, order.options.selection);
+    let send::Order { contact, mut options, dry_run, credentials } = order;
+    if dry_run {
+        let (sources, selection) = (options.sources, options.selection);
         return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
     }
-    pipeline::send(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
+    let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+    let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+    options.peer = introduced.peer.clone();
+    options.contimeout = introduced.contimeout;
+    let env = env(&credentials)?;
+    let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+    let result = pipeline::send(&env, options, watching.clone(), cancel).await;
+    if let Some((key, address)) = watching.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        contact.met(key, address, &*observer);
+    }
+    result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+}
+
+/// Hands everything on, and keeps who has let us in.
+struct Watching {
+    observer: Arc<dyn Observer>,
+    met: Mutex<Option<(NodeId, SocketAddr)>>,
+}
+
+impl Observer for Watching {
+    fn event(&self, event: &Event) {
+        if let Event::Connected { peer, key, .. } = event
+            && let (Ok(address), Ok(key)) = (peer.parse(), key.parse())
+        {
+            *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, address));
+        }
+        self.observer.event(event);
+    }
 }
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    pipeline::recv(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
+    pipeline::recv(&env(&Credentials::Key(order.identity))?, order.options, observer, cancel).await.map_err(failure)
 }
 
-/// Loads this node's identity, made on first use.
-pub(super) fn identity(file: &Path) -> Result<Identity, Failure> {
-    Identity::load_or_create(file)
-        .map_err(|error| Failure::new(error.class(), escape::without_number(&error.to_string())))
-}
-
-fn env(key: &Path) -> Result<Env, Failure> {
+fn env(credentials: &Credentials) -> Result<Env, Failure> {
     Ok(Env {
-        identity: Arc::new(identity(key)?),
+        identity: Arc::new(credentials.load()?),
+        authority: None,
         sockets: Arc::new(UdpSockets),
         open_disk: Arc::new(|path| Ok(Arc::new(RealDisk::open(path)?) as Arc<dyn Disk>)),
         blocking: Blocking::Pool,
@@ -46,6 +71,7 @@ fn env(key: &Path) -> Result<Env, Failure> {
     })
 }
 
-fn failure(error: pipeline::Error) -> Failure {
+/// An error of the library as one of the command line.
+pub(super) fn failure(error: pipeline::Error) -> Failure {
     Failure { class: error.class(), message: escape::without_number(&error.to_string()), hint: error.hint() }
 }

@@ -1,14 +1,16 @@
 //! `resilient send`: what is typed, and the order it makes.
 //!
-//! The last word is the ticket, unless it comes from `--ticket-file` or `RESILIENT_TICKET`; what was typed goes before what is in
+//! The last word is the other side: a ticket, an address or a known node, unless a ticket comes from `--ticket-file` or `RESILIENT_TICKET`; what was typed goes before what is in
 //! the environment. Sources are local paths; whether they exist is found out by the command.
 
 use super::args::Global;
 use super::connect;
+use super::contact::{Contact, Target};
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
 use super::output::escape;
+use super::peer::{self, Credentials};
 use super::place;
 use super::rates;
 use super::run;
@@ -18,7 +20,7 @@ use super::stdin;
 use super::stop;
 use crate::location::Location;
 use crate::manifest::Name;
-use crate::pipeline::SendOptions;
+use crate::pipeline::{Peer, SendOptions};
 use crate::ticket::Ticket;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -38,10 +40,10 @@ pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n
 /// The arguments as typed.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "resilient send [OPTIONS] PATH... TICKET\n       resilient send [OPTIONS] PATH... --ticket-file FILE"
+    override_usage = "resilient send [OPTIONS] PATH... TICKET|HOST:PORT|@NAME\n       resilient send [OPTIONS] PATH... --ticket-file FILE"
 )]
 pub(super) struct Words {
-    /// Files and directories, then the ticket that `resilient recv` has printed
+    /// Files and directories, then the ticket that `resilient recv` has printed, or the address or name of a node
     #[arg(value_name = "PATH", hide_default_value = true)]
     typed: Vec<OsString>,
     /// Send directories whole (always done)
@@ -64,6 +66,10 @@ pub(super) struct Words {
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
     contimeout: Duration,
     #[command(flatten)]
+    peer: peer::Flags,
+    #[command(flatten)]
+    outlet: connect::Outlet,
+    #[command(flatten)]
     connect: connect::Flags,
     #[command(flatten)]
     limits: rates::Limits,
@@ -74,12 +80,14 @@ pub(super) struct Words {
 /// The command as meant.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// At least one source.
+    /// The other side.
+    pub(super) contact: Contact,
+    /// At least one source; the peer is nobody until it was found out who that is.
     pub(super) options: SendOptions,
     /// Only list what would be sent.
     pub(super) dry_run: bool,
-    /// File with this node's key.
-    pub(super) identity: PathBuf,
+    /// Who we are.
+    pub(super) credentials: Credentials,
 }
 
 impl Order {
@@ -99,15 +107,15 @@ impl Words {
         environment: Option<OsString>,
         identity: Result<PathBuf, Failure>,
     ) -> Result<Order, Failure> {
-        let typed = match self.typed.last().map(|word| Location::parse(word)) {
-            Some(Location::Ticket(_)) if self.ticket_file.is_some() => {
-                return Err(Failure::usage("a ticket and --ticket-file were both given"));
+        let typed = match self.typed.last().and_then(|word| place::target(word)).transpose()? {
+            Some(_) if self.ticket_file.is_some() => {
+                return Err(Failure::usage("a destination and --ticket-file were both given"));
             }
-            Some(Location::Ticket(ticket)) => {
+            Some(target) => {
                 self.typed.pop();
-                Some(ticket)
+                Some(target)
             }
-            _ => None,
+            None => None,
         };
         let stdin = self.stdin()?;
         for word in &self.typed {
@@ -120,13 +128,13 @@ impl Words {
         if self.typed.is_empty() {
             return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
-        let ticket = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
-            (Some(ticket), ..) => ticket,
-            (None, Some(file), _) => ticket_in(file.as_os_str())?,
-            (None, None, Some(text)) => only_ticket("RESILIENT_TICKET", text.as_bytes())?,
+        let target = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
+            (Some(target), ..) => target,
+            (None, Some(file), _) => Target::Ticket(ticket_in(file.as_os_str())?),
+            (None, None, Some(text)) => Target::Ticket(only_ticket("RESILIENT_TICKET", text.as_bytes())?),
             (None, None, None) => {
                 return Err(Failure::usage("no destination was given")
-                    .hint("the last word is the ticket that `resilient recv` prints on the other host"));
+                    .hint("the last word is the ticket that `resilient recv` prints on the other host, or HOST:PORT"));
             }
         };
         let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
@@ -136,7 +144,8 @@ impl Words {
             pipe,
             selection,
             stop: self.stop.stop(),
-            ticket,
+            peer: Peer::default(),
+            ports: self.outlet.port,
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
@@ -145,7 +154,9 @@ impl Words {
             chunk_rate: self.sending.chunk_rate(),
             classes: self.sending.classes(),
         };
-        Ok(Order { options, dry_run: self.select.dry_run, identity: identity? })
+        let contact = Contact::new(target, self.peer.rules()?);
+        let credentials = self.peer.credentials(identity)?;
+        Ok(Order { contact, options, dry_run: self.select.dry_run, credentials })
     }
 
     /// The name of what comes in on stdin, if `-` is what is sent.
@@ -221,7 +232,10 @@ mod tests {
 
     /// The address in the ticket of an order: 10.0.0.1:1 if it was typed.
     fn address(order: Result<Order, Failure>) -> String {
-        order.unwrap().options.ticket.addresses[0].to_string()
+        match order.unwrap().contact.target {
+            Target::Ticket(ticket) => ticket.addresses[0].to_string(),
+            other => format!("{other:?}"),
+        }
     }
 
     #[test]
@@ -233,7 +247,8 @@ mod tests {
         let other = ticket("10.0.0.2:2");
         assert_eq!(address(resolve("a b", Some(&other))), "10.0.0.2:2");
         assert_eq!(address(resolve("a TICKET", Some(&other))), "10.0.0.1:1");
-        assert_eq!(resolve("a host:1", Some(&other)).unwrap_err().class.code(), 41);
+        assert!(matches!(resolve("a host:1", Some(&other)).unwrap().contact.target, Target::Address(_)));
+        assert!(matches!(resolve("a @base", None).unwrap().contact.target, Target::Known(_)));
     }
 
     #[test]
@@ -261,10 +276,21 @@ mod tests {
             ("TICKET", 1),
             ("a b", 1),
             ("a resilient://damaged", 1),
-            ("a host:9000", 41),
+            ("host:9000 a TICKET", 1),
+            ("host:9000 a", 1),
+            ("host:9000", 1),
+            ("a host:1 --peer-key rz1x", 1),
+            ("a host:1 --peer-key /nonexistent/key", 1),
+            ("a host:1 --ca /nonexistent/ca", 1),
+            ("a host:1 --cert c", 1),
+            ("a host:1 --cert-key k", 1),
+            ("a host:1 --cert c --cert-key k", 1),
+            ("a host:1 --insecure --accept-new", 1),
+            ("a host:1 --insecure --ca system", 1),
+            ("a host:1 --insecure --peer-key k", 1),
             ("a user@host:dir", 4),
             ("a host:", 4),
-            ("a @node", 4),
+            ("@node a TICKET", 1),
             ("- TICKET", 4),
             ("host:a TICKET", 4),
             ("a host::module", 1),

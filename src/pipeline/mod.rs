@@ -22,7 +22,7 @@ pub mod recv;
 pub mod send;
 mod throttle;
 
-pub use connect::{DEFAULT_PORT, Listen};
+pub use connect::{DEFAULT_PORT, Listen, Peer, Ports, ask_key};
 pub use dry_run::dry_run;
 pub use error::Error;
 pub use ingest::Pipe;
@@ -31,6 +31,7 @@ pub use send::{SendOptions, Stop, send};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
+use crate::network::authority::Authority;
 use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, Sockets};
 use std::path::Path;
@@ -65,6 +66,8 @@ pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 pub struct Env {
     /// Who we are.
     pub identity: Arc<Identity>,
+    /// Who must vouch for those who come to us, besides what else they have to show.
+    pub authority: Option<Authority>,
     /// Where sockets come from.
     pub sockets: Arc<dyn Sockets>,
     /// Where destination trees come from.

@@ -1,9 +1,9 @@
 //! `resilient send`: files and directories to a waiting receiver.
 //!
-//! 1. look at the sources and count them; 2. connect to the node that the ticket names, and to no other; 3. ingest and the network side run
+//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other; 3. ingest and the network side run
 //!    side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
-use super::connect::{Line, dial, hang_up};
+use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::ingest::{Ingest, Pipe, Source};
 use super::outward::{Outward, Pace, Patience};
 use super::press::Press;
@@ -17,7 +17,7 @@ use crate::filter::Classes;
 use crate::fs::source::{Selection, Sources, Totals};
 use crate::network::limit::Bandwidth;
 use crate::network::seam::now;
-use crate::ticket::Ticket;
+use crate::node_id::NodeId;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
@@ -45,9 +45,11 @@ pub struct SendOptions {
     /// What of them is sent.
     pub selection: Selection,
     /// Who receives.
-    pub ticket: Ticket,
+    pub peer: Peer,
     /// Which addresses may be used.
     pub family: Family,
+    /// Where to dial from.
+    pub ports: Ports,
     /// Time to a usable connection.
     pub contimeout: Duration,
     /// How long to probe a silent path.
@@ -79,8 +81,12 @@ pub async fn send(
     cancel: Cancel,
 ) -> Result<Summary, Error> {
     let sources = Sources::new(&options.sources, options.selection.clone())?;
-    let session = session_id(env, &options);
-    observer.event(&Event::SoFar(SoFar { session: Some(session.to_string()), ..SoFar::default() }));
+    // What was read once from a pipe is not there to be continued by another run.
+    let nonce = options.pipe.is_some().then(|| {
+        let mut nonce = [0; 16];
+        (env.random)(&mut nonce);
+        nonce
+    });
     let (sources, totals) = env
         .blocking
         .run(move || {
@@ -96,7 +102,7 @@ pub async fn send(
     let connected_by = now() + options.contimeout;
     let stop_at = options.stop.after.map(|after| now() + after);
     loop {
-        match attempt(env, &options, &sources, totals, session, (connected_by, stop_at), &observer, &cancel).await {
+        match attempt(env, &options, &sources, totals, nonce, (connected_by, stop_at), &observer, &cancel).await {
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
@@ -127,21 +133,23 @@ async fn attempt(
     options: &SendOptions,
     sources: &Sources,
     totals: Totals,
-    session: SessionId,
+    nonce: Option<[u8; 16]>,
     (connected_by, stop_at): (Instant, Option<Instant>),
     observer: &Arc<dyn Observer>,
     cancel: &Cancel,
 ) -> Result<Summary, Unfinished> {
-    let Line { connection, pilot, endpoint } = tokio::select! {
+    let Line { connection, peer, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted.into()),
         () = sleep_until(stop_at) => return Err(Error::Stopped.into()),
-        line = dial(env, &options.ticket, options.family, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
+        line = dial(env, &options.peer, options.family, options.ports, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
     };
+    let session = session_id(env, peer, nonce, options);
+    observer.event(&Event::SoFar(SoFar { session: Some(session.to_string()), ..SoFar::default() }));
     let hello = Hello {
         version: crate::wire::VERSION,
         session,
-        secret: options.ticket.secret.as_ref().map(|secret| *secret.as_bytes()),
+        secret: options.peer.secret.as_ref().map(|secret| *secret.as_bytes()),
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
@@ -172,7 +180,7 @@ async fn attempt(
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
     let result = {
-        let mut running = pin!(outward.run(offered, replies, cancel, options.ticket.key));
+        let mut running = pin!(outward.run(offered, replies, cancel, peer));
         loop {
             tokio::select! {
                 biased;
@@ -225,14 +233,11 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Names the session: who, to whom, what; so the same command is the same session, whatever ticket it uses.
-fn session_id(env: &Env, options: &SendOptions) -> SessionId {
+fn session_id(env: &Env, peer: NodeId, nonce: Option<[u8; 16]>, options: &SendOptions) -> SessionId {
     let mut hasher = blake3::Hasher::new_derive_key("resilient 2026-11 session id");
     hasher.update(env.identity.node_id().as_bytes());
-    hasher.update(options.ticket.key.as_bytes());
-    if options.pipe.is_some() {
-        // What was read once is not there to be continued.
-        let mut nonce = [0; 16];
-        (env.random)(&mut nonce);
+    hasher.update(peer.as_bytes());
+    if let Some(nonce) = nonce {
         hasher.update(&nonce);
     }
     for source in &options.sources {

@@ -22,3 +22,4 @@ mod shows;
 mod sim;
 #[cfg(test)]
 mod transfers;
+mod trust_first;

@@ -17,10 +17,10 @@ use resilient::integrity::{ChunkValue, chunk_value};
 use resilient::manifest::{Entry, EntryId, FileTime, Kind, Meta, Name, TreePath};
 use resilient::network::endpoint::transport_config;
 use resilient::network::identity::Identity;
-use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
+use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
@@ -95,6 +95,7 @@ fn fresh() -> u64 {
 
 pub(crate) fn env(net: &Net, host: IpAddr, disk: Arc<dyn Disk>) -> Env {
     Env {
+        authority: None,
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
@@ -150,7 +151,8 @@ pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
         pipe: None,
         stop: Stop::default(),
         selection: resilient::fs::source::Selection::default(),
-        ticket: ticket.clone(),
+        peer: ticket.clone().into(),
+        ports: Ports::default(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
         retry_for: RetryFor::Span(HOUR),
@@ -196,7 +198,7 @@ impl Peer {
         ticket: &Ticket,
         streams: u32,
     ) -> Result<Peer, quinn::ConnectionError> {
-        let tls = pin::client_config(identity, PinnedServer::new(ticket.key)).unwrap();
+        let tls = pin::client_config(identity, CheckedServer::new(ticket.key).unwrap()).unwrap();
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         let mut transport = transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()));
         transport.max_concurrent_uni_streams(VarInt::from_u32(streams)).receive_window(VarInt::from_u32(1 << 20));
@@ -380,7 +382,7 @@ pub(crate) struct Lair {
 
 pub(crate) fn lair(net: &Net) -> Lair {
     let identity = Identity::generate().unwrap();
-    let tls = pin::server_config(&identity).unwrap();
+    let tls = pin::server_config(&identity, None).unwrap();
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
     config.transport_config(Arc::new(transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()))));
     let address = SocketAddr::new(RECEIVER, 27183);
