@@ -63,6 +63,11 @@ pub enum Event {
         /// The cause.
         message: String,
     },
+    /// The sender could not read so many things; it has told its user which.
+    Unsent {
+        /// How many.
+        files: u64,
+    },
     /// Something that the user should know and that changes nothing in the outcome.
     Warning {
         /// The sentence.
@@ -85,6 +90,8 @@ pub enum Action {
     Transferred,
     /// An identical one stood there already.
     Identical,
+    /// Something else stands there, which is left as it is.
+    Skipped,
 }
 
 /// A snapshot of a transfer.

@@ -22,7 +22,10 @@ pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    pipeline::recv(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
+    let mut env = env(&order.identity)?;
+    let partials = order.partial_dir;
+    env.open_disk = Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partials.clone())?) as Arc<dyn Disk>));
+    pipeline::recv(&env, order.options, observer, cancel).await.map_err(failure)
 }
 
 /// Loads this node's identity, made on first use.

@@ -66,6 +66,8 @@ pub(super) struct Ingest {
     /// Files among them. Directories and links wait until everything else is done, so they are not held against the bound.
     files_waiting: usize,
     status: BTreeMap<EntryId, Status>,
+    /// Files whose digest the receiver compares; it may want them all the same.
+    compared: BTreeMap<EntryId, Planned>,
     queue: VecDeque<Planned>,
     current: Option<Large>,
     pack: Pack,
@@ -106,6 +108,7 @@ impl Ingest {
             waiting: BTreeMap::new(),
             files_waiting: 0,
             status: BTreeMap::new(),
+            compared: BTreeMap::new(),
             queue: VecDeque::new(),
             current: None,
             pack: Pack::default(),
@@ -359,7 +362,10 @@ impl Ingest {
             })
             .await;
         match digest {
-            Ok(digest) => self.say(&Control::Digest { entry: id, digest }).await,
+            Ok(digest) => {
+                self.compared.insert(id, file);
+                self.say(&Control::Digest { entry: id, digest }).await;
+            }
             Err(error) => self.cannot_send(&file, &error).await,
         }
     }

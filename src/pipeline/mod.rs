@@ -15,12 +15,14 @@ mod ingest;
 mod inward;
 mod outward;
 mod pack;
+pub mod policy;
 mod progress;
 pub mod recv;
 pub mod send;
 
 pub use connect::{DEFAULT_PORT, Listen};
 pub use error::Error;
+pub use policy::Policy;
 pub use recv::{RecvOptions, recv};
 pub use send::{SendOptions, send};
 

@@ -83,6 +83,10 @@ impl Style {
             Event::File { path, action: Action::Identical, .. } => {
                 at(1, format!("{} (identical)", escape::name(&path.0)))
             }
+            Event::File { path, action: Action::Skipped, .. } => {
+                at(1, format!("{} (exists, skipped)", escape::name(&path.0)))
+            }
+            Event::Unsent { files } => Some(self.error(&format!("the sender could not read {}", count(*files)))),
             Event::Detail { message } => at(2, escape::text(message)),
             _ => None,
         }
