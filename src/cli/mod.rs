@@ -20,6 +20,8 @@ mod run;
 mod send;
 mod signal;
 mod span;
+mod stdin;
+mod stop;
 mod usage;
 
 use args::{Cli, Command, Global};

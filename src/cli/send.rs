@@ -12,8 +12,11 @@ use super::output::escape;
 use super::place;
 use super::run;
 use super::span;
+use super::stdin;
+use super::stop;
 use crate::class::Class;
 use crate::location::Location;
+use crate::manifest::Name;
 use crate::pipeline::SendOptions;
 use crate::ticket::{self, Ticket};
 use clap::Args;
@@ -52,6 +55,11 @@ pub(super) struct Words {
     /// How long a usable connection may take, 0 for no limit
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
     contimeout: Duration,
+    /// Name at the receiver of what comes in on stdin (`-`)
+    #[arg(long, value_name = "NAME", help_heading = "Select")]
+    name: Option<OsString>,
+    #[command(flatten)]
+    stop: stop::Flags,
     #[command(flatten)]
     connect: connect::Flags,
 }
@@ -92,8 +100,11 @@ impl Words {
             }
             _ => None,
         };
+        let stdin = self.stdin()?;
         for word in &self.typed {
-            if let Some(failure) = place::refusal(word, &Location::parse(word)) {
+            if stdin.is_none()
+                && let Some(failure) = place::refusal(word, &Location::parse(word))
+            {
                 return Err(failure);
             }
         }
@@ -109,14 +120,36 @@ impl Words {
                     .hint("the last word is the ticket that `resilient recv` prints on the other host"));
             }
         };
+        let pipe = stdin.map(stdin::pipe);
         let options = SendOptions {
-            sources: self.typed.into_iter().map(PathBuf::from).collect(),
+            sources: if pipe.is_some() { Vec::new() } else { self.typed.into_iter().map(PathBuf::from).collect() },
+            pipe,
+            stop: self.stop.stop(),
             ticket,
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
         };
         Ok(Order { options, identity: identity? })
+    }
+
+    /// The name of what comes in on stdin, if `-` is what is sent.
+    fn stdin(&self) -> Result<Option<Name>, Failure> {
+        if !self.typed.iter().any(|word| word == "-") {
+            return match self.name {
+                Some(_) => Err(Failure::usage("--name is for what comes in on stdin; no - was given")),
+                None => Ok(None),
+            };
+        }
+        if self.typed.len() > 1 {
+            return Err(
+                Failure::usage("- stands for stdin and is sent alone").hint("for a file of that name write ./-")
+            );
+        }
+        if self.ticket_file.as_deref().is_some_and(|file| file == "-") {
+            return Err(Failure::usage("stdin cannot be both what is sent and the ticket"));
+        }
+        stdin::name(self.name.as_deref()).map(Some)
     }
 }
 

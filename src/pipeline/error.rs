@@ -77,6 +77,9 @@ pub enum Error {
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
+    /// As much was sent, or as much time has passed, as was allowed.
+    #[error("stopped as asked, before everything was transferred")]
+    Stopped,
 }
 
 impl Error {
@@ -121,6 +124,7 @@ impl Error {
             Error::Refused { class, .. } => *class,
             Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
             Error::NobodyCame => Class::NoContact,
+            Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
@@ -134,7 +138,7 @@ impl Error {
             Error::Refused { class: Class::Authentication, .. } => {
                 Some("a ticket serves one sender, for a limited time: ask for a new one".into())
             }
-            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => {
+            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Stopped => {
                 Some("run the same command again; what has arrived complete is not sent twice".into())
             }
             Error::Connect(ConnectError::WrongKey { .. }) => Some(

@@ -22,9 +22,10 @@ pub mod send;
 
 pub use connect::{DEFAULT_PORT, Listen};
 pub use error::Error;
+pub use ingest::Pipe;
 pub use policy::Policy;
 pub use recv::{RecvOptions, recv};
-pub use send::{SendOptions, send};
+pub use send::{SendOptions, Stop, send};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};

@@ -48,6 +48,8 @@ pub(super) struct Outward {
     meter: Meter,
     patience: Patience,
     accepted: bool,
+    /// Nothing more is to be sent than what was offered.
+    stopping: bool,
     train_told: bool,
     /// When quinn last sent something.
     last_sent: Instant,
@@ -64,6 +66,8 @@ pub(super) struct Patience {
     pub(super) contimeout: Duration,
     /// A path that was good is probed for this long.
     pub(super) retry_for: RetryFor,
+    /// Then it is over, complete or not.
+    pub(super) stop_at: Option<Instant>,
 }
 
 /// Something that happened on the network side.
@@ -100,6 +104,7 @@ impl Outward {
             bytes_total,
             patience,
             accepted: false,
+            stopping: false,
             last_sent: now(),
             empty_space,
         }
@@ -122,10 +127,17 @@ impl Outward {
                         let class = Class::from_failure_code(refusal.code).unwrap_or(Class::Refused);
                         return Err(Error::Refused { class, message: refusal.message });
                     }
-                    Reply::Accepted => self.on_accepted(peer),
+                    Reply::Accepted => {
+                        self.on_accepted(peer);
+                        drop(replies.send(Reply::Accepted));
+                    }
                     // Ingest has nothing to do with it any more if it is gone.
                     reply => drop(replies.send(reply)),
                 }
+            }
+            let over = self.patience.stop_at.is_some_and(|at| at <= now());
+            if over || (self.stopping && self.outbound.is_drained()) {
+                return Err(Error::Stopped);
             }
             self.fill()?;
             self.progress();
@@ -139,6 +151,10 @@ impl Outward {
                 Input::Stream(offset, bytes) => self.replies.insert(offset, bytes),
                 Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => self.outbound.offer(encoded, file_bytes),
                 Input::Offer(Some(Offer::Idle)) => self.outbound.set_idle(),
+                Input::Offer(Some(Offer::Stop)) => {
+                    self.stopping = true;
+                    self.outbound.set_idle();
+                }
                 Input::Offer(None) => {
                     offers = None;
                     self.outbound.set_idle();
@@ -172,7 +188,7 @@ impl Outward {
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
         let rtt = self.connection.rtt();
-        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt)]
+        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt), self.patience.stop_at]
             .into_iter()
             .flatten()
             .fold(self.meter.due(), Instant::min);

@@ -4,7 +4,7 @@
 //!    side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
 use super::connect::{Line, dial, hang_up};
-use super::ingest::Ingest;
+use super::ingest::{Ingest, Pipe, Source};
 use super::outward::{Outward, Patience};
 use super::progress::Tally;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
@@ -33,6 +33,10 @@ const REDIAL: Duration = Duration::from_millis(200);
 pub struct SendOptions {
     /// Sources as typed.
     pub sources: Vec<PathBuf>,
+    /// A source that can be read only once, instead of those.
+    pub pipe: Option<Pipe>,
+    /// When to stop although there is more to send.
+    pub stop: Stop,
     /// Who receives.
     pub ticket: Ticket,
     /// Which addresses may be used.
@@ -41,6 +45,15 @@ pub struct SendOptions {
     pub contimeout: Duration,
     /// How long to probe a silent path.
     pub retry_for: RetryFor,
+}
+
+/// When to stop a transfer that could go on. What has arrived stays, and the same command continues from there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stop {
+    /// After this time.
+    pub after: Option<Duration>,
+    /// Before more than so many file bytes are sent.
+    pub bytes: Option<u64>,
 }
 
 /// Sends `options.sources`; see the module.
@@ -62,8 +75,9 @@ pub async fn send(
     observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
 
     let connected_by = now() + options.contimeout;
+    let stop_at = options.stop.after.map(|after| now() + after);
     loop {
-        match attempt(env, &options, &sources, totals, session, connected_by, &observer, &cancel).await {
+        match attempt(env, &options, &sources, totals, session, (connected_by, stop_at), &observer, &cancel).await {
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
@@ -95,13 +109,14 @@ async fn attempt(
     sources: &Sources,
     totals: Totals,
     session: SessionId,
-    connected_by: Instant,
+    (connected_by, stop_at): (Instant, Option<Instant>),
     observer: &Arc<dyn Observer>,
     cancel: &Cancel,
 ) -> Result<Summary, Unfinished> {
     let Line { connection, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted.into()),
+        () = sleep_until(stop_at) => return Err(Error::Stopped.into()),
         line = dial(env, &options.ticket, options.family, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
     };
     let hello = Hello {
@@ -116,9 +131,21 @@ async fn attempt(
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);
     let (replies, replied) = mpsc::unbounded_channel();
-    let walk = Box::new(sources.walk());
-    let ingest = Ingest::new(env.blocking, walk, hello, (offers, replied), observer.clone(), tally.clone());
-    let patience = Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for };
+    let source = match &options.pipe {
+        Some(pipe) => Source::Pipe(pipe.clone()),
+        None => Source::Walk(Box::new(sources.walk())),
+    };
+    let ingest = Ingest::new(
+        env.blocking,
+        source,
+        options.stop.bytes,
+        hello,
+        (offers, replied),
+        observer.clone(),
+        tally.clone(),
+    );
+    let patience =
+        Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at };
     let mut outward = Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
@@ -162,11 +189,24 @@ async fn attempt(
     })
 }
 
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Names the session: who, to whom, what; so the same command is the same session, whatever ticket it uses.
 fn session_id(env: &Env, options: &SendOptions) -> SessionId {
     let mut hasher = blake3::Hasher::new_derive_key("resilient 2026-11 session id");
     hasher.update(env.identity.node_id().as_bytes());
     hasher.update(options.ticket.key.as_bytes());
+    if options.pipe.is_some() {
+        // What was read once is not there to be continued.
+        let mut nonce = [0; 16];
+        (env.random)(&mut nonce);
+        hasher.update(&nonce);
+    }
     for source in &options.sources {
         let absolute = std::path::absolute(source).unwrap_or_else(|_| source.clone());
         let bytes = absolute.as_os_str().as_encoded_bytes();

@@ -10,7 +10,7 @@ use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
-use resilient::pipeline::{Cancel, Env, Family, Listen, RecvOptions, RetryFor, SendOptions, recv, send};
+use resilient::pipeline::{Cancel, Env, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -176,6 +176,8 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
     });
     let options = SendOptions {
         sources: vec![tree.source()],
+        pipe: None,
+        stop: Stop::default(),
         ticket: seen.ticket().await.parse().unwrap(),
         family: Family::Any,
         contimeout: RETRY,

@@ -24,7 +24,10 @@ impl Ingest {
     }
 
     pub(super) fn reply(&mut self, reply: Reply) {
-        self.answered = true;
+        match reply {
+            Reply::Accepted => self.accepted = true,
+            _ => self.answered = true,
+        }
         match reply {
             Reply::Status { first, count, status } => {
                 for id in first.0..first.0 + count.min(WAITING as u32 * 2) {
@@ -32,7 +35,9 @@ impl Ingest {
                         self.status.insert(EntryId(id), status.clone());
                         // What stands there is another one, and the receiver takes ours in its place or beside it.
                         if status != Status::Held {
-                            self.queue.extend(self.compared.remove(&EntryId(id)));
+                            if let Some(file) = self.compared.remove(&EntryId(id)) {
+                                self.queue.push(file);
+                            }
                         }
                     }
                 }

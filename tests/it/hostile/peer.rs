@@ -19,7 +19,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
@@ -141,6 +141,8 @@ impl Waiting {
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
         sources: vec![source.join("")],
+        pipe: None,
+        stop: Stop::default(),
         ticket: ticket.clone(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
