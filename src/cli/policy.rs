@@ -4,6 +4,7 @@
 //! `--accept` add up.
 
 use super::exit::Failure;
+use crate::filter::Pattern;
 use crate::fs::real::PartialDir;
 use crate::manifest::Name;
 use crate::pipeline::Policy;

@@ -173,7 +173,7 @@ fn leftovers_are_taken_away_unless_they_are_young_or_written() {
     fs::write(directory.path().join(PARTIAL_DIR).join("mine"), "x").unwrap();
     drop(RealDisk::open(directory.path()).unwrap().create_partial("proof", 0).unwrap());
     assert_eq!(partials(&directory).len(), 4, "young ones stay");
-    let dir = fs::File::open(directory.path().join(PARTIAL_DIR)).unwrap();
+    let dir = File::open(directory.path().join(PARTIAL_DIR)).unwrap();
     partials::sweep(dir.as_fd(), u64::MAX);
     let mut left = partials(&directory);
     left.sort();
