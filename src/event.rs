@@ -63,6 +63,11 @@ pub enum Event {
         /// The cause.
         message: String,
     },
+    /// The sender could not read so many things; it has told its user which.
+    Unsent {
+        /// How many.
+        files: u64,
+    },
     /// Something that the user should know and that changes nothing in the outcome.
     Warning {
         /// The sentence.
@@ -106,6 +111,8 @@ pub enum Action {
     Identical,
     /// Nothing, in a dry run: it would be sent. A directory has a `/` behind its path.
     WouldSend,
+    /// Something else stands there, which is left as it is.
+    Skipped,
 }
 
 /// A snapshot of a transfer.

@@ -18,6 +18,7 @@ mod key;
 mod output;
 mod peer;
 mod place;
+mod policy;
 mod prompt;
 mod rates;
 mod recv;
@@ -60,8 +61,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let Cli { global, command } = cli;
     match command {
-        Command::Send(words) => transfer("send", &global, words.resolve(&global).map(send::Order::job)),
-        Command::Recv(words) => transfer("recv", &global, words.resolve(&global).map(recv::Order::job)),
+        Command::Send(words) => transfer("send", &global, false, words.resolve(&global).map(send::Order::job)),
+        Command::Recv(words) => {
+            let is_data = words.takes_stdout();
+            transfer("recv", &global, is_data, words.resolve(&global).map(recv::Order::job))
+        }
         Command::Key(words) => key::main(&words, &global),
         Command::Other(words) => exit::refuse("", &usage::unknown_command(&words), global.color),
     }
@@ -89,11 +93,11 @@ fn configure(definition: &clap::Command, arguments: &[OsString]) -> Result<Cli, 
 }
 
 /// One run of `send` or `recv` with its output. What was wrong with the words comes in as the error of `job`, so that it is told like
-/// any other, with an `end` event after it.
-fn transfer(command: &'static str, global: &Global, job: Result<drive::Job, Failure>) -> ExitCode {
+/// any other, with an `end` event after it. With `is_data` stdout is for what arrives, and nothing else is written there.
+fn transfer(command: &'static str, global: &Global, is_data: bool, job: Result<drive::Job, Failure>) -> ExitCode {
     let cancel = Cancel::new();
     let output = match Output::open(command, global, cancel.clone()) {
-        Ok(output) => Arc::new(output),
+        Ok(output) => Arc::new(output.with_data_on_stdout(is_data)),
         Err(failure) => return exit::refuse(command, &failure, global.color),
     };
     output.start();

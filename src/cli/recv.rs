@@ -9,16 +9,18 @@ use super::drive::Job;
 use super::exit::Failure;
 use super::home;
 use super::place;
+use super::policy;
 use super::rates;
 use super::run;
 use super::span;
 use crate::class::Class;
+use crate::fs::real::PartialDir;
 use crate::location::Location;
 use crate::pipeline::{Listen, RecvOptions};
 use clap::Args;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What `--help` says first.
@@ -44,6 +46,8 @@ pub(super) struct Words {
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = span::some_time, help_heading = "Connect")]
     ticket_life: Duration,
     #[command(flatten)]
+    policy: policy::Flags,
+    #[command(flatten)]
     connect: connect::Flags,
     #[command(flatten)]
     limits: rates::Limits,
@@ -53,6 +57,8 @@ pub(super) struct Words {
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) options: RecvOptions,
+    /// Where unfinished files are kept.
+    pub(super) partial_dir: PartialDir,
     /// File with this node's key.
     pub(super) identity: PathBuf,
 }
@@ -65,6 +71,11 @@ impl Order {
 }
 
 impl Words {
+    /// Whether stdout is for what arrives.
+    pub(super) fn takes_stdout(&self) -> bool {
+        self.policy.takes_stdout()
+    }
+
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
         for word in self.directory.iter().chain(&self.more) {
             let location = Location::parse(word);
@@ -83,21 +94,26 @@ impl Words {
         if !self.more.is_empty() {
             return Err(Failure::usage("more than one directory was given"));
         }
-        let directory = self.directory.unwrap_or_else(|| ".".into());
+        let policy::Meant { policy, partial_dir, directory } = self.policy.resolve()?;
+        if self.policy.takes_stdout() && global.json.as_deref() == Some(Path::new("-")) {
+            return Err(Failure::usage("--json and --output - both want stdout").hint("give --json=FILE a file"));
+        }
+        let directory = directory.or_else(|| self.directory.map(PathBuf::from)).unwrap_or_else(|| ".".into());
         let listen = self.listen.unwrap_or_default();
         let family = self.connect.family();
         if listen.address.is_some_and(|address| !family.allows(address)) {
             return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
         }
         let options = RecvOptions {
-            dir: directory.into(),
+            dir: directory,
             listen,
             family,
             ticket_life: self.ticket_life,
             retry_for: self.connect.retry_for,
             allowed: self.limits.resolve()?.allowed(),
+            policy,
         };
-        Ok(Order { options, identity: home::identity(global)? })
+        Ok(Order { options, partial_dir, identity: home::identity(global)? })
     }
 }
 

@@ -56,7 +56,10 @@ impl Observer for Watching {
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    pipeline::recv(&env(&Credentials::Key(order.identity))?, order.options, observer, cancel).await.map_err(failure)
+    let mut env = env(&Credentials::Key(order.identity))?;
+    let partials = order.partial_dir;
+    env.open_disk = Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partials.clone())?) as Arc<dyn Disk>));
+    pipeline::recv(&env, order.options, observer, cancel).await.map_err(failure)
 }
 
 fn env(credentials: &Credentials) -> Result<Env, Failure> {

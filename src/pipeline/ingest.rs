@@ -88,6 +88,8 @@ pub(super) struct Ingest {
     /// Files among them. Directories and links wait until everything else is done, so they are not held against the bound.
     files_waiting: usize,
     status: BTreeMap<EntryId, Status>,
+    /// Files whose digest the receiver compares; it may want them all the same.
+    compared: BTreeMap<EntryId, Planned>,
     queue: Queue,
     pack: Pack,
     pipe: Option<Reading>,
@@ -135,6 +137,7 @@ impl Ingest {
             waiting: BTreeMap::new(),
             files_waiting: 0,
             status: BTreeMap::new(),
+            compared: BTreeMap::new(),
             queue: Queue::default(),
             pack: Pack::default(),
             pipe,

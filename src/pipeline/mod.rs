@@ -16,6 +16,7 @@ mod ingest;
 mod inward;
 mod outward;
 mod pack;
+pub mod policy;
 mod press;
 mod progress;
 pub mod recv;
@@ -26,6 +27,7 @@ pub use connect::{DEFAULT_PORT, Listen, Peer, Ports, ask_key};
 pub use dry_run::dry_run;
 pub use error::Error;
 pub use ingest::Pipe;
+pub use policy::Policy;
 pub use recv::{RecvOptions, recv};
 pub use send::{SendOptions, Stop, send};
 

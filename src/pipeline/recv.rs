@@ -10,10 +10,10 @@ use super::connect::{Listen, hang_up, listen};
 use super::greet::{Admission, Guest, greet, refuse};
 use super::inward::{Inward, Received};
 use super::progress::Meter;
-use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer, Progress, SoFar};
-use crate::fs::disk::{Disk, DiskError};
+use crate::fs::disk::Disk;
 use crate::network::copies::Traffic;
 use crate::network::gate::Arrival;
 use crate::network::seam::{Blocking, now};
@@ -38,8 +38,6 @@ const MAX_GREETINGS: usize = 64;
 const MAX_GREETINGS_EACH: usize = 8;
 /// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
 const LINGER: Duration = Duration::from_secs(15);
-/// Name of the partial file that proves that the destination can be written to.
-const PROOF: &str = "proof";
 
 /// What `recv` is to do.
 #[derive(Clone, Debug)]
@@ -56,6 +54,8 @@ pub struct RecvOptions {
     pub retry_for: RetryFor,
     /// What the sender may send, bytes per second; `None`: as much as the path carries.
     pub allowed: Option<NonZeroU32>,
+    /// What is taken, and what is done with what stands there.
+    pub policy: Policy,
 }
 
 /// Receives one transfer into `options.dir`; see the module.
@@ -65,9 +65,7 @@ pub async fn recv(
     observer: Arc<dyn Observer>,
     cancel: Cancel,
 ) -> Result<Summary, Error> {
-    let disk =
-        (env.open_disk)(&options.dir).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
-    prove_writable(&*disk).map_err(|error| Error::Destination { path: options.dir.clone(), error })?;
+    let disk = options.policy.destination(env, &options.dir)?;
     let mut door = listen(env, options.listen, options.family)?;
     let mut secret = [0; 16];
     (env.random)(&mut secret);
@@ -130,8 +128,9 @@ pub async fn recv(
                 };
                 guest.inward.allowed = options.allowed.map_or(0, NonZeroU32::get);
                 let running = session.as_ref().map(|session| (session.id, session.heard()));
-                match admission.admit(now(), guest.node, &guest.hello, running) {
-                    Ok(()) => admit(&mut session, guest, env, &disk, &*observer).await,
+                let admitted = admission.admit(now(), guest.node, &guest.hello, running);
+                match admitted.and_then(|()| options.policy.admits(&guest.hello)) {
+                    Ok(()) => admit(&mut session, guest, env, &disk, &options.policy, &*observer).await,
                     Err((class, message)) => {
                         observer.event(&Event::Warning { message: format!("refused {}: {message}", guest.node) });
                         refusals.spawn(refuse(guest, class, message, cancel.clone()));
@@ -194,13 +193,6 @@ pub async fn recv(
     }
 }
 
-/// Fails before a ticket is printed that would lead to nothing.
-fn prove_writable(disk: &dyn Disk) -> Result<(), DiskError> {
-    drop(disk.create_partial(PROOF, 0)?);
-    disk.remove_partial(PROOF)?;
-    disk.remove_partial_dir()
-}
-
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -209,8 +201,19 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Lets a guest in: as a new session, or as the sender of the running one that has come back.
-async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Arc<dyn Disk>, observer: &dyn Observer) {
+async fn admit(
+    session: &mut Option<Session>,
+    guest: Guest,
+    env: &Env,
+    disk: &Arc<dyn Disk>,
+    policy: &Policy,
+    observer: &dyn Observer,
+) {
     let Guest { mut inward, hello, node, held, .. } = guest;
+    let assemble = || {
+        let assembler = Assembler::new(disk.clone(), hello.session, hello.chunk_bytes, policy.clone());
+        Arc::new(Mutex::new(assembler))
+    };
     let assembler = match session.take() {
         Some(mut old) if old.id == hello.session && old.chunk_bytes == hello.chunk_bytes => {
             old.stop_assembling(close::SUPERSEDED).await;
@@ -219,9 +222,9 @@ async fn admit(session: &mut Option<Session>, guest: Guest, env: &Env, disk: &Ar
         }
         Some(mut old) => {
             old.abandon(env.blocking).await;
-            Arc::new(Mutex::new(Assembler::new(disk.clone(), hello.session, hello.chunk_bytes)))
+            assemble()
         }
-        None => Arc::new(Mutex::new(Assembler::new(disk.clone(), hello.session, hello.chunk_bytes))),
+        None => assemble(),
     };
     inward.inbound.accept();
     inward.reply(&Reply::Accepted);

@@ -41,6 +41,7 @@ fn transfer(content: &[u8], profile: Profile, allowed: u32, change: impl FnOnce(
             ticket_life: HOUR,
             retry_for: RetryFor::Span(HOUR),
             allowed: NonZeroU32::new(allowed),
+            policy: resilient::pipeline::Policy::default(),
         };
         let (_stop, cancel) = Cancel::channel();
         let (there, observer) = (env(&net, RECEIVER, Arc::new(disk.clone())), told.clone());

@@ -174,6 +174,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
             family: Family::Any,
             ticket_life: RETRY,
             retry_for: RetryFor::Span(RETRY),
+            policy: resilient::pipeline::Policy::default(),
         };
         async move { recv(&env, options, seen, cancel).await }
     });

@@ -76,6 +76,8 @@ pub(super) struct Output {
     began: Instant,
     cancel: Cancel,
     broken: OnceLock<Failure>,
+    /// Stdout is for what arrives.
+    data_on_stdout: bool,
 }
 
 impl Output {
@@ -136,7 +138,13 @@ impl Output {
             began,
             cancel,
             broken: OnceLock::new(),
+            data_on_stdout: false,
         })
+    }
+
+    /// The same; with `is_data` stdout is for what arrives, and the ticket goes to stderr.
+    pub(super) fn with_data_on_stdout(self, is_data: bool) -> Output {
+        Output { data_on_stdout: is_data, ..self }
     }
 
     /// Tells that the run begins.
@@ -228,6 +236,9 @@ impl Output {
 
     /// The ticket is why `recv` was started: if nobody can read it, nobody will come.
     fn show_ticket(&self, uri: &str) {
+        if self.data_on_stdout {
+            return self.terminal.err(uri);
+        }
         let shown = match &self.json {
             Some(json) if json.on_stdout() && json.is_closed() => Err(io::ErrorKind::BrokenPipe.into()),
             Some(json) if json.on_stdout() => Ok(()),
@@ -292,6 +303,7 @@ impl Observer for Output {
             Event::Ticket { uri } => self.show_ticket(uri),
             Event::File { path, action: Action::WouldSend, .. } => self.list(path),
             Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+            Event::Unsent { files } => *lock(&self.failed_files) += *files,
             _ => {}
         }
         self.tell(|style, level| style.line(event, level));

@@ -87,6 +87,10 @@ impl Style {
                 let by = if *by == LimitedBy::Receiver { " by the receiver" } else { "" };
                 at(1, format!("limited to {}{by}", Rate(*rate)))
             }
+            Event::File { path, action: Action::Skipped, .. } => {
+                at(1, format!("{} (exists, skipped)", escape::name(&path.0)))
+            }
+            Event::Unsent { files } => Some(self.error(&format!("the sender could not read {}", count(*files)))),
             Event::Detail { message } => at(2, escape::text(message)),
             _ => None,
         }

@@ -185,7 +185,10 @@ impl Ingest {
             })
             .await;
         match digest {
-            Ok(Some(digest)) => self.say(&Control::Digest { entry: id, digest }).await,
+            Ok(Some(digest)) => {
+                self.compared.insert(id, file);
+                self.say(&Control::Digest { entry: id, digest }).await;
+            }
             Ok(None) => {}
             Err(error) => self.cannot_send(&file, &error).await,
         }

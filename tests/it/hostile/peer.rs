@@ -124,6 +124,7 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
         family: Family::Any,
         ticket_life,
         retry_for: RetryFor::Span(retry),
+        policy: resilient::pipeline::Policy::default(),
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
     let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
