@@ -43,7 +43,7 @@ pub enum Event {
         /// Their bytes.
         bytes: u64,
     },
-    /// An entry is complete at its destination.
+    /// An entry is complete at its destination, or would be sent there.
     File {
         /// Path below the root of the transfer.
         path: EventPath,
@@ -63,10 +63,22 @@ pub enum Event {
         /// The cause.
         message: String,
     },
+    /// The sender could not read so many things; it has told its user which.
+    Unsent {
+        /// How many.
+        files: u64,
+    },
     /// Something that the user should know and that changes nothing in the outcome.
     Warning {
         /// The sentence.
         message: String,
+    },
+    /// What is sent is held to a rate.
+    Limit {
+        /// Bytes per second, UDP payload.
+        rate: u64,
+        /// Whose wish that is.
+        by: LimitedBy,
     },
     /// A decision that only `-vv` shows.
     Detail {
@@ -97,8 +109,20 @@ pub enum Event {
         /// Why.
         cause: String,
     },
+    /// What a run that is about to fail has come to. Becomes part of [`Event::End`] and is no line of its own.
+    SoFar(SoFar),
     /// The run is over; always the last event.
     End(End),
+}
+
+/// Who limits a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// Our own option.
+    Option,
+    /// The receiver's.
+    Receiver,
 }
 
 /// What was done with an entry.
@@ -109,6 +133,10 @@ pub enum Action {
     Transferred,
     /// An identical one stood there already.
     Identical,
+    /// Nothing, in a dry run: it would be sent. A directory has a `/` behind its path.
+    WouldSend,
+    /// Something else stands there, which is left as it is.
+    Skipped,
 }
 
 /// A snapshot of a transfer.
@@ -128,6 +156,19 @@ pub struct Progress {
     pub parity: f64,
     /// Time to the end at this rate.
     pub eta_ms: Option<u64>,
+}
+
+/// What a run has come to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SoFar {
+    /// Session id in hexadecimal.
+    pub session: Option<String>,
+    /// UDP payload bytes sent.
+    pub bytes_sent: u64,
+    /// File bytes that crossed the network, as far as this side knows.
+    pub bytes_literal: u64,
+    /// File bytes that the destination had already.
+    pub bytes_matched: u64,
 }
 
 /// How a run ended.

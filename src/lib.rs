@@ -20,7 +20,7 @@
 //! | L4 | [`pipeline`] | one file per command; tokio |
 //! | L3 | [`network`], [`fs`], [`trust`] | quinn, rustls, sockets; files |
 //! | L2 | [`transfer`], [`wire`] | no IO: time, randomness and sockets are arguments |
-//! | L1 | [`chunk`], [`priority`] | no IO |
+//! | L1 | [`chunk`], [`filter`], [`priority`] | no IO |
 //! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`] | no IO |
 //!
 //! # Words
@@ -35,6 +35,7 @@ pub mod chunk;
 pub mod class;
 pub mod cli;
 pub mod event;
+pub mod filter;
 pub mod fs;
 pub mod integrity;
 pub mod location;

@@ -5,20 +5,24 @@
 
 use super::args::Global;
 use super::connect;
+use super::contact::Contact;
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
 use super::invite;
+use super::peer::{self, Credentials};
 use super::place;
+use super::policy;
+use super::rates;
 use super::run;
 use super::span;
+use crate::fs::real::PartialDir;
 use crate::location::Location;
-use crate::pipeline::{Listen, PullOptions, RecvOptions, Stay};
-use crate::ticket::Ticket;
+use crate::pipeline::{Listen, Peer, PullOptions, RecvOptions, Stay};
 use clap::Args;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What `--help` says first.
@@ -29,7 +33,9 @@ pub(super) const LONG: &str = "Print a ticket and wait for one send; or, with a 
 
 /// The arguments as typed.
 #[derive(Args, Debug)]
-#[command(override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET [DIR]")]
+#[command(
+    override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET|HOST:PORT|@NAME [DIR]"
+)]
 pub(super) struct Words {
     /// Where to put what arrives [default: .], after the ticket of a `send --offer` if there is one
     #[arg(value_name = "DIR")]
@@ -48,7 +54,15 @@ pub(super) struct Words {
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = listen, help_heading = "Connect")]
     listen: Option<Listen>,
     #[command(flatten)]
+    policy: policy::Flags,
+    #[command(flatten)]
+    peer: peer::Flags,
+    #[command(flatten)]
+    outlet: connect::Outlet,
+    #[command(flatten)]
     connect: connect::Flags,
+    #[command(flatten)]
+    limits: rates::Limits,
 }
 
 /// For how many transfers to stay; the last one typed counts.
@@ -85,7 +99,7 @@ pub(super) enum Way {
     /// The sender does.
     Wait(RecvOptions),
     /// We do.
-    Pull(PullOptions),
+    Pull(Contact, PullOptions),
 }
 
 /// The command as meant.
@@ -93,8 +107,10 @@ pub(super) enum Way {
 pub(super) struct Order {
     pub(super) way: Way,
     pub(super) show: invite::Show,
-    /// File with this node's key.
-    pub(super) identity: PathBuf,
+    /// Where unfinished files are kept.
+    pub(super) partial_dir: PartialDir,
+    /// Who we are.
+    pub(super) credentials: Credentials,
 }
 
 impl Order {
@@ -105,12 +121,17 @@ impl Order {
 }
 
 impl Words {
+    /// Whether stdout is for what arrives.
+    pub(super) fn takes_stdout(&self) -> bool {
+        self.policy.takes_stdout()
+    }
+
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
         let mut words = self.words.iter().peekable();
-        let ticket = match words.peek().map(|word| Location::parse(word)) {
-            Some(Location::Ticket(ticket)) => {
+        let target = match words.peek().and_then(|word| place::target(word)).transpose()? {
+            Some(target) => {
                 words.next();
-                Some(ticket)
+                Some(target)
             }
             _ => None,
         };
@@ -123,12 +144,29 @@ impl Words {
         if words.len() > 1 {
             return Err(Failure::usage("more than one directory was given"));
         }
-        let directory = words.first().map_or_else(|| ".".into(), |word| PathBuf::from(*word));
+        let policy::Meant { policy, partial_dir, directory } = self.policy.resolve()?;
+        if self.policy.takes_stdout() && global.json.as_deref() == Some(Path::new("-")) {
+            return Err(Failure::usage("--json and --output - both want stdout").hint("give --json=FILE a file"));
+        }
+        let typed = words.first().map(|word| PathBuf::from(*word));
+        let directory = directory.or(typed).unwrap_or_else(|| ".".into());
         let show = self.invite.show(self.ticket_file.clone());
-        let identity = home::identity(global)?;
-        if let Some(ticket) = ticket {
-            let way = Way::Pull(self.pull(directory, ticket)?);
-            return Ok(Order { way, show, identity });
+        let allowed = self.limits.resolve()?.allowed();
+        let credentials = self.peer.credentials(home::identity(global))?;
+        if let Some(target) = target {
+            self.refuse_waiting()?;
+            let options = PullOptions {
+                dir: directory,
+                peer: Peer::default(),
+                ports: self.outlet.port,
+                family: self.connect.family(),
+                contimeout: self.contimeout,
+                retry_for: self.connect.retry_for,
+                allowed,
+                policy,
+            };
+            let way = Way::Pull(Contact::new(target, self.peer.rules()?), options);
+            return Ok(Order { way, show, partial_dir, credentials });
         }
         let stay = self.stay.stay();
         if self.stay.ticket && !self.stay.keep {
@@ -137,6 +175,9 @@ impl Words {
         if stay == (Stay::Keep { tickets: false }) && (show.file.is_some() || show.qr) {
             return Err(Failure::usage("--keep makes no ticket that --ticket-file or --qr could show")
                 .hint("with --ticket it does"));
+        }
+        if stay != Stay::Once && self.policy.takes_stdout() {
+            return Err(Failure::usage("--output - is for one transfer"));
         }
         let listen = self.listen.unwrap_or_default();
         let family = self.connect.family();
@@ -151,33 +192,28 @@ impl Words {
             ticket_life: self.invite.ticket_life(),
             wait_for: self.invite.wait_for,
             retry_for: self.connect.retry_for,
-            allowed: None,
+            allowed,
+            policy,
         });
-        Ok(Order { way, show, identity })
+        Ok(Order { way, show, partial_dir, credentials })
     }
 
-    /// What has a use only for one who waits contradicts a ticket.
-    fn pull(&self, dir: PathBuf, ticket: Ticket) -> Result<PullOptions, Failure> {
-        let StayFlags { count, keep, ticket: tickets, .. } = self.stay;
+    /// What has a use only for one who waits contradicts somebody to dial.
+    fn refuse_waiting(&self) -> Result<(), Failure> {
+        let StayFlags { count, keep, ticket, .. } = self.stay;
         let waits = [
             ("--listen", self.listen.is_some()),
             ("--count", count.is_some_and(|count| count > 1)),
             ("--keep", keep),
-            ("--ticket", tickets),
+            ("--ticket", ticket),
             ("--ticket-file", self.ticket_file.is_some()),
         ];
-        let typed = waits.into_iter().chain(self.invite.typed()).find(|(_, typed)| *typed);
-        if let Some((option, _)) = typed {
-            return Err(Failure::usage(format!("{option} is for waiting, and with a ticket `recv` dials")));
+        match waits.into_iter().chain(self.invite.typed()).find(|(_, typed)| *typed) {
+            Some((option, _)) => {
+                Err(Failure::usage(format!("{option} is for waiting, and with a ticket or an address `recv` dials")))
+            }
+            None => Ok(()),
         }
-        Ok(PullOptions {
-            dir,
-            ticket,
-            family: self.connect.family(),
-            contimeout: self.contimeout,
-            retry_for: self.connect.retry_for,
-            allowed: None,
-        })
     }
 }
 
@@ -195,7 +231,9 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::cli::contact::Target;
     use crate::pipeline::{Family, RetryFor};
+    use crate::ticket::Ticket;
     use clap::Parser as _;
 
     fn resolve(words: &str) -> Result<Order, Failure> {
@@ -208,7 +246,7 @@ mod tests {
     fn waits(words: &str) -> RecvOptions {
         match resolve(words).unwrap().way {
             Way::Wait(options) => options,
-            Way::Pull(_) => panic!("{words}: dials"),
+            Way::Pull(..) => panic!("{words}: dials"),
         }
     }
 
@@ -257,8 +295,11 @@ mod tests {
     fn a_ticket_makes_it_dial() {
         let key = crate::network::identity::Identity::generate().unwrap().node_id();
         let ticket = Ticket::new(key, ["10.0.0.1:1".parse().unwrap()], None);
-        let Way::Pull(options) = resolve(&format!("{ticket} d --contimeout 7")).unwrap().way else { panic!("waits") };
-        assert_eq!((options.ticket, options.dir.to_str()), (ticket.clone(), Some("d")));
+        let Way::Pull(contact, options) = resolve(&format!("{ticket} d --contimeout 7")).unwrap().way else {
+            panic!("waits")
+        };
+        assert!(matches!(contact.target, Target::Ticket(typed) if typed == ticket));
+        assert_eq!(options.dir.to_str(), Some("d"));
         assert_eq!(options.contimeout.as_secs(), 7);
         for words in
             ["--keep", "--count 2", "--qr", "--listen 1", "--wait-for 1", "--ticket-life 2h", "--ticket-file t"]

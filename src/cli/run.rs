@@ -3,56 +3,104 @@
 //! Gives `pipeline` its options and this machine as its world, and makes its error one of `cli`. Nothing else in `cli` runs a command
 //! or opens the identity.
 
+use super::contact::{Contact, Reach, today};
 use super::exit::Failure;
 use super::home;
 use super::invite::Invitation;
 use super::output::escape;
+use super::peer::Credentials;
 use super::recv::Way;
 use super::{recv, send};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::fs::disk::Disk;
 use crate::fs::real::RealDisk;
-use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
 use crate::pipeline::{self, Cancel, Env, Summary};
 use crate::trust::authorized::{self, AuthorizedNodes, Grant};
-use std::path::Path;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Does `send`.
+/// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let env = env(&order.identity)?;
-    let Some((offering, show)) = order.offering else {
-        return pipeline::send(&env, order.options, observer, cancel).await.map_err(failure);
+    let send::Order { contact, mut options, dry_run, credentials } = order;
+    if dry_run {
+        let (sources, selection) = (options.sources, options.selection);
+        return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
+    }
+    let contact = match contact {
+        send::Way::Dial(contact) => contact,
+        send::Way::Offer(offering, show) => {
+            let invitation = Invitation::new(show, observer, &cancel);
+            let (observer, cancel) = (invitation.observer(), invitation.cancel());
+            let result = pipeline::offer(&env(&credentials)?, options, offering, observer, cancel).await;
+            return invitation.failure().map_or(result.map_err(failure), Err);
+        }
     };
-    let invitation = Invitation::new(show, observer, &cancel);
-    let (observer, cancel) = (invitation.observer(), invitation.cancel());
-    let result = pipeline::offer(&env, order.options, offering, observer, cancel).await;
-    invitation.failure().map_or(result.map_err(failure), Err)
+    let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+    let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+    options.peer = introduced.peer.clone();
+    options.contimeout = introduced.contimeout;
+    let env = env(&credentials)?;
+    let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+    let result = pipeline::send(&env, options, watching.clone(), cancel).await;
+    watching.note(&contact, &*observer);
+    result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+}
+
+/// Hands everything on, and keeps who has let us in.
+struct Watching {
+    observer: Arc<dyn Observer>,
+    met: Mutex<Option<(NodeId, SocketAddr)>>,
+}
+
+impl Watching {
+    fn note(&self, contact: &Contact, observer: &dyn Observer) {
+        if let Some((key, address)) = self.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            contact.met(key, address, observer);
+        }
+    }
+}
+
+impl Observer for Watching {
+    fn event(&self, event: &Event) {
+        if let Event::Connected { peer, key, .. } = event
+            && let (Ok(address), Ok(key)) = (peer.parse(), key.parse())
+        {
+            *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, address));
+        }
+        self.observer.event(event);
+    }
 }
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let env = env(&order.identity)?;
-    let options = match order.way {
-        Way::Pull(options) => return pipeline::pull(&env, options, observer, cancel).await.map_err(failure),
-        Way::Wait(options) => options,
+    let recv::Order { way, show, partial_dir, credentials } = order;
+    let mut env = env(&credentials)?;
+    env.open_disk =
+        Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
+    let (contact, mut options) = match way {
+        Way::Pull(contact, options) => (contact, options),
+        Way::Wait(options) => {
+            let invitation = Invitation::new(show, observer, &cancel);
+            let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;
+            return invitation.failure().map_or(result.map_err(failure), Err);
+        }
     };
-    let invitation = Invitation::new(order.show, observer, &cancel);
-    let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;
-    invitation.failure().map_or(result.map_err(failure), Err)
+    let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+    let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+    options.peer = introduced.peer.clone();
+    options.contimeout = introduced.contimeout;
+    let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+    let result = pipeline::pull(&env, options, watching.clone(), cancel).await;
+    watching.note(&contact, &*observer);
+    result.map_err(|error| introduced.explain(error, env.identity.node_id()))
 }
 
-/// Loads this node's identity, made on first use.
-pub(super) fn identity(file: &Path) -> Result<Identity, Failure> {
-    Identity::load_or_create(file)
-        .map_err(|error| Failure::new(error.class(), escape::without_number(&error.to_string())))
-}
-
-fn env(key: &Path) -> Result<Env, Failure> {
+fn env(credentials: &Credentials) -> Result<Env, Failure> {
     Ok(Env {
-        identity: Arc::new(identity(key)?),
+        identity: Arc::new(credentials.load()?),
+        authority: None,
         sockets: Arc::new(UdpSockets),
         open_disk: Arc::new(|path| Ok(Arc::new(RealDisk::open(path)?) as Arc<dyn Disk>)),
         authorized: Arc::new(authorized),
@@ -66,9 +114,10 @@ fn env(key: &Path) -> Result<Env, Failure> {
 fn authorized(node: NodeId) -> Result<Option<Grant>, String> {
     let file = home::file(authorized::FILE).map_err(|failure| failure.message)?;
     let nodes = AuthorizedNodes::load(&file).map_err(|error| escape::without_number(&error.to_string()))?;
-    Ok(nodes.grant(node, jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()))
+    Ok(nodes.grant(node, today()))
 }
 
-fn failure(error: pipeline::Error) -> Failure {
+/// An error of the library as one of the command line.
+pub(super) fn failure(error: pipeline::Error) -> Failure {
     Failure { class: error.class(), message: escape::without_number(&error.to_string()), hint: error.hint() }
 }

@@ -7,7 +7,7 @@ use super::close;
 use crate::class::Class;
 use crate::fs::disk::DiskError;
 use crate::fs::source::SelectError;
-use crate::network::dial::ConnectError;
+use crate::network::dial::{ConnectError, TLS_ALERTS};
 use crate::network::endpoint::EndpointError;
 use crate::unit::Span;
 use crate::wire::WireError;
@@ -64,6 +64,12 @@ pub enum Error {
         transfers: u64,
         /// The class of the worst.
         class: Class,
+    },
+    /// The peer has ended the handshake after we believed it done: it does not accept what we are certified by.
+    #[error("receiver: does not accept our certificate: {cause}")]
+    NotVouched {
+        /// As the transport puts it.
+        cause: String,
     },
     /// The connection broke.
     #[error("connection: {cause}")]
@@ -126,7 +132,7 @@ impl Side {
 
 impl Error {
     /// The same with the deadline as the user said it, where it tells one.
-    pub(super) fn within(self, deadline: Duration) -> Error {
+    pub fn within(self, deadline: Duration) -> Error {
         match self {
             Error::Connect(ConnectError::NoContact { besides, .. }) => {
                 ConnectError::NoContact { after: deadline, besides }.into()
@@ -145,6 +151,9 @@ impl Error {
     /// A connection that ended, in words.
     pub(super) fn lost(error: &ConnectionError) -> Error {
         let cause = match error {
+            ConnectionError::ConnectionClosed(closed) if TLS_ALERTS.contains(&u64::from(closed.error_code)) => {
+                return Error::NotVouched { cause: closed.to_string() };
+            }
             ConnectionError::ApplicationClosed(closed) => match u32::try_from(closed.error_code.into_inner()) {
                 Ok(close::DONE | close::BROKEN_OFF) => "the sender has ended it".into(),
                 Ok(close::REFUSED) => "the receiver has refused it".into(),
@@ -174,6 +183,7 @@ impl Error {
             Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Interrupted => {
                 Class::Network
             }
+            Error::NotVouched { .. } => Class::Authentication,
             Error::NobodyCame | Error::NobodyWithin { .. } => Class::NoContact,
             Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
@@ -188,6 +198,9 @@ impl Error {
         match self {
             Error::Refused { class: Class::Authentication, .. } => {
                 Some("a ticket serves one sender, for a limited time: ask for a new one".into())
+            }
+            Error::NotVouched { .. } => {
+                Some("--cert FILE --cert-key FILE present a certificate of an authority that it accepts".into())
             }
             Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Stopped => {
                 Some("run the same command again; what has arrived complete is not sent twice".into())

@@ -13,6 +13,7 @@ mod admission;
 pub mod assemble;
 mod assembling;
 mod connect;
+pub mod dry_run;
 mod entries;
 mod error;
 mod greet;
@@ -21,22 +22,28 @@ mod inward;
 pub mod offer;
 mod outward;
 mod pack;
+pub mod policy;
+mod press;
 mod progress;
 pub mod pull;
 pub mod recv;
 pub mod send;
 mod session;
+mod throttle;
 
-pub use connect::{DEFAULT_PORT, Listen};
+pub use connect::{DEFAULT_PORT, Listen, Peer, Ports, ask_key};
+pub use dry_run::dry_run;
 pub use error::{Error, Side};
 pub use ingest::Pipe;
 pub use offer::{Offering, offer};
+pub use policy::Policy;
 pub use pull::{PullOptions, pull};
 pub use recv::{RecvOptions, Stay, recv};
 pub use send::{SendOptions, Stop, send};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
+use crate::network::authority::Authority;
 use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, Sockets};
 use crate::node_id::NodeId;
@@ -77,6 +84,8 @@ pub type Authorized = Arc<dyn Fn(NodeId) -> Result<Option<Grant>, String> + Send
 pub struct Env {
     /// Who we are.
     pub identity: Arc<Identity>,
+    /// Who must vouch for those who come to us, besides what else they have to show.
+    pub authority: Option<Authority>,
     /// Where sockets come from.
     pub sockets: Arc<dyn Sockets>,
     /// Where destination trees come from.
@@ -146,7 +155,7 @@ impl Cancel {
 pub struct Summary {
     /// [`Class::Done`], or the class of the worst failure of a single file.
     pub class: Class,
-    /// The session.
+    /// The session; empty for a dry run, which has none.
     pub session: String,
     /// Entries that are complete.
     pub files: u64,
@@ -172,8 +181,9 @@ impl Summary {
         stats: Vec::new(),
     };
 
-    /// Takes another transfer of the same run into the sums. Several have no session in common.
+    /// Takes another transfer of the same run into the sums. The session is that of the last.
     fn add(&mut self, other: &Summary) {
+        self.session.clone_from(&other.session);
         self.files += other.files;
         self.bytes_sent += other.bytes_sent;
         self.bytes_literal += other.bytes_literal;

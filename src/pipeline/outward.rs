@@ -5,9 +5,11 @@
 
 use super::error::{Error, Side};
 use super::ingest::Offer;
+use super::press::Press;
 use super::progress::{Meter, Tally};
+use super::throttle::Throttle;
 use super::{Cancel, RetryFor, close};
-use crate::event::{Event, Observer, Progress};
+use crate::event::{Event, LimitedBy, Observer, Progress};
 use crate::network::congestion::Pilot;
 use crate::network::dial::ConnectError;
 use crate::network::seam::now;
@@ -46,10 +48,13 @@ pub(super) struct Outward {
     bytes_total: u64,
     meter: Meter,
     patience: Patience,
+    throttle: Throttle,
+    press: Arc<Press>,
     accepted: bool,
     /// Nothing more is to be sent than what was offered.
     stopping: bool,
     train_told: bool,
+    limit_told: bool,
     /// When quinn last sent something.
     last_sent: Instant,
     /// Room in quinn's datagram buffer while nothing is queued.
@@ -67,6 +72,12 @@ pub(super) struct Patience {
     pub(super) retry_for: RetryFor,
     /// Then it is over, complete or not.
     pub(super) stop_at: Option<Instant>,
+}
+
+/// What sets the pace besides the path.
+pub(super) struct Pace {
+    pub(super) throttle: Throttle,
+    pub(super) press: Arc<Press>,
 }
 
 /// Something that happened on the network side.
@@ -87,6 +98,7 @@ impl Outward {
         tally: Arc<Tally>,
         bytes_total: u64,
         patience: Patience,
+        pace: Pace,
     ) -> Self {
         let empty_space = connection.datagram_send_buffer_space();
         pilot.first_flight(true);
@@ -94,6 +106,7 @@ impl Outward {
             outbound: Outbound::new(now()),
             meter: Meter::new(now()),
             train_told: false,
+            limit_told: false,
             connection,
             pilot,
             replies,
@@ -101,6 +114,8 @@ impl Outward {
             tally,
             bytes_total,
             patience,
+            throttle: pace.throttle,
+            press: pace.press,
             accepted: false,
             stopping: false,
             last_sent: now(),
@@ -147,7 +162,12 @@ impl Outward {
             match input {
                 Input::Datagram(bytes) => self.datagram(&bytes)?,
                 Input::Stream(offset, bytes) => self.replies.log.insert(offset, bytes),
-                Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => self.outbound.offer(encoded, file_bytes),
+                Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => {
+                    if file_bytes > 0 {
+                        self.throttle.took_chunk();
+                    }
+                    self.outbound.offer(encoded, file_bytes);
+                }
                 Input::Offer(Some(Offer::Idle)) => self.outbound.set_idle(),
                 Input::Offer(Some(Offer::Stop)) => {
                     self.stopping = true;
@@ -186,11 +206,18 @@ impl Outward {
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
         let rtt = self.connection.rtt();
-        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt), self.patience.stop_at]
-            .into_iter()
-            .flatten()
-            .fold(self.meter.due(), Instant::min);
         let take_offers = self.outbound.has_room();
+        let held = self.throttle.next_chunk().filter(|_| take_offers);
+        let due = [
+            self.outbound.next_timeout(rtt),
+            self.stalled_at(rtt),
+            self.patience.stop_at,
+            self.throttle.next_timeout(),
+            held,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.meter.due(), Instant::min);
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::Interrupted),
@@ -198,7 +225,7 @@ impl Outward {
                 datagram.map(Input::Datagram).map_err(|error| Error::lost(&error))
             }
             Some((offset, bytes)) = self.replies.stream.recv() => Ok(Input::Stream(offset, bytes)),
-            offer = next_offer(offers), if take_offers => Ok(Input::Offer(offer)),
+            offer = next_offer(offers), if take_offers && held.is_none() => Ok(Input::Offer(offer)),
             () = self.pilot.sent() => Ok(Input::Room),
             () = tokio::time::sleep_until(due.into()) => Ok(Input::Time),
         }
@@ -210,13 +237,26 @@ impl Outward {
             if feedback.train > 0 && !self.train_told {
                 self.train_told = true;
                 self.pilot.train_hint(u64::from(feedback.train));
+                self.press.hint(u64::from(feedback.train));
                 let message = format!("the first burst crossed at {}", Rate(u64::from(feedback.train)));
                 self.observer.event(&Event::Detail { message });
             }
+            self.hold_to(feedback.allowed);
             self.outbound.on_feedback(now(), &feedback);
             self.replies.log.insert(u64::from(feedback.offset), feedback.replies);
         }
         Ok(())
+    }
+
+    /// The receiver allows that many bytes a second. The user is told once.
+    fn hold_to(&mut self, allowed: u32) {
+        let before = self.throttle.in_force();
+        self.throttle.allow(allowed);
+        let limited = self.throttle.in_force().filter(|limit| before != Some(*limit) && allowed > 0);
+        if let Some(limit) = limited.filter(|_| !self.limit_told) {
+            self.limit_told = true;
+            self.observer.event(&Event::Limit { rate: limit.rate.get(), by: LimitedBy::Receiver });
+        }
     }
 
     /// Gives quinn as much as will leave within a few milliseconds, and probes a silent path.
@@ -225,7 +265,7 @@ impl Outward {
         self.check_silence(now)?;
         self.outbound.settle(now, rtt);
         let ahead = self.ahead(rtt);
-        while self.queued() < ahead {
+        while self.queued() < ahead && self.throttle.lets_shard_go() {
             let Some(datagram) = self.outbound.poll_shard(now) else { break };
             self.send(datagram)?;
         }
@@ -270,7 +310,8 @@ impl Outward {
         ((rate * 0.004) as usize).clamp(2 * MAX_DATAGRAM, AHEAD_MOST)
     }
 
-    fn send(&self, datagram: Bytes) -> Result<(), Error> {
+    fn send(&mut self, datagram: Bytes) -> Result<(), Error> {
+        self.throttle.sent(datagram.len());
         self.connection.send_datagram(datagram).map_err(|error| Error::Lost { cause: error.to_string() })
     }
 
@@ -294,7 +335,7 @@ impl Outward {
     }
 
     /// Tells the receiver that it may leave. Only a courtesy: without it, it waits a while and leaves by itself.
-    pub(super) async fn goodbye(&self) {
+    pub(super) async fn goodbye(&mut self) {
         self.pilot.grant(BYES as u32);
         for _ in 0..BYES {
             if self.send(encode_bye()).is_err() {

@@ -3,17 +3,16 @@
 //! 1. open the destination; 2. dial the node that the ticket names, ask, and wait for its hello; 3. from there on all is as in
 //!    [`super::recv`]; when the connection is lost, dial again.
 
-use super::connect::{Line, dial, hang_up};
+use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::greet::{Guest, ask};
-use super::recv::{open, with_traffic};
+use super::recv::with_traffic;
 use super::send::Retries;
 use super::session::{Place, Presence, receive};
-use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::event::{Event, Observer};
 use crate::network::dial::ConnectError;
 use crate::network::endpoint::Endpoint;
 use crate::network::seam::now;
-use crate::ticket::Ticket;
 use crate::transfer::share::Shares;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -34,7 +33,9 @@ pub struct PullOptions {
     /// Where files go.
     pub dir: PathBuf,
     /// Who offers.
-    pub ticket: Ticket,
+    pub peer: Peer,
+    /// Local ports to dial from.
+    pub ports: Ports,
     /// Which addresses may be used.
     pub family: Family,
     /// Time to a usable connection.
@@ -43,6 +44,8 @@ pub struct PullOptions {
     pub retry_for: RetryFor,
     /// Bytes per second that the sender may send.
     pub allowed: Option<NonZeroU32>,
+    /// What is taken, and what is done with what stands there.
+    pub policy: Policy,
 }
 
 /// Receives into `options.dir` what the sender offers; see the module.
@@ -52,7 +55,7 @@ pub async fn pull(
     observer: Arc<dyn Observer>,
     cancel: Cancel,
 ) -> Result<Summary, Error> {
-    let disk = open(env, &options.dir)?;
+    let disk = options.policy.destination(env, &options.dir)?;
     let began = now();
     let mut retries = Retries::new(began, options.retry_for);
     let (guest, mut endpoint) = loop {
@@ -70,6 +73,7 @@ pub async fn pull(
     let place = Place {
         blocking: env.blocking,
         disk,
+        policy: options.policy.clone(),
         retry_for: options.retry_for,
         observer: observer.clone(),
         cancel: cancel.clone(),
@@ -125,12 +129,12 @@ async fn reach(
     by: Instant,
     observer: &dyn Observer,
 ) -> Result<(Guest, Endpoint), Error> {
-    let secret = options.ticket.secret.as_ref().map(|secret| *secret.as_bytes());
+    let secret = options.peer.secret.as_ref().map(|secret| *secret.as_bytes());
     loop {
         let left = by.saturating_duration_since(now());
-        let line = dial(env, &options.ticket, options.family, left).await;
+        let line = dial(env, &options.peer, options.family, options.ports, left).await;
         let line: Line = line.map_err(|error| error.within(options.contimeout))?;
-        match ask(&line, options.ticket.key, secret, by.saturating_duration_since(now())).await {
+        match ask(&line, secret, by.saturating_duration_since(now())).await {
             Ok(guest) => return Ok((guest, line.endpoint)),
             // A connection that broke before the sender has answered was never one.
             Err(Error::Lost { cause }) if now() < by => {

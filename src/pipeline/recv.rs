@@ -10,20 +10,16 @@ mod warnings;
 
 use super::connect::{Listen, hang_up, listen};
 use super::session::sleep_until;
-use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::event::{Event, Observer};
-use crate::fs::disk::{Disk, DiskError};
 use crate::network::copies::Traffic;
 use crate::network::seam::now;
 use crate::unit::Span;
 use reception::{Happened, Reception};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Name of the partial file that proves that the destination can be written to.
-const PROOF: &str = "proof";
 
 /// For how many transfers a receiver stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +55,8 @@ pub struct RecvOptions {
     pub retry_for: RetryFor,
     /// Bytes per second that all senders together may send.
     pub allowed: Option<NonZeroU32>,
+    /// What is taken, and what is done with what stands there.
+    pub policy: Policy,
 }
 
 impl RecvOptions {
@@ -73,6 +71,7 @@ impl RecvOptions {
             wait_for: None,
             retry_for: RetryFor::Span(Duration::from_secs(600)),
             allowed: None,
+            policy: Policy::default(),
         }
     }
 }
@@ -84,7 +83,7 @@ pub async fn recv(
     observer: Arc<dyn Observer>,
     cancel: Cancel,
 ) -> Result<Summary, Error> {
-    let disk = open(env, &options.dir)?;
+    let disk = options.policy.destination(env, &options.dir)?;
     let mut door = listen(env, options.listen, options.family)?;
     let mut reception = Reception::new(env, &options, disk, door.addresses.clone(), observer.clone(), cancel.clone());
     if options.stay != (Stay::Keep { tickets: false }) {
@@ -143,20 +142,6 @@ pub async fn recv(
     let code = if ended.is_ok() { close::COMPLETE } else { close::STOPPED };
     hang_up(&door.endpoint, code).await;
     ended.map(|summary| with_traffic(summary, &door.endpoint.traffic))
-}
-
-/// Opens the destination, and fails before a ticket is printed that would lead to nothing.
-pub(super) fn open(env: &Env, dir: &Path) -> Result<Arc<dyn Disk>, Error> {
-    let failed = |error| Error::Destination { path: dir.to_owned(), error };
-    let disk = (env.open_disk)(dir).map_err(failed)?;
-    prove_writable(&*disk).map_err(failed)?;
-    Ok(disk)
-}
-
-fn prove_writable(disk: &dyn Disk) -> Result<(), DiskError> {
-    drop(disk.create_partial(PROOF, 0)?);
-    disk.remove_partial(PROOF)?;
-    disk.remove_partial_dir()
 }
 
 /// All that crossed the socket belongs to the run.

@@ -1,28 +1,31 @@
 //! `resilient send`: files and directories to a waiting receiver.
 //!
-//! 1. look at the sources and count them; 2. connect to the node that the ticket names, and to no other (or be dialled:
-//!    [`super::offer`]); 3. ingest and the network side run side by side until the receiver says that everything is complete and durable;
-//!    4. say goodbye.
+//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other (or be dialled: [`super::offer`]);
+//!    3. ingest and the network side run side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
-use super::connect::{FLUSH, Line, dial};
+use super::connect::{FLUSH, Line, Peer, Ports, dial};
 use super::ingest::{Ingest, Pipe, Source};
-use super::outward::{Outward, Patience, Replies};
+use super::outward::{Outward, Pace, Patience, Replies};
+use super::press::Press;
 use super::progress::Tally;
 use super::session::sleep_until;
+use super::throttle::Throttle;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use crate::chunk::compression::Choice;
 use crate::class::Class;
-use crate::event::{Event, Observer};
-use crate::fs::source::{Sources, Totals};
+use crate::event::{Event, LimitedBy, Observer, SoFar};
+use crate::filter::Classes;
+use crate::fs::source::{Selection, Sources, Totals};
 use crate::network::congestion::Pilot;
 use crate::network::endpoint::Endpoint;
+use crate::network::limit::Bandwidth;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
-use crate::priority::Priority;
-use crate::ticket::Ticket;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
 use quinn::Connection;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -43,14 +46,26 @@ pub struct SendOptions {
     pub pipe: Option<Pipe>,
     /// When to stop although there is more to send.
     pub stop: Stop,
+    /// What of them is sent.
+    pub selection: Selection,
     /// Who receives.
-    pub ticket: Ticket,
+    pub peer: Peer,
     /// Which addresses may be used.
     pub family: Family,
+    /// Where to dial from.
+    pub ports: Ports,
     /// Time to a usable connection.
     pub contimeout: Duration,
     /// How long to probe a silent path.
     pub retry_for: RetryFor,
+    /// How chunks are compressed.
+    pub compress: Choice,
+    /// Limit of what is sent, UDP payload.
+    pub limit: Option<Bandwidth>,
+    /// Most chunks a second.
+    pub chunk_rate: Option<NonZeroU32>,
+    /// The class of the transfer, and those of files in it.
+    pub classes: Classes,
 }
 
 /// When to stop a transfer that could go on. What has arrived stays, and the same command continues from there.
@@ -134,6 +149,8 @@ pub(super) struct Cargo {
     pub(super) options: SendOptions,
     sources: Sources,
     totals: Totals,
+    /// What was read once from a pipe is not there to be continued by another run.
+    nonce: Option<[u8; 16]>,
     pub(super) stop_at: Option<Instant>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) cancel: Cancel,
@@ -147,7 +164,12 @@ impl Cargo {
         observer: Arc<dyn Observer>,
         cancel: Cancel,
     ) -> Result<Cargo, Error> {
-        let sources = Sources::new(&options.sources)?;
+        let sources = Sources::new(&options.sources, options.selection.clone())?;
+        let nonce = options.pipe.is_some().then(|| {
+            let mut nonce = [0; 16];
+            (env.random)(&mut nonce);
+            nonce
+        });
         let (sources, totals) = env
             .blocking
             .run(move || {
@@ -156,8 +178,11 @@ impl Cargo {
             })
             .await;
         observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
+        if let Some(limit) = options.limit {
+            observer.event(&Event::Limit { rate: limit.rate.get(), by: LimitedBy::Option });
+        }
         let stop_at = options.stop.after.map(|after| now() + after);
-        Ok(Cargo { env: env.clone(), options, sources, totals, stop_at, observer, cancel })
+        Ok(Cargo { env: env.clone(), options, sources, totals, nonce, stop_at, observer, cancel })
     }
 }
 
@@ -178,18 +203,18 @@ impl<E: Into<Error>> From<E> for Unfinished {
 async fn attempt(cargo: &Cargo, connected_by: Instant) -> Result<Summary, Unfinished> {
     let Cargo { env, options, stop_at, cancel, .. } = cargo;
     let deadline = connected_by.saturating_duration_since(now());
-    let Line { connection, pilot, endpoint } = tokio::select! {
+    let Line { connection, peer, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted.into()),
         () = sleep_until(*stop_at) => return Err(Error::Stopped.into()),
-        line = dial(env, &options.ticket, options.family, deadline) => {
+        line = dial(env, &options.peer, options.family, options.ports, deadline) => {
             line.map_err(|error| error.within(options.contimeout))?
         }
     };
     let replies = Replies::of(&connection);
-    let secret = options.ticket.secret.as_ref().map(|secret| *secret.as_bytes());
-    let line = Outlet { connection, pilot, replies, endpoint, peer: options.ticket.key, secret };
-    transfer(cargo, line, connected_by).await
+    let secret = options.peer.secret.as_ref().map(|secret| *secret.as_bytes());
+    let outlet = Outlet { connection, pilot, replies, endpoint, peer, secret };
+    transfer(cargo, outlet, connected_by).await
 }
 
 /// A connection to send on, whoever has made it.
@@ -206,9 +231,10 @@ pub(super) struct Outlet {
 
 /// Sends on a connection, from the hello to the goodbye. The receiver must have let us in by `accepted_by`.
 pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant) -> Result<Summary, Unfinished> {
-    let Cargo { env, options, sources, totals, stop_at, observer, cancel } = cargo;
+    let Cargo { env, options, sources, totals, nonce, stop_at, observer, cancel } = cargo;
     let Outlet { connection, pilot, replies, endpoint, peer, secret } = outlet;
-    let session = session_id(env, options, peer);
+    let session = session_id(env, peer, *nonce, options);
+    observer.event(&Event::SoFar(SoFar { session: Some(session.to_string()), ..SoFar::default() }));
     let hello = Hello {
         version: crate::wire::VERSION,
         session,
@@ -216,14 +242,15 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
-        priority: Priority::Normal,
+        priority: options.classes.otherwise(),
     };
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);
     let (answers, answered) = mpsc::unbounded_channel();
+    let press = Arc::new(Press::new(options.compress));
     let source = match &options.pipe {
         Some(pipe) => Source::Pipe(pipe.clone()),
-        None => Source::Walk(Box::new(sources.walk())),
+        None => Source::Walk(Box::new(sources.walk()), options.classes.clone()),
     };
     let ingest = Ingest::new(
         env.blocking,
@@ -232,12 +259,14 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
         hello,
         (offers, answered),
         observer.clone(),
-        tally.clone(),
+        (tally.clone(), press.clone()),
     );
     let patience =
         Patience { accepted_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at: *stop_at };
-    let (observer, bytes) = (observer.clone(), totals.bytes);
-    let mut outward = Outward::new(connection.clone(), replies, pilot, observer, tally.clone(), bytes, patience);
+    let pace = Pace { throttle: Throttle::new(options.limit, options.chunk_rate), press };
+    let told = observer.clone();
+    let mut outward =
+        Outward::new(connection.clone(), replies, pilot, told, tally.clone(), totals.bytes, patience, pace);
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
     let result = {
@@ -259,6 +288,12 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
         Ok(counters) if ended || outward.was_completed() => counters,
         result => {
             let error = result.err().unwrap_or(Error::Incomplete);
+            observer.event(&Event::SoFar(SoFar {
+                session: Some(session.to_string()),
+                bytes_sent: endpoint.traffic.sent_bytes(),
+                bytes_literal: outward.outbound.delivered_bytes(),
+                bytes_matched: tally.bytes_matched(),
+            }));
             outward.goodbye().await;
             part(&connection, &endpoint, close::BROKEN_OFF).await;
             return Err(Unfinished { error, accepted: outward.is_accepted() });
@@ -285,14 +320,11 @@ async fn part(connection: &Connection, endpoint: &Endpoint, code: u32) {
 }
 
 /// Names the session: who, to whom, what; so the same command is the same session, whatever ticket it uses.
-fn session_id(env: &Env, options: &SendOptions, peer: NodeId) -> SessionId {
+fn session_id(env: &Env, peer: NodeId, nonce: Option<[u8; 16]>, options: &SendOptions) -> SessionId {
     let mut hasher = blake3::Hasher::new_derive_key("resilient 2026-11 session id");
     hasher.update(env.identity.node_id().as_bytes());
     hasher.update(peer.as_bytes());
-    if options.pipe.is_some() {
-        // What was read once is not there to be continued.
-        let mut nonce = [0; 16];
-        (env.random)(&mut nonce);
+    if let Some(nonce) = nonce {
         hasher.update(&nonce);
     }
     for source in &options.sources {
@@ -300,6 +332,11 @@ fn session_id(env: &Env, options: &SendOptions, peer: NodeId) -> SessionId {
         let bytes = absolute.as_os_str().as_encoded_bytes();
         hasher.update(&(bytes.len() as u64).to_be_bytes());
         hasher.update(bytes);
+    }
+    if !options.selection.is_everything() {
+        options.selection.fingerprint(|bytes| {
+            hasher.update(bytes);
+        });
     }
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

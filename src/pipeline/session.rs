@@ -10,9 +10,9 @@ use super::assembling::{Output, assembling, lock};
 use super::greet::Guest;
 use super::inward::{Inward, Received};
 use super::progress::Meter;
-use super::{Cancel, Error, RetryFor, Summary, close};
+use super::{Cancel, Error, Policy, RetryFor, Summary, close};
 use crate::class::Class;
-use crate::event::{Event, Observer, Progress};
+use crate::event::{Event, Observer, Progress, SoFar};
 use crate::fs::disk::Disk;
 use crate::network::seam::{Blocking, now};
 use crate::transfer::share::{FlowId, Shares, TICK};
@@ -40,6 +40,7 @@ pub(super) fn pool(shares: &Mutex<Shares>) -> MutexGuard<'_, Shares> {
 pub(super) struct Place {
     pub(super) blocking: Blocking,
     pub(super) disk: Arc<dyn Disk>,
+    pub(super) policy: Policy,
     pub(super) retry_for: RetryFor,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) cancel: Cancel,
@@ -82,13 +83,13 @@ pub(super) async fn receive(
         tokio::select! {
             biased;
             () = place.cancel.cancelled() => {
-                session.abandon(place.blocking).await;
+                session.abandon(&place).await;
                 return Err(Error::Interrupted);
             }
             guest = visits.recv() => match guest {
                 Some(guest) => session.reconnect(&place, guest).await,
                 None => {
-                    session.abandon(place.blocking).await;
+                    session.abandon(&place).await;
                     return Err(Error::Lost { cause: "another transfer has taken its place".into() });
                 }
             },
@@ -104,7 +105,7 @@ pub(super) async fn receive(
                         Ok(None) => {}
                         Ok(Some(counters)) => return Ok(session.summary(&counters)),
                         Err(error) => {
-                            session.abandon(place.blocking).await;
+                            session.abandon(&place).await;
                             return Err(error);
                         }
                     }
@@ -113,12 +114,12 @@ pub(super) async fn receive(
                     session.lost = Some(error);
                 }
                 Err(error) => {
-                    session.abandon(place.blocking).await;
+                    session.abandon(&place).await;
                     return Err(error);
                 }
             },
             () = sleep_until(given_up) => {
-                session.abandon(place.blocking).await;
+                session.abandon(&place).await;
                 return Err(session.lost.unwrap_or(Error::Bug));
             }
         }
@@ -171,7 +172,8 @@ struct Session {
 
 impl Session {
     fn begin(place: &Place, guest: Guest, flow: FlowId) -> Session {
-        let assembler = Assembler::new(place.disk.clone(), guest.hello.session, guest.hello.chunk_bytes);
+        let assembler =
+            Assembler::new(place.disk.clone(), guest.hello.session, guest.hello.chunk_bytes, place.policy.clone());
         Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)))
     }
 
@@ -184,7 +186,7 @@ impl Session {
             let assembler = self.assembler.clone();
             *self = Session::connected(place, guest, self.flow, assembler);
         } else {
-            self.abandon(place.blocking).await;
+            self.abandon(place).await;
             *self = Session::begin(place, guest, self.flow);
         }
         self.traffic = traffic;
@@ -343,11 +345,18 @@ impl Session {
         }
     }
 
-    /// Gives the session up: takes its unfinished files away.
-    async fn abandon(&mut self, blocking: Blocking) {
+    /// Gives the session up: tells what it has come to, and takes its unfinished files away.
+    async fn abandon(&mut self, place: &Place) {
         self.stop_assembling(close::STOPPED).await;
+        let tally = self.lock().tally();
+        place.observer.event(&Event::SoFar(SoFar {
+            session: Some(self.id.to_string()),
+            bytes_sent: self.traffic.0,
+            bytes_literal: tally.bytes_literal,
+            bytes_matched: tally.bytes_matched,
+        }));
         let assembler = self.assembler.clone();
-        blocking.run(move || lock(&assembler).abandon()).await;
+        place.blocking.run(move || lock(&assembler).abandon()).await;
     }
 
     /// Tells what assembly still had to say when it was stopped. Counters if everything is complete.

@@ -65,8 +65,8 @@ impl<T: Entry> Lines<T> {
                 _ => Some(T::read(trimmed).map_err(wrong)?),
             };
             if let Some(entry) = &entry {
-                let before = lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.entry.as_ref()?)));
-                let clash = before.filter_map(|(at, other)| Some((at, entry.clash(other)?))).next();
+                let mut before = lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.entry.as_ref()?)));
+                let clash = before.find_map(|(at, other)| Some((at, entry.clash(other)?)));
                 if let Some((other, cause)) = clash {
                     return Err(wrong(format!("{cause} (line {})", other + 1)));
                 }

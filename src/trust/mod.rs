@@ -1,12 +1,13 @@
 //! Whom this node knows: two files beside the identity, made to be read and edited by hand.
 //!
-//! `known_nodes` is about whom we dial (as ssh's `known_hosts`), [`authorized`] about who may come in (as `authorized_keys`). Invariant: a
+//! [`known`] is about whom we dial (as ssh's `known_hosts`), [`authorized`] about who may come in (as `authorized_keys`). Invariant: a
 //! file is understood whole or not at all, so that a slip in it lets nobody in and pins nothing wrong; what is written can be read
 //! again, replaces the old file in one step, and keeps every line that was not meant. Dates are arguments, in UTC. What a pinned key
 //! is worth on the network is in `network::pin`; where the files lie is the command line's to say.
 
 pub mod authorized;
 mod file;
+pub mod known;
 
 pub use jiff::civil::Date;
 

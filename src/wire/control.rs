@@ -130,7 +130,10 @@ pub fn decode_all(mut bytes: &[u8]) -> Result<Vec<Control>, WireError> {
             }
             Control::Refused(refusal) => refusal.is_sound(),
             Control::Entries { first, entries } => {
-                !entries.is_empty() && entries.len() <= MAX_BATCH && first.0.checked_add(entries.len() as u32).is_some()
+                !entries.is_empty()
+                    && entries.len() <= MAX_BATCH
+                    && first.0.checked_add(entries.len() as u32).is_some()
+                    && entries.iter().all(|entry| entry.meta.mtime.nanoseconds < 1_000_000_000)
             }
             Control::Failed { code, message, .. } => {
                 Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT

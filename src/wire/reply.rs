@@ -37,6 +37,8 @@ pub enum Outcome {
     Transferred,
     /// It was there already.
     Identical,
+    /// Something else stands there, and the receiver leaves that as it is.
+    Skipped,
 }
 
 /// The receiver's counters, for the sender's statistics.

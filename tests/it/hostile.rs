@@ -306,7 +306,7 @@ fn done_is_said_after_data_and_name_are_durable() {
             if sync_fails {
                 assert!(!steps.contains(&"publish") && files(&disk.disk).is_empty(), "{log:?}");
             } else {
-                assert_eq!(&steps[..3], ["sync", "publish", "sync_dir"]);
+                assert_eq!(&steps[..4], ["begin_sync", "sync", "publish", "sync_dir"]);
             }
             assert_eq!(disk.disk.partials(), None);
         });

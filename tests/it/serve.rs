@@ -9,7 +9,8 @@ use resilient::class::Class;
 use resilient::event::Event;
 use resilient::network::identity::Identity;
 use resilient::pipeline::{
-    Cancel, Env, Error, Listen, Offering, PullOptions, RecvOptions, RetryFor, Stay, Summary, offer, pull, recv,
+    Cancel, Env, Error, Listen, Offering, Policy, Ports, PullOptions, RecvOptions, RetryFor, Stay, Summary, offer,
+    pull, recv,
 };
 use resilient::ticket::Ticket;
 use resilient::trust::authorized::Grant;
@@ -284,7 +285,9 @@ async fn offered(net: &Net, source: &Path, offering: Offering) -> Offer {
 async fn pulled(net: &Net, host: IpAddr, disk: &MemDisk, ticket: &Ticket) -> Result<Summary, Error> {
     let options = PullOptions {
         dir: ".".into(),
-        ticket: ticket.clone(),
+        peer: ticket.clone().into(),
+        ports: Ports::default(),
+        policy: Policy::default(),
         family: resilient::pipeline::Family::Any,
         contimeout: second(60),
         retry_for: RetryFor::Span(HOUR),
@@ -322,7 +325,9 @@ fn a_receiver_that_dials_again_goes_on_where_it_was() {
         let env = env(&net, RECEIVER, Arc::new(disk.clone()));
         let options = PullOptions {
             dir: ".".into(),
-            ticket: offer.ticket.clone(),
+            peer: offer.ticket.clone().into(),
+            ports: Ports::default(),
+            policy: Policy::default(),
             family: resilient::pipeline::Family::Any,
             contimeout: second(60),
             retry_for: RetryFor::Span(HOUR),

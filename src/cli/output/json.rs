@@ -3,6 +3,7 @@
 //! Fields may be added within version 1, none is removed. Integers are bytes and milliseconds; a path is `{"text":…}` or, where it is
 //! not UTF-8, `{"bytes":<base64>}`. Invariant: progress at most once a second, and `end` is the last line.
 
+use super::named;
 use super::terminal::{Terminal, lock};
 use crate::cli::exit::Failure;
 use crate::event::Event;
@@ -48,7 +49,7 @@ struct State {
 impl JsonLines {
     /// Lines to `path`, which is emptied; `-` is stdout.
     pub(super) fn open(path: &Path) -> io::Result<JsonLines> {
-        let file = if path.as_os_str() == "-" { None } else { Some(Mutex::new(File::create(path)?)) };
+        let file = if path.as_os_str() == "-" { None } else { Some(Mutex::new(named::truncate(path)?)) };
         Ok(JsonLines { file, state: Mutex::default() })
     }
 

@@ -15,7 +15,7 @@ use crate::network::seam::now;
 use crate::pipeline::admission::{Key, Tickets, Worth, same_version, stranger};
 use crate::pipeline::greet::{Guest, Refused, greet, refuse};
 use crate::pipeline::session::{Place, Pool, Presence, receive};
-use crate::pipeline::{Cancel, Env, Error, Summary, close};
+use crate::pipeline::{Cancel, Env, Error, Policy, Summary, close};
 use crate::ticket::{Secret, Ticket};
 use crate::transfer::share::Shares;
 use crate::trust::authorized::Grant;
@@ -283,17 +283,24 @@ impl Reception {
                     let tickets = self.options.stay != (Stay::Keep { tickets: false });
                     return Err(stranger(node, hello, other.and_then(Result::err), tickets));
                 };
-                if let Some(quota) = grant.quota.filter(|quota| hello.bytes > *quota) {
-                    let message = format!("{} bytes are more than the {quota} that this node may send", hello.bytes);
-                    return Err(Refused::new(Class::Refused, message));
-                }
                 pass.grant = Some(grant);
             }
         }
         if !pass.again && pass.replaces.is_none() {
             self.room()?;
         }
+        let admits = self.policy_for(pass.grant.as_ref()).admits(hello);
+        admits.map_err(|(class, message)| Refused::new(class, message))?;
         Ok(pass)
+    }
+
+    /// The policy for a transfer: a grant narrows it.
+    fn policy_for(&self, grant: Option<&Grant>) -> Policy {
+        let mut policy = self.options.policy.clone();
+        if let Some(quota) = grant.and_then(|grant| grant.quota) {
+            policy.max_size = Some(policy.max_size.map_or(quota, |most| most.min(quota)));
+        }
+        policy
     }
 
     /// Whether another transfer may begin.
@@ -329,9 +336,11 @@ impl Reception {
             },
             None => guest,
         };
+        let policy = self.policy_for(pass.grant.as_ref());
         let disk = match pass.grant.as_ref().and_then(|grant| grant.dir.as_ref()) {
             None => Ok(self.disk.clone()),
-            Some(dir) => super::open(&self.env, &self.options.dir.join(dir)),
+            // A root of its own: what the receiver was told to do below its own does not lead out of it.
+            Some(dir) => policy.destination(&self.env, &self.options.dir.join(dir)),
         };
         let disk = match disk {
             Ok(disk) => disk,
@@ -345,7 +354,7 @@ impl Reception {
             self.tickets.spend(secret, key);
         }
         self.admitted += 1;
-        self.start(key, guest, disk, pass.grant, pass.again);
+        self.start(key, guest, (disk, policy), pass.grant, pass.again);
         let more = match self.options.stay {
             Stay::Once => false,
             Stay::Count(count) => self.tickets.issued() < count,
@@ -356,7 +365,14 @@ impl Reception {
         }
     }
 
-    fn start(&mut self, key: Key, guest: Guest, disk: Arc<dyn Disk>, grant: Option<Grant>, repeats: bool) {
+    fn start(
+        &mut self,
+        key: Key,
+        guest: Guest,
+        (disk, policy): (Arc<dyn Disk>, Policy),
+        grant: Option<Grant>,
+        repeats: bool,
+    ) {
         let observer = match self.options.stay {
             Stay::Once => self.observer.clone(),
             _ => {
@@ -369,6 +385,7 @@ impl Reception {
         let place = Place {
             blocking: self.env.blocking,
             disk,
+            policy,
             retry_for: self.options.retry_for,
             observer: observer.clone(),
             cancel: self.cancel.clone(),

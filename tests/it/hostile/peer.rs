@@ -10,17 +10,19 @@ use crate::sim::Net;
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, TokioRuntime, VarInt};
+use resilient::chunk::compression::Choice;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::integrity::{ChunkValue, chunk_value};
 use resilient::manifest::{Entry, EntryId, FileTime, Kind, Meta, Name, TreePath};
 use resilient::network::endpoint::transport_config;
 use resilient::network::identity::Identity;
-use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
+use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
+use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
 use resilient::wire::codec;
@@ -93,6 +95,7 @@ fn fresh() -> u64 {
 
 pub(crate) fn env(net: &Net, host: IpAddr, disk: Arc<dyn Disk>) -> Env {
     Env {
+        authority: None,
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
@@ -139,10 +142,16 @@ impl Waiting {
 
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
+        compress: Choice::default(),
+        limit: None,
+        chunk_rate: None,
+        classes: resilient::filter::Classes::default(),
         sources: vec![source.join("")],
         pipe: None,
         stop: Stop::default(),
-        ticket: ticket.clone(),
+        selection: resilient::fs::source::Selection::default(),
+        peer: ticket.clone().into(),
+        ports: Ports::default(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
         retry_for: RetryFor::Span(HOUR),
@@ -188,7 +197,7 @@ impl Peer {
         ticket: &Ticket,
         streams: u32,
     ) -> Result<Peer, quinn::ConnectionError> {
-        let tls = pin::client_config(identity, PinnedServer::new(ticket.key)).unwrap();
+        let tls = pin::client_config(identity, CheckedServer::new(ticket.key).unwrap()).unwrap();
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         let mut transport = transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()));
         transport.max_concurrent_uni_streams(VarInt::from_u32(streams)).receive_window(VarInt::from_u32(1 << 20));
@@ -316,7 +325,7 @@ pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
         chunk_bytes: 128 * 1024,
         files: 1,
         bytes: 1,
-        priority: resilient::priority::Priority::Normal,
+        priority: Priority::Normal,
     }
 }
 
@@ -372,7 +381,7 @@ pub(crate) struct Lair {
 
 pub(crate) fn lair(net: &Net) -> Lair {
     let identity = Identity::generate().unwrap();
-    let tls = pin::server_config(&identity).unwrap();
+    let tls = pin::server_config(&identity, None).unwrap();
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
     config.transport_config(Arc::new(transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()))));
     let address = SocketAddr::new(RECEIVER, 27183);
