@@ -87,6 +87,30 @@ pub enum Event {
     },
     /// What a run that is about to fail has come to. Becomes part of [`Event::End`] and is no line of its own.
     SoFar(SoFar),
+    /// A receiver of several transfers is done with one of them. The event says which (`session`).
+    SessionEnd {
+        /// Exit code that this transfer alone would give.
+        exit: u8,
+        /// Its class.
+        class: Class,
+        /// Entries that are complete.
+        files: u64,
+        /// File bytes that crossed the network and were written.
+        bytes_literal: u64,
+        /// File bytes that the destination had already.
+        bytes_matched: u64,
+        /// Why it failed, if it did as a whole.
+        message: Option<String>,
+    },
+    /// Something that may pass has failed, and is tried again.
+    Retry {
+        /// Which attempt comes next, from 2 on.
+        attempt: u32,
+        /// In how many milliseconds.
+        in_ms: u64,
+        /// Why.
+        cause: String,
+    },
     /// The run is over; always the last event.
     End(End),
 }
@@ -184,10 +208,25 @@ impl Serialize for EventPath {
     }
 }
 
+/// Which session of several an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionTag {
+    /// Its id in hexadecimal.
+    pub session: String,
+    /// Who it is with, as a person would call it: a name, an address.
+    pub peer: String,
+}
+
 /// Whoever wants to know what happens.
 pub trait Observer: Send + Sync {
     /// Called for every event, in order, from the task that caused it: must not block for long.
     fn event(&self, event: &Event);
+
+    /// The same for what happens in one of several sessions of this run.
+    fn session_event(&self, session: &SessionTag, event: &Event) {
+        let _ = session;
+        self.event(event);
+    }
 }
 
 impl Observer for () {

@@ -98,7 +98,12 @@ fn insecure_is_refused_where_a_key_is_pinned() {
 fn a_refusal_says_what_to_do_next() {
     let introduced =
         |witness, secret| Introduced { peer: Peer { secret, ..Peer::default() }, contimeout: Duration::ZERO, witness };
-    let refused = || pipeline::Error::Refused { class: Class::Authentication, message: "no".into() };
+    let refused = || pipeline::Error::Refused {
+        peer: pipeline::Side::Receiver,
+        class: Class::Authentication,
+        message: "no".into(),
+        retry_after: None,
+    };
     let failure = introduced(Some(Witness::Typed), None).explain(refused(), key(5));
     assert_eq!((failure.class, failure.message.as_str()), (Class::Authentication, "receiver: no"));
     assert!(failure.hint.unwrap().ends_with(&format!("resilient key allow {}", key(5))));

@@ -14,6 +14,7 @@ mod drive;
 mod exit;
 mod generate;
 mod home;
+mod invite;
 mod key;
 mod output;
 mod peer;

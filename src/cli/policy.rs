@@ -69,6 +69,11 @@ impl Flags {
         self.output.as_deref() == Some(Path::new("-"))
     }
 
+    /// Whether one file goes to a name of its own.
+    pub(super) fn has_output(&self) -> bool {
+        self.output.is_some()
+    }
+
     pub(super) fn resolve(&self) -> Result<Meant, Failure> {
         let (mut place, mut directory) = (Place::Tree, None);
         if self.takes_stdout() {

@@ -3,8 +3,10 @@
 //! Gives `pipeline` its options and this machine as its world, and makes its error one of `cli`. Nothing else in `cli` runs a command
 //! or opens the identity.
 
-use super::contact::Reach;
+use super::contact::{self, Contact, Reach};
 use super::exit::Failure;
+use super::home;
+use super::invite::Invitation;
 use super::output::escape;
 use super::peer::Credentials;
 use super::{recv, send};
@@ -13,34 +15,53 @@ use crate::fs::disk::Disk;
 use crate::fs::real::RealDisk;
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
-use crate::pipeline::{self, Cancel, Env, Summary};
+use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
+use crate::trust::authorized::{self, AuthorizedNodes, Grant};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let send::Order { contact, mut options, dry_run, credentials } = order;
+    let send::Order { way, mut options, dry_run, credentials } = order;
     if dry_run {
         let (sources, selection) = (options.sources, options.selection);
         return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
     }
-    let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
-    let introduced = contact.introduce(reach, &*observer, &cancel).await?;
-    options.peer = introduced.peer.clone();
-    options.contimeout = introduced.contimeout;
-    let env = env(&credentials)?;
-    let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
-    let result = pipeline::send(&env, options, watching.clone(), cancel).await;
-    if let Some((key, address)) = watching.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        contact.met(key, address, &*observer);
+    match way {
+        send::Way::Dial(contact) => {
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+            options.peer = introduced.peer.clone();
+            options.contimeout = introduced.contimeout;
+            let env = env(&credentials)?;
+            let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+            let result = pipeline::send(&env, options, watching.clone(), cancel).await;
+            watching.tell(&contact, &*observer);
+            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+        }
+        send::Way::Offer(offering, show, authority) => {
+            let env = Env { authority, ..env(&credentials)? };
+            let invitation = Invitation::new(show, observer, &cancel);
+            let (observer, cancel) = (invitation.observer(), invitation.cancel());
+            let result = pipeline::offer(&env, options, offering, observer, cancel).await;
+            invitation.failure().map_or(result.map_err(failure), Err)
+        }
     }
-    result.map_err(|error| introduced.explain(error, env.identity.node_id()))
 }
 
 /// Hands everything on, and keeps who has let us in.
 struct Watching {
     observer: Arc<dyn Observer>,
     met: Mutex<Option<(NodeId, SocketAddr)>>,
+}
+
+impl Watching {
+    /// Notes at the known nodes who has let us in.
+    fn tell(&self, contact: &Contact, observer: &dyn Observer) {
+        if let Some((key, address)) = self.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            contact.met(key, address, observer);
+        }
+    }
 }
 
 impl Observer for Watching {
@@ -56,10 +77,28 @@ impl Observer for Watching {
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let mut env = env(&Credentials::Key(order.identity))?;
-    let partials = order.partial_dir;
-    env.open_disk = Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partials.clone())?) as Arc<dyn Disk>));
-    pipeline::recv(&env, order.options, observer, cancel).await.map_err(failure)
+    let recv::Order { way, show, partial_dir, credentials } = order;
+    let open_disk: OpenDisk =
+        Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
+    let env = Env { open_disk, ..env(&credentials)? };
+    match way {
+        recv::Way::Pull(contact, mut options) => {
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+            options.peer = introduced.peer.clone();
+            options.contimeout = introduced.contimeout;
+            let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+            let result = pipeline::pull(&env, options, watching.clone(), cancel).await;
+            watching.tell(&contact, &*observer);
+            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+        }
+        recv::Way::Wait(options, authority) => {
+            let env = Env { authority, ..env };
+            let invitation = Invitation::new(show, observer, &cancel);
+            let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;
+            invitation.failure().map_or(result.map_err(failure), Err)
+        }
+    }
 }
 
 fn env(credentials: &Credentials) -> Result<Env, Failure> {
@@ -68,10 +107,18 @@ fn env(credentials: &Credentials) -> Result<Env, Failure> {
         authority: None,
         sockets: Arc::new(UdpSockets),
         open_disk: Arc::new(|path| Ok(Arc::new(RealDisk::open(path)?) as Arc<dyn Disk>)),
+        authorized: Arc::new(authorized),
         blocking: Blocking::Pool,
         random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system has randomness")),
         seed: None,
     })
+}
+
+/// What the user's list says of a node now.
+fn authorized(node: NodeId) -> Result<Option<Grant>, String> {
+    let file = home::file(authorized::FILE).map_err(|failure| failure.message)?;
+    let nodes = AuthorizedNodes::load(&file).map_err(|error| escape::without_number(&error.to_string()))?;
+    Ok(nodes.grant(node, contact::today()))
 }
 
 /// An error of the library as one of the command line.

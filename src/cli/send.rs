@@ -9,10 +9,12 @@ use super::contact::{Contact, Target};
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
+use super::invite;
 use super::output::escape;
-use super::peer::{self, Credentials};
+use super::peer::{self, Credentials, Rules};
 use super::place;
 use super::rates;
+use super::recv;
 use super::run;
 use super::select;
 use super::span;
@@ -20,7 +22,8 @@ use super::stdin;
 use super::stop;
 use crate::location::Location;
 use crate::manifest::Name;
-use crate::pipeline::{Peer, SendOptions};
+use crate::network::authority::Authority;
+use crate::pipeline::{Listen, Offering, Peer, SendOptions};
 use crate::ticket::Ticket;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -40,7 +43,7 @@ pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n
 /// The arguments as typed.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "resilient send [OPTIONS] PATH... TICKET|HOST:PORT|@NAME\n       resilient send [OPTIONS] PATH... --ticket-file FILE"
+    override_usage = "resilient send [OPTIONS] PATH... TICKET|HOST:PORT|@NAME\n       resilient send [OPTIONS] PATH... --ticket-file FILE\n       resilient send [OPTIONS] --offer PATH..."
 )]
 pub(super) struct Words {
     /// Files and directories, then the ticket that `resilient recv` has printed, or the address or name of a node
@@ -65,6 +68,14 @@ pub(super) struct Words {
     /// How long a usable connection may take, 0 for no limit
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
     contimeout: Duration,
+    /// Print a ticket and wait for one `recv TICKET` instead of dialling
+    #[arg(long, help_heading = "Connect", conflicts_with = "ticket_file")]
+    offer: bool,
+    /// With --offer: wait on this UDP port, 0 for any
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = recv::listen, requires = "offer", help_heading = "Connect", hide_short_help = true)]
+    listen: Option<Listen>,
+    #[command(flatten)]
+    invite: invite::Flags,
     #[command(flatten)]
     peer: peer::Flags,
     #[command(flatten)]
@@ -77,11 +88,20 @@ pub(super) struct Words {
     sending: rates::Sending,
 }
 
+/// Who dials.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// We do.
+    Dial(Contact),
+    /// The receiver does; these vouch for it, if they are asked to.
+    Offer(Offering, invite::Show, Option<Authority>),
+}
+
 /// The command as meant.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// The other side.
-    pub(super) contact: Contact,
+    /// Who dials.
+    pub(super) way: Way,
     /// At least one source; the peer is nobody until it was found out who that is.
     pub(super) options: SendOptions,
     /// Only list what would be sent.
@@ -128,10 +148,13 @@ impl Words {
         if self.typed.is_empty() {
             return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
+        let offering = self.offering(typed.is_some())?;
         let target = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
-            (Some(target), ..) => target,
-            (None, Some(file), _) => Target::Ticket(ticket_in(file.as_os_str())?),
-            (None, None, Some(text)) => Target::Ticket(only_ticket("RESILIENT_TICKET", text.as_bytes())?),
+            // Who comes is not known before.
+            _ if offering.is_some() => None,
+            (Some(target), ..) => Some(target),
+            (None, Some(file), _) => Some(Target::Ticket(ticket_in(file.as_os_str())?)),
+            (None, None, Some(text)) => Some(Target::Ticket(only_ticket("RESILIENT_TICKET", text.as_bytes())?)),
             (None, None, None) => {
                 return Err(Failure::usage("no destination was given")
                     .hint("the last word is the ticket that `resilient recv` prints on the other host, or HOST:PORT"));
@@ -140,7 +163,7 @@ impl Words {
         let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
         let pipe = stdin.map(stdin::pipe);
         let options = SendOptions {
-            sources: if pipe.is_some() { Vec::new() } else { self.typed.into_iter().map(PathBuf::from).collect() },
+            sources: if pipe.is_some() { Vec::new() } else { self.typed.iter().map(PathBuf::from).collect() },
             pipe,
             selection,
             stop: self.stop.stop(),
@@ -154,9 +177,44 @@ impl Words {
             chunk_rate: self.sending.chunk_rate(),
             classes: self.sending.classes(),
         };
-        let contact = Contact::new(target, self.peer.rules()?);
+        let rules = self.peer.rules()?;
+        let way = match (target, offering) {
+            (Some(target), _) => Way::Dial(Contact::new(target, rules)),
+            (None, offering) => {
+                let (offering, show) = offering.unwrap_or_default();
+                self.only_for_dialling(&rules)?;
+                Way::Offer(offering, show, rules.authority)
+            }
+        };
         let credentials = self.peer.credentials(identity)?;
-        Ok(Order { contact, options, dry_run: self.select.dry_run, credentials })
+        Ok(Order { way, options, dry_run: self.select.dry_run, credentials })
+    }
+
+    /// What has a use only for one who dials contradicts waiting.
+    fn only_for_dialling(&self, rules: &Rules) -> Result<(), Failure> {
+        peer::only_for_dialling(rules, self.outlet.port)
+            .map_err(|option| Failure::usage(format!("{option} is for dialling, and with --offer `send` waits")))
+    }
+
+    /// How to wait, if that was asked for. Words that only then have a meaning are refused without it.
+    fn offering(&self, ticket: bool) -> Result<Option<(Offering, invite::Show)>, Failure> {
+        if !self.offer {
+            return match self.invite.typed().into_iter().find(|(_, typed)| *typed) {
+                Some((option, _)) => Err(Failure::usage(format!("{option} goes with --offer"))),
+                None => Ok(None),
+            };
+        }
+        if ticket {
+            return Err(Failure::usage("--offer makes a ticket, and a destination was given")
+                .hint("without --offer the destination says where to send"));
+        }
+        let listen = self.listen.unwrap_or_default();
+        let family = self.connect.family();
+        if listen.address.is_some_and(|address| !family.allows(address)) {
+            return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
+        }
+        let offering = Offering { listen, ticket_life: self.invite.ticket_life(), wait_for: self.invite.wait_for };
+        Ok(Some((offering, self.invite.show(None))))
     }
 
     /// The name of what comes in on stdin, if `-` is what is sent.
@@ -230,9 +288,16 @@ mod tests {
         words.resolve_with(environment.map(OsString::from), Ok("identity.key".into()))
     }
 
+    fn dialled(order: Order) -> Target {
+        match order.way {
+            Way::Dial(contact) => contact.target,
+            Way::Offer(..) => panic!("waits"),
+        }
+    }
+
     /// The address in the ticket of an order: 10.0.0.1:1 if it was typed.
     fn address(order: Result<Order, Failure>) -> String {
-        match order.unwrap().contact.target {
+        match dialled(order.unwrap()) {
             Target::Ticket(ticket) => ticket.addresses[0].to_string(),
             other => format!("{other:?}"),
         }
@@ -247,8 +312,8 @@ mod tests {
         let other = ticket("10.0.0.2:2");
         assert_eq!(address(resolve("a b", Some(&other))), "10.0.0.2:2");
         assert_eq!(address(resolve("a TICKET", Some(&other))), "10.0.0.1:1");
-        assert!(matches!(resolve("a host:1", Some(&other)).unwrap().contact.target, Target::Address(_)));
-        assert!(matches!(resolve("a @base", None).unwrap().contact.target, Target::Known(_)));
+        assert!(matches!(dialled(resolve("a host:1", Some(&other)).unwrap()), Target::Address(_)));
+        assert!(matches!(dialled(resolve("a @base", None).unwrap()), Target::Known(_)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The network: identity, pinning and authorities, names, the QUIC endpoint, the congestion controller, and the seam under socket and clock.
 
+pub mod attempts;
 pub mod authority;
 pub mod congestion;
 pub mod copies;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Time for the last packets to leave after a connection is closed.
-const FLUSH: Duration = Duration::from_millis(10);
+pub(super) const FLUSH: Duration = Duration::from_millis(10);
 
 /// The port that `recv` listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 27183;
@@ -203,6 +203,13 @@ impl Door {
     /// The next peer whose handshake is complete; `None` once the door is closed. Must be asked all the time.
     pub(super) async fn next(&mut self) -> Option<Arrival<Arc<Pilot>>> {
         self.gate.accept().await
+    }
+}
+
+impl Door {
+    /// A peer at `address` was not let in.
+    pub(super) fn failed(&self, address: IpAddr) {
+        self.gate.failed(address);
     }
 }
 

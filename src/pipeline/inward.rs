@@ -121,6 +121,12 @@ impl Inward {
         let _ = self.stream.send(Bytes::from(bytes));
     }
 
+    /// Says the first word of the connection, again and again until something comes.
+    pub(super) fn ask(&mut self, question: &Reply) {
+        self.reply(question);
+        self.inbound.begin(now());
+    }
+
     /// Runs the connection until there is a chunk, or it has been silent for too long. May be dropped and called again.
     pub(super) async fn next(&mut self, retry_for: RetryFor) -> Result<Received, Error> {
         loop {

@@ -3,13 +3,12 @@
 //! This is where the sans-IO [`Outbound`] meets quinn. Shards are chosen as late as possible: no more than a few milliseconds of them wait
 //! inside quinn, because a queued shard is a decision taken too early.
 
-use super::error::Error;
+use super::error::{Error, Side};
 use super::ingest::Offer;
 use super::press::Press;
 use super::progress::{Meter, Tally};
 use super::throttle::Throttle;
 use super::{Cancel, RetryFor, close};
-use crate::class::Class;
 use crate::event::{Event, LimitedBy, Observer, Progress};
 use crate::network::congestion::Pilot;
 use crate::network::dial::ConnectError;
@@ -17,6 +16,7 @@ use crate::network::seam::now;
 use crate::node_id::NodeId;
 use crate::transfer::Outbound;
 use crate::unit::Rate;
+use crate::wire::WireError;
 use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye, encode_ping};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
@@ -42,8 +42,7 @@ pub(super) struct Outward {
     pub(super) connection: Connection,
     pilot: Arc<Pilot>,
     pub(super) outbound: Outbound,
-    replies: ReplyReader,
-    stream: mpsc::Receiver<(u64, Bytes)>,
+    replies: Replies,
     observer: Arc<dyn Observer>,
     tally: Arc<Tally>,
     bytes_total: u64,
@@ -93,6 +92,7 @@ enum Input {
 impl Outward {
     pub(super) fn new(
         connection: Connection,
+        replies: Replies,
         pilot: Arc<Pilot>,
         observer: Arc<dyn Observer>,
         tally: Arc<Tally>,
@@ -100,18 +100,16 @@ impl Outward {
         patience: Patience,
         pace: Pace,
     ) -> Self {
-        let stream = read_replies(connection.clone());
         let empty_space = connection.datagram_send_buffer_space();
         pilot.first_flight(true);
         Self {
             outbound: Outbound::new(now()),
             meter: Meter::new(now()),
-            replies: ReplyReader::default(),
             train_told: false,
             limit_told: false,
             connection,
             pilot,
-            stream,
+            replies,
             observer,
             tally,
             bytes_total,
@@ -135,13 +133,13 @@ impl Outward {
     ) -> Result<Counters, Error> {
         let mut offers = Some(offers);
         loop {
-            while let Some(reply) = self.replies.next_reply()? {
+            while let Some(reply) = self.replies.log.next_reply()? {
                 match reply {
                     Reply::Complete(counters) => return Ok(counters),
                     Reply::Refused(refusal) => {
-                        let class = Class::from_failure_code(refusal.code).unwrap_or(Class::Refused);
-                        return Err(Error::Refused { class, message: refusal.message });
+                        return Err(Error::refused(Side::Receiver, refusal));
                     }
+                    Reply::Ask { .. } => return Err(WireError::Range("reply").into()),
                     Reply::Accepted => {
                         self.on_accepted(peer);
                         drop(replies.send(Reply::Accepted));
@@ -163,7 +161,7 @@ impl Outward {
             };
             match input {
                 Input::Datagram(bytes) => self.datagram(&bytes)?,
-                Input::Stream(offset, bytes) => self.replies.insert(offset, bytes),
+                Input::Stream(offset, bytes) => self.replies.log.insert(offset, bytes),
                 Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => {
                     if file_bytes > 0 {
                         self.throttle.took_chunk();
@@ -226,7 +224,7 @@ impl Outward {
             datagram = self.connection.read_datagram() => {
                 datagram.map(Input::Datagram).map_err(|error| Error::lost(&error))
             }
-            Some((offset, bytes)) = self.stream.recv() => Ok(Input::Stream(offset, bytes)),
+            Some((offset, bytes)) = self.replies.stream.recv() => Ok(Input::Stream(offset, bytes)),
             offer = next_offer(offers), if take_offers && held.is_none() => Ok(Input::Offer(offer)),
             () = self.pilot.sent() => Ok(Input::Room),
             () = tokio::time::sleep_until(due.into()) => Ok(Input::Time),
@@ -245,7 +243,7 @@ impl Outward {
             }
             self.hold_to(feedback.allowed);
             self.outbound.on_feedback(now(), &feedback);
-            self.replies.insert(u64::from(feedback.offset), feedback.replies);
+            self.replies.log.insert(u64::from(feedback.offset), feedback.replies);
         }
         Ok(())
     }
@@ -358,6 +356,37 @@ async fn next_offer(offers: &mut Option<mpsc::Receiver<Offer>>) -> Option<Offer>
     match offers {
         Some(offers) => offers.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+/// The replies of a receiver as they come: on a stream and as copies.
+pub(super) struct Replies {
+    log: ReplyReader,
+    stream: mpsc::Receiver<(u64, Bytes)>,
+}
+
+impl Replies {
+    pub(super) fn of(connection: &Connection) -> Replies {
+        Replies { log: ReplyReader::default(), stream: read_replies(connection.clone()) }
+    }
+
+    /// The first word of a receiver that has dialled us.
+    pub(super) async fn first(&mut self, connection: &Connection) -> Result<Reply, Error> {
+        loop {
+            if let Some(reply) = self.log.next_reply()? {
+                return Ok(reply);
+            }
+            tokio::select! {
+                biased;
+                datagram = connection.read_datagram() => {
+                    let datagram = Datagram::decode(&datagram.map_err(|error| Error::lost(&error))?)?;
+                    if let Datagram::Feedback(feedback) = datagram {
+                        self.log.insert(u64::from(feedback.offset), feedback.replies);
+                    }
+                }
+                Some((offset, bytes)) = self.stream.recv() => self.log.insert(offset, bytes),
+            }
+        }
     }
 }
 

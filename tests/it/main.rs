@@ -17,6 +17,7 @@ mod readme;
 mod rsync_parity;
 #[cfg(test)]
 mod select;
+mod serve;
 mod settings;
 mod shows;
 mod sim;

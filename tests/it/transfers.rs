@@ -61,6 +61,7 @@ fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk) -> Env {
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
+        authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.fill(7)),
         seed: Some(seed),
@@ -168,13 +169,10 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
     let receiver = tokio::spawn({
         let (env, seen, cancel) = (env(net, RECEIVER, seed, disk), seen.clone(), cancel.clone());
         let options = RecvOptions {
-            allowed: None,
-            dir: PathBuf::from("."),
             listen: Listen { address: Some(RECEIVER), ..Listen::default() },
-            family: Family::Any,
             ticket_life: RETRY,
             retry_for: RetryFor::Span(RETRY),
-            policy: resilient::pipeline::Policy::default(),
+            ..RecvOptions::into_dir(".")
         };
         async move { recv(&env, options, seen, cancel).await }
     });

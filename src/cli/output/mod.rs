@@ -20,12 +20,13 @@ use super::args::{Global, When};
 use super::cancel::Cancel;
 use super::exit::{self, Failure};
 use crate::class::Class;
-use crate::event::{Action, Event, EventPath, Observer, SoFar};
+use crate::event::{Action, Event, EventPath, Observer, Progress, SessionTag, SoFar};
 use crate::pipeline::Summary;
 use json::JsonLines;
 use log::Log;
 use metrics::Metrics;
 use progress::{Due, Meter, Mode};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -72,6 +73,8 @@ pub(super) struct Output {
     so_far: Mutex<SoFar>,
     meter: Mutex<Meter>,
     failed_files: Mutex<u64>,
+    /// The last progress of each of several sessions that run.
+    sessions: Mutex<BTreeMap<String, Progress>>,
     clock: Clock,
     began: Instant,
     cancel: Cancel,
@@ -134,6 +137,7 @@ impl Output {
             so_far: Mutex::default(),
             meter: Mutex::new(Meter::new(mode, began)),
             failed_files: Mutex::new(0),
+            sessions: Mutex::default(),
             clock,
             began,
             cancel,
@@ -150,7 +154,7 @@ impl Output {
     /// Tells that the run begins.
     pub(super) fn start(&self) {
         let start = Event::Start { session: None, command: self.style.command, version: env!("CARGO_PKG_VERSION") };
-        self.to_json(&start, None);
+        self.to_json(&start, None, None);
         self.to_log(&format!("resilient {} {} begins", env!("CARGO_PKG_VERSION"), self.style.command));
     }
 
@@ -194,7 +198,26 @@ impl Output {
             self.tell(|style, _| Some(style.warning(&warning)));
         }
         self.to_log(&format!("exit {} {}", end.exit, end.class.word()));
-        self.to_json(&Event::End(end), result.as_ref().err().filter(|_| signal.is_none()));
+        self.to_json(&Event::End(end), None, result.as_ref().err().filter(|_| signal.is_none()));
+    }
+
+    /// Progress is of all sessions together that run.
+    fn session_progress(&self, session: &str, progress: &Progress) {
+        let sum = {
+            let mut sessions = lock(&self.sessions);
+            sessions.insert(session.to_owned(), progress.clone());
+            progress::sum(sessions.values())
+        };
+        self.draw(&sum);
+    }
+
+    fn draw(&self, progress: &Progress) {
+        let due = lock(&self.meter).take(progress, self.clock.now());
+        match due {
+            Due::Nothing => {}
+            Due::Draw(line) => self.terminal.draw(line),
+            Due::Line(line) => self.terminal.err(&line),
+        }
     }
 
     /// Tells stderr and the log, each at its own level, if they are to hear it.
@@ -226,9 +249,10 @@ impl Output {
         }
     }
 
-    fn to_json(&self, event: &Event, failure: Option<&Failure>) {
+    fn to_json(&self, event: &Event, session: Option<&str>, failure: Option<&Failure>) {
         let Some(json) = &self.json else { return };
-        if let Err(error) = json.write(&self.terminal, (self.clock.now(), &self.clock.stamp()), event, failure) {
+        if let Err(error) = json.write(&self.terminal, (self.clock.now(), &self.clock.stamp()), event, session, failure)
+        {
             // The transfer is worth more than its description: go on without.
             self.terminal.err(&self.style.warning(&format!("events end here: {}", escape::cause(&error))));
         }
@@ -285,19 +309,13 @@ impl Observer for Output {
                 return;
             }
             Event::Detail { .. } if self.level.verbose < 2 => return,
-            _ => self.to_json(event, None),
+            _ => self.to_json(event, None, None),
         }
         if let Some(metrics) = &self.metrics {
             metrics.take(event);
         }
         if let Event::Progress(progress) = event {
-            let due = lock(&self.meter).take(progress, self.clock.now());
-            match due {
-                Due::Nothing => {}
-                Due::Draw(line) => self.terminal.draw(line),
-                Due::Line(line) => self.terminal.err(&line),
-            }
-            return;
+            return self.draw(progress);
         }
         match event {
             Event::Ticket { uri } => self.show_ticket(uri),
@@ -307,6 +325,26 @@ impl Observer for Output {
             _ => {}
         }
         self.tell(|style, level| style.line(event, level));
+    }
+
+    fn session_event(&self, session: &SessionTag, event: &Event) {
+        match event {
+            // Each session's end says it.
+            Event::SoFar(_) => return,
+            Event::Detail { .. } if self.level.verbose < 2 => return,
+            _ => self.to_json(event, Some(&session.session), None),
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.take(event);
+        }
+        match event {
+            Event::Progress(progress) => return self.session_progress(&session.session, progress),
+            Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+            Event::Unsent { files } => *lock(&self.failed_files) += *files,
+            Event::SessionEnd { .. } => drop(lock(&self.sessions).remove(&session.session)),
+            _ => {}
+        }
+        self.tell(|style, level| style.session_line(&session.peer, event, level));
     }
 }
 
@@ -351,6 +389,11 @@ pub(super) fn result(file: Option<&Path>, text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes something for people to stderr, whatever the level.
+pub(super) fn to_stderr(text: &str) -> io::Result<()> {
+    io::stderr().lock().write_all(text.as_bytes())
 }
 
 /// Writes a whole result to stdout.

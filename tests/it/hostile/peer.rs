@@ -31,7 +31,7 @@ use resilient::wire::datagram::{Datagram, Feedback, MAX_DATA_SHARDS, SHARD_BYTES
 use resilient::wire::reply::{self, Reply, ReplyReader};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -99,6 +99,7 @@ pub(crate) fn env(net: &Net, host: IpAddr, disk: Arc<dyn Disk>) -> Env {
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
+        authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.copy_from_slice(&SECRET)),
         seed: Some(fresh()),
@@ -118,13 +119,10 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
     let seen = Seen::new();
     let (env, observer) = (env(net, RECEIVER, disk), seen.clone());
     let options = RecvOptions {
-        allowed: None,
-        dir: PathBuf::from("."),
         listen: Listen { address: Some(RECEIVER), ..Listen::default() },
-        family: Family::Any,
         ticket_life,
         retry_for: RetryFor::Span(retry),
-        policy: resilient::pipeline::Policy::default(),
+        ..RecvOptions::into_dir(".")
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
     let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
