@@ -138,7 +138,7 @@ fn chunks_a_second() {
 #[test]
 fn compression_does_what_was_asked_for() {
     let text: Vec<u8> =
-        (0..100_000u32).flat_map(|n| format!("station {n} reports {}\n", n * n % 977).into_bytes()).collect();
+        (0..100_000u64).flat_map(|n| format!("station {n} reports {}\n", n * n % 977).into_bytes()).collect();
     let encoded = |compress| {
         let done = transfer(&text, Profile::plain(10.0, 20, 0.0), 0, |options| options.compress = compress);
         let stat = done.summary.stats.iter().find(|(name, _)| *name == "file bytes after compression").unwrap().1;
