@@ -6,6 +6,8 @@ mod hostile;
 #[cfg(test)]
 mod memdisk;
 mod once_open;
+#[cfg(test)]
+mod policy;
 mod readme;
 mod shows;
 mod sim;

@@ -19,7 +19,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, Policy, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
@@ -111,6 +111,16 @@ pub(crate) struct Waiting {
 }
 
 pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Duration, retry: Duration) -> Waiting {
+    waiting_under(net, disk, ticket_life, retry, Policy::default()).await
+}
+
+pub(crate) async fn waiting_under(
+    net: &Net,
+    disk: Arc<dyn Disk>,
+    ticket_life: Duration,
+    retry: Duration,
+    policy: Policy,
+) -> Waiting {
     let (cancel, cancelled) = Cancel::channel();
     let seen = Seen::new();
     let (env, observer) = (env(net, RECEIVER, disk), seen.clone());
@@ -120,7 +130,7 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
         family: Family::Any,
         ticket_life,
         retry_for: RetryFor::Span(retry),
-        policy: resilient::pipeline::Policy::default(),
+        policy,
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
     let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
