@@ -38,19 +38,19 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| parse_size(text))]
     max_size: Option<u64>,
     /// Refuse a transfer of more files
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     max_files: Option<u64>,
     /// Take only files that match; repeat for more
-    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, hide_short_help = true)]
     accept: Vec<OsString>,
     /// Keep unfinished files there: a name below DIR or an absolute path [default: .resilient-partial]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     partial_dir: Option<PathBuf>,
     /// Make sure that files are on the disk before they count as done (default)
-    #[arg(long, overrides_with_all = ["fsync", "no_fsync"])]
+    #[arg(long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
     fsync: bool,
     /// Leave that to the system: faster, and a crash may cost what was received last
-    #[arg(long, overrides_with_all = ["fsync", "no_fsync"])]
+    #[arg(long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
     no_fsync: bool,
 }
 

@@ -12,6 +12,8 @@ mod once_open;
 mod process;
 #[cfg(test)]
 mod rates;
+#[cfg(test)]
+mod policy;
 mod readme;
 #[cfg(test)]
 mod rsync_parity;

@@ -20,7 +20,11 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
+<<<<<<< HEAD
     Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
+=======
+    Cancel, Env, Error, Family, Listen, Policy, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
+>>>>>>> w-assemble
 };
 use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
@@ -115,6 +119,16 @@ pub(crate) struct Waiting {
 }
 
 pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Duration, retry: Duration) -> Waiting {
+    waiting_under(net, disk, ticket_life, retry, Policy::default()).await
+}
+
+pub(crate) async fn waiting_under(
+    net: &Net,
+    disk: Arc<dyn Disk>,
+    ticket_life: Duration,
+    retry: Duration,
+    policy: Policy,
+) -> Waiting {
     let (cancel, cancelled) = Cancel::channel();
     let seen = Seen::new();
     let (env, observer) = (env(net, RECEIVER, disk), seen.clone());
@@ -122,7 +136,11 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
         listen: Listen { address: Some(RECEIVER), ..Listen::default() },
         ticket_life,
         retry_for: RetryFor::Span(retry),
+<<<<<<< HEAD
         ..RecvOptions::into_dir(".")
+=======
+        policy,
+>>>>>>> w-assemble
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
     let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
