@@ -25,7 +25,7 @@ const KEY_FILE_LIMIT: u64 = 64 * 1024;
 #[command(next_help_heading = "Connect")]
 pub(super) struct Flags {
     /// Accept only this node: its id, or a file that begins with it
-    #[arg(long, value_name = "KEY|FILE")]
+    #[arg(long, value_name = "KEY|FILE", hide_short_help = true)]
     peer_key: Option<OsString>,
     /// Trust an unknown node on first use, and remember its key
     #[arg(long)]
