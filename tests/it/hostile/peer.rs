@@ -20,11 +20,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-<<<<<<< HEAD
-    Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
-=======
-    Cancel, Env, Error, Family, Listen, Policy, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
->>>>>>> w-assemble
+    Cancel, Env, Error, Family, Listen, Policy, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
@@ -136,11 +132,8 @@ pub(crate) async fn waiting_under(
         listen: Listen { address: Some(RECEIVER), ..Listen::default() },
         ticket_life,
         retry_for: RetryFor::Span(retry),
-<<<<<<< HEAD
-        ..RecvOptions::into_dir(".")
-=======
         policy,
->>>>>>> w-assemble
+        ..RecvOptions::into_dir(".")
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
     let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
