@@ -69,6 +69,11 @@ impl Flags {
         self.output.as_deref() == Some(Path::new("-"))
     }
 
+    /// Whether one file goes to a name of its own.
+    pub(super) fn has_output(&self) -> bool {
+        self.output.is_some()
+    }
+
     pub(super) fn resolve(&self) -> Result<Meant, Failure> {
         let (mut place, mut directory) = (Place::Tree, None);
         if self.takes_stdout() {
@@ -136,16 +141,24 @@ fn is_taken(pattern: &Pattern, path: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::args::{Cli, Command};
-    use super::super::recv::Order;
+    use super::super::recv::Way;
     use super::*;
     use crate::class::Class;
+    use crate::pipeline::RecvOptions;
     use clap::Parser as _;
+
+    struct Order {
+        options: RecvOptions,
+        partial_dir: PartialDir,
+    }
 
     fn resolve(words: &str) -> Result<Order, Failure> {
         let words = format!("resilient recv --identity k {words}");
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        words.resolve(&cli.global)
+        let order = words.resolve(&cli.global)?;
+        let Way::Wait(options, _) = order.way else { panic!("pulls") };
+        Ok(Order { options, partial_dir: order.partial_dir })
     }
 
     #[test]

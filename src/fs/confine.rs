@@ -26,9 +26,9 @@ const RACES: usize = 8;
 
 /// How a directory is opened that others are reached through: to pass, not to read, where the system knows the difference.
 #[cfg(target_os = "linux")]
-const PASSAGE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const PASSAGE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const PASSAGE: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const PASSAGE: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Says in the words of the seam what the system said.
 pub(super) fn disk_error(errno: Errno) -> DiskError {

@@ -4,24 +4,27 @@
 //! start), so a link on it later is a trap and the file is not read ([`SourceFile`]). What cannot be sent is said, one by one
 //! ([`WalkItem::Skipped`]), and never silently left out.
 //!
-//! `walk` lists, `read` reads; what a failure means for the run is left to the caller.
+//! `walk` lists what rules and list leave ([`Selection`]), `read` reads; what a failure means for the run is left to the caller.
 
+mod level;
+mod list;
 mod read;
 #[cfg(test)]
 mod tests;
+mod top;
 mod walk;
 
+pub use list::{List, ListError};
 pub use read::SourceFile;
-pub use walk::{Walk, WalkItem};
+pub use walk::{SORTED, Walk, WalkItem};
 
 use crate::class::Class;
-use crate::manifest::{Kind, Name, NameError};
-use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::fs;
+use crate::filter::Rules;
+use crate::manifest::{Kind, NameError};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use top::Top;
 
 /// Why something cannot be sent. `Display` gives the cause alone: whoever reports it names the object.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,9 @@ pub enum SourceError {
     /// A symbolic link that is absolute or leads out of the transfer.
     #[error("symbolic link leads out of what is sent")]
     LinkOutside,
+    /// A path of the list leads through a link, which is not followed.
+    #[error("a directory on the way is a symbolic link")]
+    ThroughLink,
     /// It has the name that the receiver keeps for unfinished files.
     #[error("the name is kept for unfinished files")]
     Reserved,
@@ -69,6 +75,7 @@ impl SourceError {
             | SourceError::Special
             | SourceError::Name(_)
             | SourceError::LinkOutside
+            | SourceError::ThroughLink
             | SourceError::Reserved
             | SourceError::TooMany => Class::Partial,
         }
@@ -100,9 +107,37 @@ impl SelectError {
     }
 }
 
+/// What of the sources is sent: everything, unless this says otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Rules that leave things out.
+    pub rules: Arc<Rules>,
+    /// The only paths that are sent, with what is below them. The directories above them come with them, whatever rules say of
+    /// these, and also if the paths turn out to be missing or excluded.
+    pub list: Option<Arc<List>>,
+}
+
+impl Selection {
+    /// Whether it is everything.
+    pub fn is_everything(&self) -> bool {
+        self.rules.is_empty() && self.list.is_none()
+    }
+
+    /// Gives `add` bytes that tell this selection from any other.
+    pub fn fingerprint(&self, mut add: impl FnMut(&[u8])) {
+        let rules = self.rules.fingerprint();
+        add(&(rules.len() as u64).to_be_bytes());
+        add(&rules);
+        if let Some(list) = &self.list {
+            list.fingerprint(add);
+        }
+    }
+}
+
 /// What is sent: the typed paths, looked at once.
 #[derive(Clone, Debug)]
 pub struct Sources {
+    selection: Selection,
     tops: Vec<Top>,
     /// Typed paths of which nothing can be sent, beside others that can.
     unusable: Vec<(PathBuf, Unusable)>,
@@ -113,6 +148,7 @@ pub struct Sources {
 enum Unusable {
     Missing,
     Special,
+    ThroughLink,
     Unreadable(io::ErrorKind),
 }
 
@@ -121,20 +157,10 @@ impl From<Unusable> for SourceError {
         match unusable {
             Unusable::Missing => SourceError::Missing,
             Unusable::Special => SourceError::Special,
+            Unusable::ThroughLink => SourceError::ThroughLink,
             Unusable::Unreadable(kind) => SourceError::Unreadable(kind.into()),
         }
     }
-}
-
-/// One typed path.
-#[derive(Clone, Debug)]
-struct Top {
-    /// As typed, for messages.
-    typed: PathBuf,
-    /// Absolute and without links.
-    path: PathBuf,
-    /// Its name at the top of the transfer; `None` if only its contents are sent.
-    name: Option<Name>,
 }
 
 /// How much there is to send.
@@ -153,8 +179,9 @@ pub struct Totals {
 impl Sources {
     /// Looks at what was typed. `dir` is sent with its name, `dir/` as its contents (scp, rsync); so are `.`, `..` and `/`. A file
     /// is sent with its name. A typed link stands for what it leads to, under its own name (scp); links further down are sent
-    /// as links. A path that cannot be sent is an error if no other can, else the walk skips it.
-    pub fn new(paths: &[PathBuf]) -> Result<Self, SelectError> {
+    /// as links. A path that cannot be sent is an error if no other can, else the walk skips it. With a list, `paths` is one
+    /// directory, and what is listed stands below it, whether it was typed with a slash or without.
+    pub fn new(paths: &[PathBuf], selection: Selection) -> Result<Self, SelectError> {
         let refuse = |path: &Path, cause| SelectError { path: path.to_owned(), cause };
         let (mut tops, mut unusable) = (Vec::new(), Vec::new());
         for path in paths {
@@ -176,23 +203,20 @@ impl Sources {
         {
             return Err(refuse(path, (*why).into()));
         }
-        if tops.len() > 1 {
-            let mut seen: HashMap<Vec<u8>, &Path> = HashMap::new();
-            for top in &tops {
-                for name in top.names_at_top() {
-                    if let Some(other) = seen.insert(name, &top.typed) {
-                        return Err(refuse(&top.typed, SourceError::SameName(other.to_owned())));
-                    }
-                }
+        if selection.list.is_some() {
+            for top in &mut tops {
+                top.be_contents().map_err(|cause| refuse(&top.typed, cause))?;
             }
         }
-        Ok(Self { tops, unusable })
+        top::refuse_same_names(&tops, &selection.rules)?;
+        Ok(Self { selection, tops, unusable })
     }
 
-    /// Lists everything, directories before what is in them, each directory sorted by the bytes of the names.
+    /// Lists everything, directories before what is in them, each directory sorted by the bytes of the names unless it is very
+    /// large ([`SORTED`]).
     pub fn walk(&self) -> Walk {
         let unusable = self.unusable.iter().map(|(path, why)| (path.clone(), (*why).into()));
-        Walk::new(self.tops.clone(), unusable.collect())
+        Walk::new(self.tops.clone(), unusable.collect(), self.selection.clone())
     }
 
     /// Counts what there is by one walk.
@@ -208,55 +232,9 @@ impl Sources {
                     }
                 }
                 WalkItem::Skipped { .. } => totals.skipped += 1,
+                WalkItem::Excluded { .. } => {}
             }
         }
         totals
-    }
-}
-
-impl Top {
-    fn new(typed: &Path) -> Result<Self, SourceError> {
-        let bytes = typed.as_os_str().as_bytes();
-        // Looked at, not opened: a FIFO would hold us up. A trailing slash makes the system insist on a directory.
-        let kind = fs::metadata(typed).map_err(typed_error)?.file_type();
-        if !kind.is_dir() && !kind.is_file() {
-            return Err(SourceError::Special);
-        }
-        let last = bytes.rsplit(|b| *b == b'/').next().unwrap_or_default();
-        let name = match last {
-            b"" | b"." | b".." => None,
-            last => Some(Name::new(last)?),
-        };
-        let path = fs::canonicalize(typed).map_err(typed_error)?;
-        Ok(Self { typed: typed.to_owned(), path, name })
-    }
-
-    /// The names it gives at the top of the transfer. A directory that cannot be read gives none, which the walk will say.
-    fn names_at_top(&self) -> Vec<Vec<u8>> {
-        match &self.name {
-            Some(name) => vec![name.as_bytes().to_vec()],
-            None => fs::read_dir(&self.path)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|entry| entry.file_name().as_bytes().to_vec())
-                .collect(),
-        }
-    }
-
-    /// The path of `below`, which stands below [`Top::path`], in the words of the user.
-    fn as_typed(&self, below: &Path) -> PathBuf {
-        match below.strip_prefix(&self.path) {
-            Ok(rest) if rest.as_os_str() != OsStr::new("") => self.typed.join(rest),
-            _ => self.typed.clone(),
-        }
-    }
-}
-
-/// What the system says about a typed path.
-fn typed_error(error: io::Error) -> SourceError {
-    match error.kind() {
-        io::ErrorKind::NotFound => SourceError::Missing,
-        _ => SourceError::Unreadable(error),
     }
 }

@@ -10,14 +10,16 @@ mod queue;
 
 pub use pipe::Pipe;
 
+use super::dry_run::excluded;
 use super::pack::{Origin, Pack, Planned};
+use super::press::Press;
 use super::progress::Tally;
 use crate::class::Class;
 use crate::event::Observer;
+use crate::filter::Classes;
 use crate::fs::source::WalkItem;
 use crate::manifest::{EntryId, Kind, TreePath};
-use crate::network::seam::Blocking;
-use crate::priority::Priority;
+use crate::network::seam::{Blocking, now};
 use crate::wire::chunk::{MAX_CONTROL, encode_control};
 use crate::wire::codec;
 use crate::wire::control::{Control, Hello};
@@ -27,6 +29,7 @@ use pipe::Reading;
 use queue::Queue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Entries announced that have no end yet: enough for a round trip of 600 ms at thousands of files a second.
@@ -52,7 +55,7 @@ pub(super) type Walk = Box<dyn Iterator<Item = WalkItem> + Send>;
 /// Where the manifest and its bytes come from.
 pub(super) enum Source {
     /// Files.
-    Walk(Walk),
+    Walk(Walk, Classes),
     /// What can be read once.
     Pipe(Pipe),
 }
@@ -69,10 +72,14 @@ struct Announced {
 pub(super) struct Ingest {
     blocking: Blocking,
     walk: Option<Walk>,
+    classes: Classes,
     offers: mpsc::Sender<Offer>,
     replies: mpsc::UnboundedReceiver<Reply>,
     observer: Arc<dyn Observer>,
     tally: Arc<Tally>,
+    press: Arc<Press>,
+    /// When the last chunk was handed over, or work began again.
+    handed: Instant,
     hello: Option<Hello>,
     announced: u32,
     skipped: u32,
@@ -107,19 +114,22 @@ impl Ingest {
         hello: Hello,
         channels: (mpsc::Sender<Offer>, mpsc::UnboundedReceiver<Reply>),
         observer: Arc<dyn Observer>,
-        tally: Arc<Tally>,
+        (tally, press): (Arc<Tally>, Arc<Press>),
     ) -> Self {
-        let (walk, pipe) = match source {
-            Source::Walk(walk) => (Some(walk), None),
-            Source::Pipe(pipe) => (None, Some(Reading::Fresh(pipe))),
+        let (walk, classes, pipe) = match source {
+            Source::Walk(walk, classes) => (Some(walk), classes, None),
+            Source::Pipe(pipe) => (None, Classes::default(), Some(Reading::Fresh(pipe))),
         };
         Self {
             blocking,
             walk,
+            classes,
             offers: channels.0,
             replies: channels.1,
             observer,
             tally,
+            press,
+            handed: now(),
             hello: Some(hello),
             announced: 0,
             skipped: 0,
@@ -166,6 +176,7 @@ impl Ingest {
                     Some(reply) => self.reply(reply),
                     None => return,
                 }
+                self.resume();
             }
             if self.offers.is_closed() {
                 while let Some(reply) = self.replies.recv().await {
@@ -174,6 +185,12 @@ impl Ingest {
                 return;
             }
         }
+    }
+
+    /// After a pause that was nobody's fault: the time it took says nothing of the link.
+    fn resume(&mut self) {
+        self.press.paused();
+        self.handed = now();
     }
 
     /// Announces the next batch of entries, and the end when the walk has come to it.
@@ -191,7 +208,7 @@ impl Ingest {
                             let target = if let Kind::Symlink { target } = &entry.kind { target.len() } else { 0 };
                             entry.name.as_bytes().len() + target + 24
                         }
-                        WalkItem::Skipped { .. } => 0,
+                        WalkItem::Skipped { .. } | WalkItem::Excluded { .. } => 0,
                     };
                     items.push(item);
                 }
@@ -203,6 +220,7 @@ impl Ingest {
         let first = EntryId(self.announced);
         for item in items {
             match item {
+                WalkItem::Excluded { path } => self.observer.event(&excluded(&path)),
                 WalkItem::Skipped { path, error } => {
                     self.skipped += 1;
                     // One of several that is missing leaves the others complete.
@@ -213,7 +231,8 @@ impl Ingest {
                     self.announced += 1;
                     let size = entry.size();
                     if size > 0 {
-                        let (origin, mtime, class) = (Origin::Path(source), entry.meta.mtime, Priority::Normal);
+                        let class = self.classes.of(&path.to_bytes());
+                        let (origin, mtime) = (Origin::Path(source), entry.meta.mtime);
                         self.queue.push(Planned { id, origin, path: path.clone(), size, mtime, class });
                     }
                     let is_file = matches!(entry.kind, Kind::File { .. });

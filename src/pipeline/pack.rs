@@ -3,7 +3,7 @@
 //! Invariant: a file that is smaller than a chunk travels whole in one extent, next to its neighbours in the manifest; a larger one in
 //! chunks of exactly [`CHUNK_BYTES`] but the last. A file that changes while it is read is never sent as if it had not.
 
-use crate::chunk::compression::{self, Choice};
+use super::press::Press;
 use crate::fs::source::{SourceError, SourceFile};
 use crate::integrity::{self, Digest, TreeHasher, chunk_value};
 use crate::manifest::{EntryId, FileTime, TreePath};
@@ -84,9 +84,9 @@ impl Pack {
     }
 
     /// Compresses and encodes what was gathered.
-    pub(super) fn encode(self) -> Packed {
+    pub(super) fn encode(self, press: &Press) -> Packed {
         let body = Bytes::from(self.body);
-        let compressed = compression::compress(Choice::Auto, &body);
+        let compressed = press.pack(&body);
         Packed {
             encoded: encode_data(compressed.codec.number(), &self.extents, &compressed.bytes),
             file_bytes: body.len() as u64,
@@ -138,7 +138,7 @@ impl Large {
     }
 
     /// The next chunk. Chunks in `have` are read and hashed, because the digest of the whole is needed, and not sent.
-    pub(super) fn step(&mut self, have: &RangeSet) -> Result<Step, SourceError> {
+    pub(super) fn step(&mut self, have: &RangeSet, press: &Press) -> Result<Step, SourceError> {
         let offset = self.next * CHUNK_BYTES as u64;
         if offset >= self.file.size {
             check_unchanged(&self.source)?;
@@ -156,7 +156,7 @@ impl Large {
             return Ok(Step::Known(length as u64));
         }
         let extent = Extent { entry: self.file.id, offset, length: length as u32, value };
-        Ok(Step::Chunk(Pack::of(extent, body).encode()))
+        Ok(Step::Chunk(Pack::of(extent, body).encode(press)))
     }
 }
 

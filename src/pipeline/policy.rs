@@ -159,6 +159,12 @@ impl Policy {
         Ok(())
     }
 
+    /// The same with no more than this many file bytes.
+    pub(super) fn at_most(&self, bytes: Option<u64>) -> Policy {
+        let max_size = [self.max_size, bytes].into_iter().flatten().min();
+        Policy { max_size, ..self.clone() }
+    }
+
     /// Opens the destination and makes sure that it can be written to, before a ticket is given out that would lead to nothing.
     pub(super) fn destination(&self, env: &Env, dir: &Path) -> Result<Arc<dyn Disk>, Error> {
         if let Place::Stream(_) = self.place {

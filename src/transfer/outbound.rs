@@ -7,7 +7,7 @@
 //! Invariant: a stripe is kept until the receiver has decoded it; no more than the receiver's credit is open. Congestion and pacing are
 //! the connection's; this is asked for a shard only when one can leave soon.
 
-use super::{Cut, UNACCEPTED_SHARDS, WINDOW};
+use super::{Cut, FIRST_WINDOW, UNACCEPTED_SHARDS};
 use crate::chunk::erasure::ParityRows;
 use crate::wire::datagram::{Feedback, NOTHING, encode_ping, encode_shard};
 use bytes::Bytes;
@@ -112,7 +112,7 @@ impl Outbound {
             log_base: 0,
             needy: BTreeSet::new(),
             chunks: BTreeMap::new(),
-            credit: WINDOW,
+            credit: FIRST_WINDOW,
             accepted: false,
             idle: false,
             heard: Some(now),
@@ -342,7 +342,7 @@ impl Outbound {
 
     /// The stripe whose data shards come next.
     fn next_unsent(&mut self) -> Option<u32> {
-        if self.unsent_shards == 0 {
+        if self.unsent_shards == 0 || self.unsent >= self.credit {
             return None;
         }
         loop {

@@ -13,10 +13,13 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::AsFd;
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 /// A source file, open for reading.
 #[derive(Debug)]
@@ -84,16 +87,27 @@ fn open_without_links(path: &Path) -> rustix::io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     #[cfg(target_os = "linux")]
     {
-        let top = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let top = root()?;
         let below = path.as_os_str().as_bytes();
         // `openat2` takes an absolute path for an attempt to get out.
         let below = below.strip_prefix(b"/").ok_or(Errno::INVAL)?;
-        open_below(top.as_fd(), below, flags).map(File::from)
+        open_below(top, below, flags).map(File::from)
     }
     #[cfg(not(target_os = "linux"))]
     {
         openat(CWD, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map(File::from)
     }
+}
+
+/// The root of the file system, opened once for all files.
+#[cfg(target_os = "linux")]
+fn root() -> rustix::io::Result<BorrowedFd<'static>> {
+    static ROOT: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(root) = ROOT.get() {
+        return Ok(root.as_fd());
+    }
+    let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(ROOT.get_or_init(|| root).as_fd())
 }
 
 fn open_error(errno: Errno) -> SourceError {

@@ -1,12 +1,14 @@
 //! What is listed, in which order, what is skipped and said, and what a file that changes does.
 
 mod reading;
+mod selecting;
 
 use super::*;
 use crate::manifest::{Entry, EntryId, FileTime, TreePath};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use tempfile::TempDir;
 
@@ -27,7 +29,7 @@ fn tree(names: &[&str]) -> TempDir {
 }
 
 fn sources(paths: &[&Path]) -> Result<Sources, SelectError> {
-    Sources::new(&paths.iter().map(|path| path.to_path_buf()).collect::<Vec<_>>())
+    Sources::new(&paths.iter().map(|path| path.to_path_buf()).collect::<Vec<_>>(), Selection::default())
 }
 
 /// With a slash behind it.
@@ -52,6 +54,7 @@ fn walked(sources: &Sources) -> (Vec<String>, Vec<(PathBuf, SourceError)>) {
                 paths.insert(id, tree);
             }
             WalkItem::Skipped { path, error } => skipped.push((path, error)),
+            WalkItem::Excluded { .. } => {}
         }
     }
     let totals = sources.totals();
@@ -64,7 +67,7 @@ fn entries(sources: &Sources) -> BTreeMap<Vec<u8>, (Entry, PathBuf)> {
         .walk()
         .filter_map(|item| match item {
             WalkItem::Entry { entry, tree, path, .. } => Some((tree.to_bytes(), (entry, path))),
-            WalkItem::Skipped { .. } => None,
+            WalkItem::Skipped { .. } | WalkItem::Excluded { .. } => None,
         })
         .collect()
 }
@@ -128,10 +131,18 @@ fn several_sources_follow_one_another_and_are_numbered_through() {
 fn two_sources_with_one_name_are_refused() {
     let top = tree(&["a/", "a/x", "b/", "b/x", "c/", "c/a/", "x"]);
     let typed = |name: &str| top.path().join(name);
-    for (first, second) in [("x", "a/x"), ("a/", "b/"), ("a/", "x"), ("x", "b/"), ("a", "c/"), ("a", "a")] {
+    for (first, second, named, other) in [
+        ("x", "a/x", "a/x", "x"),
+        ("a/", "b/", "b/x", "a/x"),
+        ("a/", "x", "x", "a/x"),
+        ("x", "b/", "b/x", "x"),
+        ("a", "c/", "c/a", "a"),
+        ("a", "a", "a", "a"),
+    ] {
         let error = sources(&[&typed(first), &typed(second)]).unwrap_err();
-        assert_eq!(error.path, typed(second));
-        assert!(matches!(&error.cause, SourceError::SameName(other) if *other == typed(first)), "{first} {second}");
+        assert_eq!(error.path, typed(named));
+        let same = |path: &PathBuf| *path == typed(other);
+        assert!(matches!(&error.cause, SourceError::SameName(path) if same(path)), "{first} {second}: {error}");
         assert_eq!(error.class(), Class::Select);
     }
     assert!(sources(&[&typed("a"), &typed("b"), &typed("x")]).is_ok());
@@ -280,12 +291,13 @@ fn a_directory_that_vanishes_before_it_is_read_is_said_and_the_others_go_on() {
                 assert_eq!(error.class(), Class::Vanished);
                 "-".to_owned()
             }
+            WalkItem::Excluded { .. } => panic!("nothing is excluded"),
         })
         .collect();
     assert_eq!(rest, ["a/x", "-", "c", "x"]);
 
     // A whole source that is gone when its turn comes.
-    let gone = Sources::new(&[top.path().join("a"), top.path().join("c")]).unwrap();
+    let gone = self::sources(&[&top.path().join("a"), &top.path().join("c")]).unwrap();
     fs::remove_dir_all(top.path().join("a")).unwrap();
     let (sent, skipped) = walked(&gone);
     assert_eq!(sent, ["c"]);

@@ -6,6 +6,7 @@
 use super::{Ingest, Offer};
 use crate::fs::source::SourceError;
 use crate::manifest::EntryId;
+use crate::network::seam::now;
 use crate::pipeline::pack::{Large, Pack, Packed, Planned, Step, digest_of};
 use crate::priority::Priority;
 use crate::range_set::RangeSet;
@@ -100,13 +101,14 @@ impl Ingest {
             self.status.remove(&file.id);
         }
         let mut pack = std::mem::take(&mut self.pack);
+        let press = self.press.clone();
         let (pack, full, failed) = self
             .blocking
             .run(move || {
                 let (mut full, mut failed) = (Vec::new(), Vec::new());
                 for file in files {
                     if !pack.has_room(file.size) {
-                        full.push(std::mem::take(&mut pack).encode());
+                        full.push(std::mem::take(&mut pack).encode(&press));
                     }
                     if let Err(error) = pack.add(&file) {
                         failed.push((file, error));
@@ -134,10 +136,11 @@ impl Ingest {
         };
         // Small files that had their turn do not wait for a large one.
         self.flush_pack().await;
+        let press = self.press.clone();
         let (large, step) = self
             .blocking
             .run(move || {
-                let step = large.step(&have);
+                let step = large.step(&have, &press);
                 (large, step)
             })
             .await;
@@ -202,7 +205,8 @@ impl Ingest {
     pub(super) async fn flush_pack(&mut self) {
         if !self.pack.is_empty() {
             let pack = std::mem::take::<Pack>(&mut self.pack);
-            let packed = self.blocking.run(move || pack.encode()).await;
+            let press = self.press.clone();
+            let packed = self.blocking.run(move || pack.encode(&press)).await;
             self.offer(packed).await;
         }
     }
@@ -219,6 +223,9 @@ impl Ingest {
             None => {}
         }
         self.tally.add_encoded(packed.encoded.len() as u64);
+        let (encoded, ready) = (packed.encoded.len(), now());
         let _ = self.offers.send(Offer::Chunk(packed.encoded, packed.file_bytes)).await;
+        self.press.handed_over(packed.file_bytes, encoded, self.handed, ready);
+        self.handed = now();
     }
 }

@@ -174,7 +174,8 @@ impl Ingest {
     }
 
     async fn offer_pack(&mut self, pack: Pack) {
-        let packed = self.blocking.run(move || pack.encode()).await;
+        let press = self.press.clone();
+        let packed = self.blocking.run(move || pack.encode(&press)).await;
         self.offer(packed).await;
     }
 
@@ -189,11 +190,13 @@ impl Ingest {
         }
         // Meanwhile what was sent is secured, as at the end.
         let _ = self.offers.send(Offer::Idle).await;
-        tokio::select! {
+        let read = tokio::select! {
             biased;
             () = self.offers.closed() => Err(SourceError::Unreadable(ErrorKind::BrokenPipe.into())),
             read = read => read.map_err(SourceError::Unreadable),
-        }
+        };
+        self.resume();
+        read
     }
 }
 

@@ -86,7 +86,7 @@ mod tests {
             origin,
             path: crate::manifest::TreePath::ROOT,
             size,
-            mtime: Default::default(),
+            mtime: crate::manifest::FileTime::default(),
             class,
         }
     }
