@@ -137,3 +137,78 @@ fn is_taken(pattern: &Pattern, path: &[u8]) -> bool {
     let above = (1..path.len()).filter(|end| path[*end] == b'/').map(|end| &path[..end]);
     pattern.matches(path, false) || above.into_iter().any(|directory| pattern.matches(directory, true))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Cli, Command};
+    use super::super::recv::Way;
+    use super::*;
+    use crate::class::Class;
+    use crate::pipeline::RecvOptions;
+    use clap::Parser as _;
+
+    struct Order {
+        options: RecvOptions,
+        partial_dir: PartialDir,
+    }
+
+    fn resolve(words: &str) -> Result<Order, Failure> {
+        let words = format!("resilient recv --identity k {words}");
+        let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
+        let Command::Recv(words) = cli.command else { panic!("not recv") };
+        let order = words.resolve(&cli.global)?;
+        let Way::Wait(options, _) = order.way else { panic!("pulls") };
+        Ok(Order { options, partial_dir: order.partial_dir })
+    }
+
+    #[test]
+    fn the_last_of_what_becomes_of_existing_files_wins() {
+        for (words, existing) in [
+            ("", Existing::Refuse),
+            ("--rename -f", Existing::Replace),
+            ("-f --force --skip-existing", Existing::Skip),
+            ("--skip-existing --force --rename --rename", Existing::Rename),
+        ] {
+            assert_eq!(resolve(words).unwrap().options.policy.existing, existing, "{words}");
+        }
+        for (words, fsync) in [("", true), ("--fsync --no-fsync", false), ("--no-fsync --no-fsync --fsync", true)] {
+            assert_eq!(resolve(words).unwrap().options.policy.fsync, fsync, "{words}");
+        }
+    }
+
+    #[test]
+    fn limits_and_places_are_what_was_typed() {
+        let order = resolve("--max-size 1K --max-size=2KB --max-files 7 --partial-dir .x d").unwrap();
+        assert_eq!((order.options.policy.max_size, order.options.policy.max_files), (Some(2000), Some(7)));
+        assert_eq!(order.partial_dir, PartialDir::Below(Name::new(".x").unwrap()));
+        assert_eq!(resolve("--partial-dir /a/b").unwrap().partial_dir, PartialDir::At("/a/b".into()));
+        let order = resolve("-o in/x.tar").unwrap();
+        assert_eq!(order.options.dir, Path::new("in"));
+        assert!(matches!(&order.options.policy.place, Place::File(name) if name.as_bytes() == b"x.tar"));
+        let order = resolve("-o x").unwrap();
+        assert_eq!(order.options.dir, Path::new("."));
+        assert!(matches!(resolve("-o -").unwrap().options.policy.place, Place::Stream(_)));
+        assert!(resolve("-o - --json=events").is_ok());
+        for words in ["-o in/", "-o ..", "-o - --json", "--partial-dir a/b", "--partial-dir ..", "--accept ["] {
+            assert_eq!(resolve(words).map(|_| ()).map_err(|failure| failure.class), Err(Class::Usage), "{words}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_about_files_and_the_directories_above_them() {
+        let taken = |words: &str, path: &str| {
+            let policy = resolve(words).unwrap().options.policy;
+            policy.takes(path.as_bytes())
+        };
+        for (words, path, expected) in [
+            ("", "any/thing", true),
+            ("--accept *.jpg", "d/a.jpg", true),
+            ("--accept *.jpg", "a.png", false),
+            ("--accept *.jpg --accept *.png", "a.png", true),
+            ("--accept /photos/", "photos/2026/a.raw", true),
+            ("--accept /photos/", "x/photos/a.raw", false),
+        ] {
+            assert_eq!(taken(words, path), expected, "{words} {path}");
+        }
+    }
+}

@@ -83,7 +83,10 @@ impl fmt::Debug for Stream {
 
 /// Which files are taken: given a path below the root of the transfer, components separated by `/`.
 #[derive(Clone)]
-pub struct Accept(Arc<dyn Fn(&[u8]) -> bool + Send + Sync>);
+pub struct Accept(Arc<Judge>);
+
+/// Says yes or no to a path.
+type Judge = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 impl Accept {
     /// Takes what `accepts` says yes to.
@@ -187,10 +190,15 @@ impl Policy {
         disk.remove_partial_dir()
     }
 
-    /// Whether a file or link is taken, by its path below the destination.
+    /// Whether a file or link is taken, by its path below the root of the transfer, components separated by `/`.
+    pub fn takes(&self, path: &[u8]) -> bool {
+        (self.accept.0)(path)
+    }
+
+    /// The same by its path below the destination.
     pub(super) fn accepts(&self, path: &TreePath) -> bool {
         let below = path.names().get(self.base.names().len()..).unwrap_or_default();
-        (self.accept.0)(&below.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/'))
+        self.takes(&below.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/'))
     }
 }
 

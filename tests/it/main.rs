@@ -9,11 +9,11 @@ mod hostile;
 #[cfg(test)]
 mod memdisk;
 mod once_open;
+#[cfg(test)]
+mod policy;
 mod process;
 #[cfg(test)]
 mod rates;
-#[cfg(test)]
-mod policy;
 mod readme;
 #[cfg(test)]
 mod rsync_parity;

@@ -448,9 +448,3 @@ pub(crate) fn files(disk: &MemDisk) -> BTreeMap<String, Vec<u8>> {
     };
     disk.tree().into_iter().filter_map(file).collect()
 }
-
-/// Bytes of memory that this process has.
-pub(crate) fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-}
