@@ -85,6 +85,8 @@ pub enum Event {
         /// The sentence.
         message: String,
     },
+    /// What a run that is about to fail has come to. Becomes part of [`Event::End`] and is no line of its own.
+    SoFar(SoFar),
     /// A receiver of several transfers is done with one of them. The event says which (`session`).
     SessionEnd {
         /// Exit code that this transfer alone would give.
@@ -109,8 +111,6 @@ pub enum Event {
         /// Why.
         cause: String,
     },
-    /// What a run that is about to fail has come to. Becomes part of [`Event::End`] and is no line of its own.
-    SoFar(SoFar),
     /// The run is over; always the last event.
     End(End),
 }

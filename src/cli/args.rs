@@ -112,7 +112,6 @@ pub(super) struct Global {
 
 impl Global {
     /// Refuses JSON lines on stdout where `data` goes there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the option that writes data to stdout"))]
     pub(super) fn stdout_is_free_for(&self, data: &str) -> Result<(), Failure> {
         match &self.json {
             Some(file) if file.as_os_str() == "-" => Err(Failure::usage(format!("--json: stdout carries {data}"))
@@ -169,7 +168,7 @@ mod tests {
         assert_eq!(cli.global.color, When::Always);
         let Command::Recv(words) = cli.command else { panic!("not recv") };
         let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }).unwrap();
-        let recv::Way::Wait(options) = order.way else { panic!("dials") };
+        let recv::Way::Wait(options, _) = order.way else { panic!("dials") };
         assert_eq!(options.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
         assert_eq!(options.family, Family::V6);
     }

@@ -24,7 +24,7 @@ pub(super) struct Flags {
 #[command(next_help_heading = "Connect")]
 pub(super) struct Outlet {
     /// Dial from this local UDP port, or the first free one of a range
-    #[arg(long, value_name = "PORT[-PORT]", default_value = "0", hide_default_value = true, value_parser = ports)]
+    #[arg(long, value_name = "PORT[-PORT]", default_value = "0", hide_default_value = true, hide_short_help = true, value_parser = ports)]
     pub(super) port: Ports,
 }
 

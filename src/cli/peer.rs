@@ -9,6 +9,7 @@ use crate::class::Class;
 use crate::network::authority::Authority;
 use crate::network::identity::{Identity, IdentityError};
 use crate::node_id::NodeId;
+use crate::pipeline::Ports;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
@@ -24,7 +25,7 @@ const KEY_FILE_LIMIT: u64 = 64 * 1024;
 #[command(next_help_heading = "Connect")]
 pub(super) struct Flags {
     /// Accept only this node: its id, or a file that begins with it
-    #[arg(long, value_name = "KEY|FILE")]
+    #[arg(long, value_name = "KEY|FILE", hide_short_help = true)]
     peer_key: Option<OsString>,
     /// Trust an unknown node on first use, and remember its key
     #[arg(long)]
@@ -119,6 +120,17 @@ impl Flags {
             _ => Err(Failure::usage("--cert and --cert-key go together")),
         }
     }
+}
+
+/// An option that has a use only for one who dials, if one was typed.
+pub(super) fn only_for_dialling(rules: &Rules, port: Ports) -> Result<(), &'static str> {
+    let typed = [
+        ("--peer-key", rules.peer_key.is_some()),
+        ("--accept-new", rules.accept_new),
+        ("--insecure", rules.insecure),
+        ("--port", port != Ports::default()),
+    ];
+    typed.into_iter().find(|(_, typed)| *typed).map_or(Ok(()), |(option, _)| Err(option))
 }
 
 /// A node id, or the one at the beginning of a file, as `key show` prints it.

@@ -38,19 +38,19 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", value_parser = |text: &str| parse_size(text))]
     max_size: Option<u64>,
     /// Refuse a transfer of more files
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     max_files: Option<u64>,
     /// Take only files that match; repeat for more
-    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, hide_short_help = true)]
     accept: Vec<OsString>,
     /// Keep unfinished files there: a name below DIR or an absolute path [default: .resilient-partial]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     partial_dir: Option<PathBuf>,
     /// Make sure that files are on the disk before they count as done (default)
-    #[arg(long, overrides_with_all = ["fsync", "no_fsync"])]
+    #[arg(long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
     fsync: bool,
     /// Leave that to the system: faster, and a crash may cost what was received last
-    #[arg(long, overrides_with_all = ["fsync", "no_fsync"])]
+    #[arg(long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
     no_fsync: bool,
 }
 
@@ -67,6 +67,11 @@ impl Flags {
     /// Whether stdout is for what arrives.
     pub(super) fn takes_stdout(&self) -> bool {
         self.output.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Whether one file goes to a name of its own.
+    pub(super) fn has_output(&self) -> bool {
+        self.output.is_some()
     }
 
     pub(super) fn resolve(&self) -> Result<Meant, Failure> {
@@ -131,4 +136,79 @@ impl Flags {
 fn is_taken(pattern: &Pattern, path: &[u8]) -> bool {
     let above = (1..path.len()).filter(|end| path[*end] == b'/').map(|end| &path[..end]);
     pattern.matches(path, false) || above.into_iter().any(|directory| pattern.matches(directory, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Cli, Command};
+    use super::super::recv::Way;
+    use super::*;
+    use crate::class::Class;
+    use crate::pipeline::RecvOptions;
+    use clap::Parser as _;
+
+    struct Order {
+        options: RecvOptions,
+        partial_dir: PartialDir,
+    }
+
+    fn resolve(words: &str) -> Result<Order, Failure> {
+        let words = format!("resilient recv --identity k {words}");
+        let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
+        let Command::Recv(words) = cli.command else { panic!("not recv") };
+        let order = words.resolve(&cli.global)?;
+        let Way::Wait(options, _) = order.way else { panic!("pulls") };
+        Ok(Order { options, partial_dir: order.partial_dir })
+    }
+
+    #[test]
+    fn the_last_of_what_becomes_of_existing_files_wins() {
+        for (words, existing) in [
+            ("", Existing::Refuse),
+            ("--rename -f", Existing::Replace),
+            ("-f --force --skip-existing", Existing::Skip),
+            ("--skip-existing --force --rename --rename", Existing::Rename),
+        ] {
+            assert_eq!(resolve(words).unwrap().options.policy.existing, existing, "{words}");
+        }
+        for (words, fsync) in [("", true), ("--fsync --no-fsync", false), ("--no-fsync --no-fsync --fsync", true)] {
+            assert_eq!(resolve(words).unwrap().options.policy.fsync, fsync, "{words}");
+        }
+    }
+
+    #[test]
+    fn limits_and_places_are_what_was_typed() {
+        let order = resolve("--max-size 1K --max-size=2KB --max-files 7 --partial-dir .x d").unwrap();
+        assert_eq!((order.options.policy.max_size, order.options.policy.max_files), (Some(2000), Some(7)));
+        assert_eq!(order.partial_dir, PartialDir::Below(Name::new(".x").unwrap()));
+        assert_eq!(resolve("--partial-dir /a/b").unwrap().partial_dir, PartialDir::At("/a/b".into()));
+        let order = resolve("-o in/x.tar").unwrap();
+        assert_eq!(order.options.dir, Path::new("in"));
+        assert!(matches!(&order.options.policy.place, Place::File(name) if name.as_bytes() == b"x.tar"));
+        let order = resolve("-o x").unwrap();
+        assert_eq!(order.options.dir, Path::new("."));
+        assert!(matches!(resolve("-o -").unwrap().options.policy.place, Place::Stream(_)));
+        assert!(resolve("-o - --json=events").is_ok());
+        for words in ["-o in/", "-o ..", "-o - --json", "--partial-dir a/b", "--partial-dir ..", "--accept ["] {
+            assert_eq!(resolve(words).map(|_| ()).map_err(|failure| failure.class), Err(Class::Usage), "{words}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_about_files_and_the_directories_above_them() {
+        let taken = |words: &str, path: &str| {
+            let policy = resolve(words).unwrap().options.policy;
+            policy.takes(path.as_bytes())
+        };
+        for (words, path, expected) in [
+            ("", "any/thing", true),
+            ("--accept *.jpg", "d/a.jpg", true),
+            ("--accept *.jpg", "a.png", false),
+            ("--accept *.jpg --accept *.png", "a.png", true),
+            ("--accept /photos/", "photos/2026/a.raw", true),
+            ("--accept /photos/", "x/photos/a.raw", false),
+        ] {
+            assert_eq!(taken(words, path), expected, "{words} {path}");
+        }
+    }
 }

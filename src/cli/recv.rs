@@ -10,7 +10,7 @@ use super::drive::Job;
 use super::exit::Failure;
 use super::home;
 use super::invite;
-use super::peer::{self, Credentials};
+use super::peer::{self, Credentials, Rules};
 use super::place;
 use super::policy;
 use super::rates;
@@ -18,11 +18,13 @@ use super::run;
 use super::span;
 use crate::fs::real::PartialDir;
 use crate::location::Location;
+use crate::network::authority::Authority;
+use crate::pipeline::policy::{Place, Policy};
 use crate::pipeline::{Listen, Peer, PullOptions, RecvOptions, Stay};
 use clap::Args;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What `--help` says first.
@@ -33,9 +35,7 @@ pub(super) const LONG: &str = "Print a ticket and wait for one send; or, with a 
 
 /// The arguments as typed.
 #[derive(Args, Debug)]
-#[command(
-    override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET|HOST:PORT|@NAME [DIR]"
-)]
+#[command(override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET [DIR]")]
 pub(super) struct Words {
     /// Where to put what arrives [default: .], after the ticket of a `send --offer` if there is one
     #[arg(value_name = "DIR")]
@@ -96,9 +96,9 @@ impl StayFlags {
 /// Who dials.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
-    /// The sender does.
-    Wait(RecvOptions),
-    /// We do.
+    /// The sender does; these vouch for it, if they are asked to.
+    Wait(RecvOptions, Option<Authority>),
+    /// We do; the peer is nobody until it was found out who that is.
     Pull(Contact, PullOptions),
 }
 
@@ -128,12 +128,12 @@ impl Words {
 
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
         let mut words = self.words.iter().peekable();
-        let target = match words.peek().and_then(|word| place::target(word)).transpose()? {
+        let target = match words.peek().and_then(|word| place::target(word)) {
             Some(target) => {
                 words.next();
-                Some(target)
+                Some(target?)
             }
-            _ => None,
+            None => None,
         };
         let words: Vec<&OsString> = words.collect();
         for word in &words {
@@ -145,30 +145,27 @@ impl Words {
             return Err(Failure::usage("more than one directory was given"));
         }
         let policy::Meant { policy, partial_dir, directory } = self.policy.resolve()?;
-        if self.policy.takes_stdout() && global.json.as_deref() == Some(Path::new("-")) {
-            return Err(Failure::usage("--json and --output - both want stdout").hint("give --json=FILE a file"));
+        if self.policy.takes_stdout() {
+            global.stdout_is_free_for("what arrives")?;
+        }
+        if self.policy.has_output() && !words.is_empty() {
+            return Err(Failure::usage("--output says where the file goes, and a directory was given, too"));
         }
         let typed = words.first().map(|word| PathBuf::from(*word));
         let directory = directory.or(typed).unwrap_or_else(|| ".".into());
         let show = self.invite.show(self.ticket_file.clone());
-        let allowed = self.limits.resolve()?.allowed();
         let credentials = self.peer.credentials(home::identity(global))?;
+        let rules = self.peer.rules()?;
         if let Some(target) = target {
-            self.refuse_waiting()?;
-            let options = PullOptions {
-                dir: directory,
-                peer: Peer::default(),
-                ports: self.outlet.port,
-                family: self.connect.family(),
-                contimeout: self.contimeout,
-                retry_for: self.connect.retry_for,
-                allowed,
-                policy,
-            };
-            let way = Way::Pull(Contact::new(target, self.peer.rules()?), options);
+            let options = self.pull(directory, policy)?;
+            let way = Way::Pull(Contact::new(target, rules), options);
             return Ok(Order { way, show, partial_dir, credentials });
         }
+        self.only_for_dialling(&rules)?;
         let stay = self.stay.stay();
+        if stay != Stay::Once && !matches!(policy.place, Place::Tree) {
+            return Err(Failure::usage("--output takes one transfer, --count and --keep receive more"));
+        }
         if self.stay.ticket && !self.stay.keep {
             return Err(Failure::usage("--ticket goes with --keep: otherwise there is always a ticket"));
         }
@@ -176,15 +173,12 @@ impl Words {
             return Err(Failure::usage("--keep makes no ticket that --ticket-file or --qr could show")
                 .hint("with --ticket it does"));
         }
-        if stay != Stay::Once && self.policy.takes_stdout() {
-            return Err(Failure::usage("--output - is for one transfer"));
-        }
         let listen = self.listen.unwrap_or_default();
         let family = self.connect.family();
         if listen.address.is_some_and(|address| !family.allows(address)) {
             return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
         }
-        let way = Way::Wait(RecvOptions {
+        let options = RecvOptions {
             dir: directory,
             listen,
             family,
@@ -192,28 +186,44 @@ impl Words {
             ticket_life: self.invite.ticket_life(),
             wait_for: self.invite.wait_for,
             retry_for: self.connect.retry_for,
-            allowed,
+            allowed: self.limits.resolve()?.allowed(),
             policy,
-        });
-        Ok(Order { way, show, partial_dir, credentials })
+        };
+        Ok(Order { way: Way::Wait(options, rules.authority), show, partial_dir, credentials })
     }
 
-    /// What has a use only for one who waits contradicts somebody to dial.
-    fn refuse_waiting(&self) -> Result<(), Failure> {
-        let StayFlags { count, keep, ticket, .. } = self.stay;
+    /// What has a use only for one who dials contradicts waiting.
+    fn only_for_dialling(&self, rules: &Rules) -> Result<(), Failure> {
+        peer::only_for_dialling(rules, self.outlet.port).map_err(|option| {
+            Failure::usage(format!("{option} is for dialling, and without a ticket or address `recv` waits"))
+                .hint("who may come is said by the ticket, and by `resilient key allow`")
+        })
+    }
+
+    /// What has a use only for one who waits contradicts a ticket.
+    fn pull(&self, dir: PathBuf, policy: Policy) -> Result<PullOptions, Failure> {
+        let StayFlags { count, keep, ticket: tickets, .. } = self.stay;
         let waits = [
             ("--listen", self.listen.is_some()),
             ("--count", count.is_some_and(|count| count > 1)),
             ("--keep", keep),
-            ("--ticket", ticket),
+            ("--ticket", tickets),
             ("--ticket-file", self.ticket_file.is_some()),
         ];
-        match waits.into_iter().chain(self.invite.typed()).find(|(_, typed)| *typed) {
-            Some((option, _)) => {
-                Err(Failure::usage(format!("{option} is for waiting, and with a ticket or an address `recv` dials")))
-            }
-            None => Ok(()),
+        let typed = waits.into_iter().chain(self.invite.typed()).find(|(_, typed)| *typed);
+        if let Some((option, _)) = typed {
+            return Err(Failure::usage(format!("{option} is for waiting, and with a ticket or address `recv` dials")));
         }
+        Ok(PullOptions {
+            dir,
+            peer: Peer::default(),
+            family: self.connect.family(),
+            ports: self.outlet.port,
+            contimeout: self.contimeout,
+            retry_for: self.connect.retry_for,
+            allowed: self.limits.resolve()?.allowed(),
+            policy,
+        })
     }
 }
 
@@ -230,8 +240,8 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
 #[cfg(test)]
 mod tests {
     use super::super::args::{Cli, Command};
+    use super::super::contact::Target;
     use super::*;
-    use crate::cli::contact::Target;
     use crate::pipeline::{Family, RetryFor};
     use crate::ticket::Ticket;
     use clap::Parser as _;
@@ -245,7 +255,7 @@ mod tests {
 
     fn waits(words: &str) -> RecvOptions {
         match resolve(words).unwrap().way {
-            Way::Wait(options) => options,
+            Way::Wait(options, _) => options,
             Way::Pull(..) => panic!("{words}: dials"),
         }
     }

@@ -3,49 +3,50 @@
 //! Gives `pipeline` its options and this machine as its world, and makes its error one of `cli`. Nothing else in `cli` runs a command
 //! or opens the identity.
 
-use super::contact::{Contact, Reach, today};
+use super::contact::{self, Contact, Reach};
 use super::exit::Failure;
 use super::home;
 use super::invite::Invitation;
 use super::output::escape;
 use super::peer::Credentials;
-use super::recv::Way;
 use super::{recv, send};
 use crate::event::{Event, Observer};
 use crate::fs::disk::Disk;
 use crate::fs::real::RealDisk;
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
-use crate::pipeline::{self, Cancel, Env, Summary};
+use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
 use crate::trust::authorized::{self, AuthorizedNodes, Grant};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let send::Order { contact, mut options, dry_run, credentials } = order;
+    let send::Order { way, mut options, dry_run, credentials } = order;
     if dry_run {
         let (sources, selection) = (options.sources, options.selection);
         return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
     }
-    let contact = match contact {
-        send::Way::Dial(contact) => contact,
-        send::Way::Offer(offering, show) => {
+    match way {
+        send::Way::Dial(contact) => {
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+            options.peer = introduced.peer.clone();
+            options.contimeout = introduced.contimeout;
+            let env = env(&credentials)?;
+            let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+            let result = pipeline::send(&env, options, watching.clone(), cancel).await;
+            watching.tell(&contact, &*observer);
+            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+        }
+        send::Way::Offer(offering, show, authority) => {
+            let env = Env { authority, ..env(&credentials)? };
             let invitation = Invitation::new(show, observer, &cancel);
             let (observer, cancel) = (invitation.observer(), invitation.cancel());
-            let result = pipeline::offer(&env(&credentials)?, options, offering, observer, cancel).await;
-            return invitation.failure().map_or(result.map_err(failure), Err);
+            let result = pipeline::offer(&env, options, offering, observer, cancel).await;
+            invitation.failure().map_or(result.map_err(failure), Err)
         }
-    };
-    let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
-    let introduced = contact.introduce(reach, &*observer, &cancel).await?;
-    options.peer = introduced.peer.clone();
-    options.contimeout = introduced.contimeout;
-    let env = env(&credentials)?;
-    let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
-    let result = pipeline::send(&env, options, watching.clone(), cancel).await;
-    watching.note(&contact, &*observer);
-    result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+    }
 }
 
 /// Hands everything on, and keeps who has let us in.
@@ -55,7 +56,8 @@ struct Watching {
 }
 
 impl Watching {
-    fn note(&self, contact: &Contact, observer: &dyn Observer) {
+    /// Notes at the known nodes who has let us in.
+    fn tell(&self, contact: &Contact, observer: &dyn Observer) {
         if let Some((key, address)) = self.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
             contact.met(key, address, observer);
         }
@@ -76,25 +78,27 @@ impl Observer for Watching {
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
     let recv::Order { way, show, partial_dir, credentials } = order;
-    let mut env = env(&credentials)?;
-    env.open_disk =
+    let open_disk: OpenDisk =
         Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
-    let (contact, mut options) = match way {
-        Way::Pull(contact, options) => (contact, options),
-        Way::Wait(options) => {
+    let env = Env { open_disk, ..env(&credentials)? };
+    match way {
+        recv::Way::Pull(contact, mut options) => {
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+            options.peer = introduced.peer.clone();
+            options.contimeout = introduced.contimeout;
+            let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+            let result = pipeline::pull(&env, options, watching.clone(), cancel).await;
+            watching.tell(&contact, &*observer);
+            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+        }
+        recv::Way::Wait(options, authority) => {
+            let env = Env { authority, ..env };
             let invitation = Invitation::new(show, observer, &cancel);
             let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;
-            return invitation.failure().map_or(result.map_err(failure), Err);
+            invitation.failure().map_or(result.map_err(failure), Err)
         }
-    };
-    let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
-    let introduced = contact.introduce(reach, &*observer, &cancel).await?;
-    options.peer = introduced.peer.clone();
-    options.contimeout = introduced.contimeout;
-    let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
-    let result = pipeline::pull(&env, options, watching.clone(), cancel).await;
-    watching.note(&contact, &*observer);
-    result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+    }
 }
 
 fn env(credentials: &Credentials) -> Result<Env, Failure> {
@@ -114,7 +118,7 @@ fn env(credentials: &Credentials) -> Result<Env, Failure> {
 fn authorized(node: NodeId) -> Result<Option<Grant>, String> {
     let file = home::file(authorized::FILE).map_err(|failure| failure.message)?;
     let nodes = AuthorizedNodes::load(&file).map_err(|error| escape::without_number(&error.to_string()))?;
-    Ok(nodes.grant(node, today()))
+    Ok(nodes.grant(node, contact::today()))
 }
 
 /// An error of the library as one of the command line.

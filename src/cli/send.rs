@@ -11,7 +11,7 @@ use super::exit::Failure;
 use super::home;
 use super::invite;
 use super::output::escape;
-use super::peer::{self, Credentials};
+use super::peer::{self, Credentials, Rules};
 use super::place;
 use super::rates;
 use super::recv;
@@ -22,6 +22,7 @@ use super::stdin;
 use super::stop;
 use crate::location::Location;
 use crate::manifest::Name;
+use crate::network::authority::Authority;
 use crate::pipeline::{Listen, Offering, Peer, SendOptions};
 use crate::ticket::Ticket;
 use clap::Args;
@@ -71,10 +72,7 @@ pub(super) struct Words {
     #[arg(long, help_heading = "Connect", conflicts_with = "ticket_file")]
     offer: bool,
     /// With --offer: wait on this UDP port, 0 for any
-    #[arg(
-        long, value_name = "[ADDR:]PORT", value_parser = recv::listen, requires = "offer", help_heading = "Connect",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = recv::listen, requires = "offer", help_heading = "Connect", hide_short_help = true)]
     listen: Option<Listen>,
     #[command(flatten)]
     invite: invite::Flags,
@@ -95,15 +93,15 @@ pub(super) struct Words {
 pub(super) enum Way {
     /// We do.
     Dial(Contact),
-    /// The receiver does, with the ticket that is made for it.
-    Offer(Offering, invite::Show),
+    /// The receiver does; these vouch for it, if they are asked to.
+    Offer(Offering, invite::Show, Option<Authority>),
 }
 
 /// The command as meant.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// The other side.
-    pub(super) contact: Way,
+    /// Who dials.
+    pub(super) way: Way,
     /// At least one source; the peer is nobody until it was found out who that is.
     pub(super) options: SendOptions,
     /// Only list what would be sent.
@@ -165,7 +163,7 @@ impl Words {
         let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
         let pipe = stdin.map(stdin::pipe);
         let options = SendOptions {
-            sources: if pipe.is_some() { Vec::new() } else { self.typed.into_iter().map(PathBuf::from).collect() },
+            sources: if pipe.is_some() { Vec::new() } else { self.typed.iter().map(PathBuf::from).collect() },
             pipe,
             selection,
             stop: self.stop.stop(),
@@ -179,26 +177,36 @@ impl Words {
             chunk_rate: self.sending.chunk_rate(),
             classes: self.sending.classes(),
         };
-        let contact = match (target, offering) {
-            (None, Some((offering, show))) => Way::Offer(offering, show),
-            (Some(target), _) => Way::Dial(Contact::new(target, self.peer.rules()?)),
-            (None, None) => return Err(Failure::usage("no destination was given")),
+        let rules = self.peer.rules()?;
+        let way = match (target, offering) {
+            (Some(target), _) => Way::Dial(Contact::new(target, rules)),
+            (None, offering) => {
+                let (offering, show) = offering.unwrap_or_default();
+                self.only_for_dialling(&rules)?;
+                Way::Offer(offering, show, rules.authority)
+            }
         };
         let credentials = self.peer.credentials(identity)?;
-        Ok(Order { contact, options, dry_run: self.select.dry_run, credentials })
+        Ok(Order { way, options, dry_run: self.select.dry_run, credentials })
+    }
+
+    /// What has a use only for one who dials contradicts waiting.
+    fn only_for_dialling(&self, rules: &Rules) -> Result<(), Failure> {
+        peer::only_for_dialling(rules, self.outlet.port)
+            .map_err(|option| Failure::usage(format!("{option} is for dialling, and with --offer `send` waits")))
     }
 
     /// How to wait, if that was asked for. Words that only then have a meaning are refused without it.
-    fn offering(&self, target: bool) -> Result<Option<(Offering, invite::Show)>, Failure> {
+    fn offering(&self, ticket: bool) -> Result<Option<(Offering, invite::Show)>, Failure> {
         if !self.offer {
             return match self.invite.typed().into_iter().find(|(_, typed)| *typed) {
                 Some((option, _)) => Err(Failure::usage(format!("{option} goes with --offer"))),
                 None => Ok(None),
             };
         }
-        if target {
-            return Err(Failure::usage("--offer waits to be dialled, and a destination was given")
-                .hint("without --offer that is where it is sent"));
+        if ticket {
+            return Err(Failure::usage("--offer makes a ticket, and a destination was given")
+                .hint("without --offer the destination says where to send"));
         }
         let listen = self.listen.unwrap_or_default();
         let family = self.connect.family();
@@ -280,8 +288,8 @@ mod tests {
         words.resolve_with(environment.map(OsString::from), Ok("identity.key".into()))
     }
 
-    fn target(order: Result<Order, Failure>) -> Target {
-        match order.unwrap().contact {
+    fn dialled(order: Order) -> Target {
+        match order.way {
             Way::Dial(contact) => contact.target,
             Way::Offer(..) => panic!("waits"),
         }
@@ -289,7 +297,7 @@ mod tests {
 
     /// The address in the ticket of an order: 10.0.0.1:1 if it was typed.
     fn address(order: Result<Order, Failure>) -> String {
-        match target(order) {
+        match dialled(order.unwrap()) {
             Target::Ticket(ticket) => ticket.addresses[0].to_string(),
             other => format!("{other:?}"),
         }
@@ -304,8 +312,8 @@ mod tests {
         let other = ticket("10.0.0.2:2");
         assert_eq!(address(resolve("a b", Some(&other))), "10.0.0.2:2");
         assert_eq!(address(resolve("a TICKET", Some(&other))), "10.0.0.1:1");
-        assert!(matches!(target(resolve("a host:1", Some(&other))), Target::Address(_)));
-        assert!(matches!(target(resolve("a @base", None)), Target::Known(_)));
+        assert!(matches!(dialled(resolve("a host:1", Some(&other)).unwrap()), Target::Address(_)));
+        assert!(matches!(dialled(resolve("a @base", None).unwrap()), Target::Known(_)));
     }
 
     #[test]
@@ -357,21 +365,6 @@ mod tests {
             let failure = resolve(words, None).unwrap_err();
             assert_eq!(failure.class.code(), status, "{words}: {failure:?}");
             assert!(!failure.message.contains("rz1"), "{words}: {failure:?}");
-        }
-    }
-
-    #[test]
-    fn an_offer_waits_and_has_options_of_its_own() {
-        let order =
-            resolve("--offer --listen 127.0.0.1:9000 --wait-for 5m --ticket-life 2h --qr a", Some("resilient://x"));
-        let Way::Offer(offering, show) = order.unwrap().contact else { panic!("dials") };
-        assert_eq!((offering.listen.port, offering.listen.or_any), (9000, false));
-        assert_eq!((offering.wait_for, offering.ticket_life.as_secs()), (Some(Duration::from_secs(300)), 7200));
-        assert!(show.qr && show.file.is_none());
-        for words in
-            ["--offer a TICKET", "--offer", "--qr a TICKET", "--wait-for 1s a TICKET", "--ticket-life 1s a TICKET"]
-        {
-            assert_eq!(resolve(words, None).unwrap_err().class, Class::Usage, "{words}");
         }
     }
 }

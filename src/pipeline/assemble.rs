@@ -65,7 +65,7 @@ pub(super) struct Assembled {
 /// Something that is complete and waits for the next commit.
 enum Ready {
     /// All of a file is here and right.
-    File(Landing),
+    File(Box<Landing>),
     /// A link and its target.
     Link(Target, Vec<u8>),
 }
@@ -156,7 +156,7 @@ impl Assembler {
             Pending::Standing { .. } | Pending::Flowing(_) | Pending::Unread(_) => None,
         });
         let ready = std::mem::take(&mut self.ready).into_iter().filter_map(|ready| match ready {
-            Ready::File(landing) => Some(landing),
+            Ready::File(landing) => Some(*landing),
             Ready::Link(..) => None,
         });
         self.kept.extend(pending.chain(ready).map(|landing| (landing.target.path.clone(), landing)));

@@ -77,13 +77,11 @@ pub(super) async fn assembling(
             tokio::select! {
                 biased;
                 done = &mut work => break done,
-                more = chunks.recv(), if !over => match more {
-                    Some(delivered) => waiting.push_back(delivered),
-                    None => {
-                        over = true;
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                },
+                more = chunks.recv(), if !over => {
+                    over = more.is_none();
+                    stop.fetch_or(over, Ordering::Relaxed);
+                    waiting.extend(more);
+                }
             }
         };
         if has_committed {

@@ -278,6 +278,6 @@ impl Flow {
 
     /// Hands on what the writer may hold back.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.flush())
+        self.writer.as_mut().map_or(Ok(()), Write::flush)
     }
 }

@@ -71,6 +71,14 @@ pub enum Error {
         /// As the transport puts it.
         cause: String,
     },
+    /// The other side would send what is not taken here.
+    #[error("sender: {message}")]
+    Declined {
+        /// What kind of limit it is.
+        class: Class,
+        /// Which.
+        message: String,
+    },
     /// The connection broke.
     #[error("connection: {cause}")]
     Lost {
@@ -179,7 +187,7 @@ impl Error {
             },
             Error::Endpoint(error) => error.class(),
             Error::Connect(error) => error.class(),
-            Error::Refused { class, .. } | Error::Transfers { class, .. } => *class,
+            Error::Refused { class, .. } | Error::Transfers { class, .. } | Error::Declined { class, .. } => *class,
             Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Interrupted => {
                 Class::Network
             }

@@ -53,10 +53,15 @@ pub(super) async fn greet(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<Guest
 }
 
 /// Asks the sender at the other end of `line` to send, and waits for its hello until `deadline`.
-pub(super) async fn ask(line: &Line, secret: Option<[u8; 16]>, deadline: Duration) -> Result<Guest, Error> {
+pub(super) async fn ask(
+    line: &Line,
+    node: NodeId,
+    secret: Option<[u8; 16]>,
+    deadline: Duration,
+) -> Result<Guest, Error> {
     let mut inward = Inward::new(line.connection.clone(), line.pilot.clone());
     inward.ask(&Reply::Ask { version: crate::wire::VERSION, secret });
-    let heard = tokio::time::timeout(deadline, hear(inward, line.peer, None, deadline)).await;
+    let heard = tokio::time::timeout(deadline, hear(inward, node, None, deadline)).await;
     heard.unwrap_or(Err(Error::Silent { span: deadline }))
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Inward {
     stream: mpsc::UnboundedSender<Bytes>,
     copies: Copies,
     heard: Instant,
+    /// Bytes per second that the sender may send; 0: any number.
+    pub(super) allowed: u32,
     /// Room in quinn's datagram buffer while nothing is queued.
     empty_space: usize,
 }
@@ -100,6 +102,7 @@ impl Inward {
             stream,
             copies: Copies::default(),
             heard: now(),
+            allowed: 0,
         }
     }
 
@@ -175,6 +178,7 @@ impl Inward {
             }
             let room = Feedback::room_for_replies(feedback.missing.len());
             let (offset, replies) = self.copies.next(room);
+            feedback.allowed = self.allowed;
             feedback.offset = offset as u32;
             feedback.replies = replies;
             // Feedback is what brings a dead path back to life, so it is never held up by a window full of lost packets.

@@ -181,9 +181,8 @@ impl Summary {
         stats: Vec::new(),
     };
 
-    /// Takes another transfer of the same run into the sums. The session is that of the last.
+    /// Takes another transfer of the same run into the sums. Several have no session in common.
     fn add(&mut self, other: &Summary) {
-        self.session.clone_from(&other.session);
         self.files += other.files;
         self.bytes_sent += other.bytes_sent;
         self.bytes_literal += other.bytes_literal;

@@ -83,7 +83,10 @@ impl fmt::Debug for Stream {
 
 /// Which files are taken: given a path below the root of the transfer, components separated by `/`.
 #[derive(Clone)]
-pub struct Accept(Arc<dyn Fn(&[u8]) -> bool + Send + Sync>);
+pub struct Accept(Arc<Judge>);
+
+/// Says yes or no to a path.
+type Judge = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 impl Accept {
     /// Takes what `accepts` says yes to.
@@ -156,6 +159,12 @@ impl Policy {
         Ok(())
     }
 
+    /// The same with no more than this many file bytes.
+    pub(super) fn at_most(&self, bytes: Option<u64>) -> Policy {
+        let max_size = [self.max_size, bytes].into_iter().flatten().min();
+        Policy { max_size, ..self.clone() }
+    }
+
     /// Opens the destination and makes sure that it can be written to, before a ticket is given out that would lead to nothing.
     pub(super) fn destination(&self, env: &Env, dir: &Path) -> Result<Arc<dyn Disk>, Error> {
         if let Place::Stream(_) = self.place {
@@ -181,10 +190,15 @@ impl Policy {
         disk.remove_partial_dir()
     }
 
-    /// Whether a file or link is taken, by its path below the destination.
+    /// Whether a file or link is taken, by its path below the root of the transfer, components separated by `/`.
+    pub fn takes(&self, path: &[u8]) -> bool {
+        (self.accept.0)(path)
+    }
+
+    /// The same by its path below the destination.
     pub(super) fn accepts(&self, path: &TreePath) -> bool {
         let below = path.names().get(self.base.names().len()..).unwrap_or_default();
-        (self.accept.0)(&below.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/'))
+        self.takes(&below.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/'))
     }
 }
 

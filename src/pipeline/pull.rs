@@ -4,7 +4,7 @@
 //!    [`super::recv`]; when the connection is lost, dial again.
 
 use super::connect::{Line, Peer, Ports, dial, hang_up};
-use super::greet::{Guest, ask};
+use super::greet::{Guest, Refused, ask, refuse};
 use super::recv::with_traffic;
 use super::send::Retries;
 use super::session::{Place, Presence, receive};
@@ -34,10 +34,10 @@ pub struct PullOptions {
     pub dir: PathBuf,
     /// Who offers.
     pub peer: Peer,
-    /// Local ports to dial from.
-    pub ports: Ports,
     /// Which addresses may be used.
     pub family: Family,
+    /// Where to dial from.
+    pub ports: Ports,
     /// Time to a usable connection.
     pub contimeout: Duration,
     /// How long to try to reach a sender that was lost.
@@ -70,6 +70,11 @@ pub async fn pull(
             Err(error) => retries.wait(error, None, &*observer, &cancel).await?,
         }
     };
+    if let Err((class, message)) = options.policy.admits(&guest.hello) {
+        refuse(guest, Refused::new(class, message.clone()), cancel).await;
+        hang_up(&endpoint, close::REFUSED).await;
+        return Err(Error::Declined { class, message });
+    }
     let place = Place {
         blocking: env.blocking,
         disk,
@@ -134,7 +139,7 @@ async fn reach(
         let left = by.saturating_duration_since(now());
         let line = dial(env, &options.peer, options.family, options.ports, left).await;
         let line: Line = line.map_err(|error| error.within(options.contimeout))?;
-        match ask(&line, secret, by.saturating_duration_since(now())).await {
+        match ask(&line, line.peer, secret, by.saturating_duration_since(now())).await {
             Ok(guest) => return Ok((guest, line.endpoint)),
             // A connection that broke before the sender has answered was never one.
             Err(Error::Lost { cause }) if now() < by => {

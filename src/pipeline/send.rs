@@ -1,7 +1,7 @@
 //! `resilient send`: files and directories to a waiting receiver.
 //!
-//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other (or be dialled: [`super::offer`]);
-//!    3. ingest and the network side run side by side until the receiver says that everything is complete and durable; 4. say goodbye.
+//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other (or be dialled: [`super::offer`]); 3. ingest and
+//!    the network side run side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
 use super::connect::{FLUSH, Line, Peer, Ports, dial};
 use super::ingest::{Ingest, Pipe, Source};
@@ -149,7 +149,6 @@ pub(super) struct Cargo {
     pub(super) options: SendOptions,
     sources: Sources,
     totals: Totals,
-    /// What was read once from a pipe is not there to be continued by another run.
     nonce: Option<[u8; 16]>,
     pub(super) stop_at: Option<Instant>,
     pub(super) observer: Arc<dyn Observer>,
@@ -165,6 +164,7 @@ impl Cargo {
         cancel: Cancel,
     ) -> Result<Cargo, Error> {
         let sources = Sources::new(&options.sources, options.selection.clone())?;
+        // What was read once from a pipe is not there to be continued by another run.
         let nonce = options.pipe.is_some().then(|| {
             let mut nonce = [0; 16];
             (env.random)(&mut nonce);
@@ -213,8 +213,8 @@ async fn attempt(cargo: &Cargo, connected_by: Instant) -> Result<Summary, Unfini
     };
     let replies = Replies::of(&connection);
     let secret = options.peer.secret.as_ref().map(|secret| *secret.as_bytes());
-    let outlet = Outlet { connection, pilot, replies, endpoint, peer, secret };
-    transfer(cargo, outlet, connected_by).await
+    let line = Outlet { connection, pilot, replies, endpoint, peer, secret };
+    transfer(cargo, line, connected_by).await
 }
 
 /// A connection to send on, whoever has made it.
@@ -264,9 +264,8 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
     let patience =
         Patience { accepted_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at: *stop_at };
     let pace = Pace { throttle: Throttle::new(options.limit, options.chunk_rate), press };
-    let told = observer.clone();
-    let mut outward =
-        Outward::new(connection.clone(), replies, pilot, told, tally.clone(), totals.bytes, patience, pace);
+    let (watching, bytes) = (observer.clone(), totals.bytes);
+    let mut outward = Outward::new(connection.clone(), replies, pilot, watching, tally.clone(), bytes, patience, pace);
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
     let result = {

@@ -345,7 +345,7 @@ impl Session {
         }
     }
 
-    /// Gives the session up: tells what it has come to, and takes its unfinished files away.
+    /// Gives the session up: takes its unfinished files away.
     async fn abandon(&mut self, place: &Place) {
         self.stop_assembling(close::STOPPED).await;
         let tally = self.lock().tally();

@@ -9,14 +9,16 @@ mod hostile;
 #[cfg(test)]
 mod memdisk;
 mod once_open;
+#[cfg(test)]
+mod policy;
 mod process;
 #[cfg(test)]
 mod rates;
 mod readme;
+#[cfg(test)]
 mod rsync_parity;
 #[cfg(test)]
 mod select;
-#[cfg(test)]
 mod serve;
 mod settings;
 mod shows;

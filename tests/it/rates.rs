@@ -9,9 +9,8 @@ use resilient::chunk::compression::{Choice, Method};
 use resilient::class::Class;
 use resilient::event::{Event, LimitedBy};
 use resilient::network::limit::Bandwidth;
-use resilient::pipeline::{Cancel, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send};
+use resilient::pipeline::{Cancel, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send};
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,13 +34,10 @@ fn transfer(content: &[u8], profile: Profile, allowed: u32, change: impl FnOnce(
         let disk = MemDisk::new();
         let told = Seen::new();
         let options = RecvOptions {
-            dir: PathBuf::from("."),
             listen: Listen { address: Some(RECEIVER), ..Listen::default() },
-            family: Family::Any,
             ticket_life: HOUR,
             retry_for: RetryFor::Span(HOUR),
             allowed: NonZeroU32::new(allowed),
-            policy: resilient::pipeline::Policy::default(),
             ..RecvOptions::into_dir(".")
         };
         let (_stop, cancel) = Cancel::channel();
@@ -142,7 +138,7 @@ fn chunks_a_second() {
 #[test]
 fn compression_does_what_was_asked_for() {
     let text: Vec<u8> =
-        (0..100_000u32).flat_map(|n| format!("station {n} reports {}\n", n * n % 977).into_bytes()).collect();
+        (0..100_000u64).flat_map(|n| format!("station {n} reports {}\n", n * n % 977).into_bytes()).collect();
     let encoded = |compress| {
         let done = transfer(&text, Profile::plain(10.0, 20, 0.0), 0, |options| options.compress = compress);
         let stat = done.summary.stats.iter().find(|(name, _)| *name == "file bytes after compression").unwrap().1;

@@ -38,13 +38,23 @@ const OWN: f64 = 0.2;
 /// slower. Between them the truth is: what is busy on both sides waits a little for the other now and then.
 const WAITS: f64 = 0.25;
 const HARDLY: f64 = 0.05;
-/// Weight of a look at the rate of a link that is waited for, and the first step in which it is raised if it is not.
-const SEEN: f64 = 0.4;
+/// Weight of a look at the rate of a link that is waited for, where most of the time is waiting, and the first step in which the rate is
+/// raised if nobody waits.
+const SEEN: f64 = 0.8;
 const RAISE: f64 = 1.1;
+/// A rate that falls to less than this share of itself was raised in vain: the next raise comes after twice as many looks, at most so
+/// many.
+const IN_VAIN: f64 = 0.8;
+const MOST_CAUTION: u32 = 64;
 /// A look at the rate of the link takes at least this long.
 const LOOK: Duration = Duration::from_millis(20);
 /// Bytes that go into the queues between preparation and the link; before they are full nobody waits.
 const QUEUES: u64 = 512 * 1024;
+
+/// A first burst tells rates up to this one, bytes per second; beyond it, only that the link is fast: then so many times as fast as it
+/// looks is believed, because too little compression is noticed at once and too much only after the queues are full.
+const TOLD: u64 = 6_250_000;
+const FASTER: f64 = 8.0;
 
 /// What is known of one method: how its logarithms differ from [`LADDER`] beyond what all differ.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,6 +87,9 @@ pub struct Chooser {
     rate: Option<f64>,
     /// By how much `rate` is raised when nobody waits for the link.
     raise: f64,
+    /// Looks without waiting before the next raise, and those that were.
+    caution: u32,
+    unwaited: u32,
     look: Look,
     /// Bytes handed over since the link was last waited for.
     unhindered: u64,
@@ -93,6 +106,8 @@ impl Chooser {
             base: 0.0,
             rate: None,
             raise: RAISE,
+            caution: 1,
+            unwaited: 0,
             look: Look::default(),
             unhindered: 0,
             chosen: 0,
@@ -148,20 +163,32 @@ impl Chooser {
         let busy = look.lasted.saturating_sub(look.waited + look.packing).as_secs_f64();
         let base = busy / look.raw.max(1) as f64;
         self.base += 0.3 * (base - self.base);
+        let before = self.rate;
         let waits = look.waited.as_secs_f64() / lasted;
         if waits > HARDLY {
             let weight = SEEN * (waits / WAITS).min(1.0).powi(2);
             self.rate = Some(match self.rate {
                 // It took that much, so it can.
-                Some(rate) if seen > rate => rate + SEEN * (seen - rate),
+                Some(rate) if seen > rate => {
+                    self.caution = 1;
+                    rate + SEEN * (seen - rate)
+                }
                 Some(rate) => rate + weight * (seen - rate),
                 None => seen,
             });
+            if self.rate < before.map(|rate| IN_VAIN * rate) {
+                self.caution = (self.caution * 2).min(MOST_CAUTION);
+            }
             self.raise = RAISE;
+            self.unwaited = 0;
         } else if self.unhindered > QUEUES {
             // The link is faster than this, nobody knows by how much.
-            self.rate = Some(self.rate.map_or(seen, |rate| rate.max(seen) * self.raise));
-            self.raise = (self.raise * 1.2).min(2.0);
+            self.unwaited += 1;
+            if self.unwaited >= self.caution || self.rate.is_none_or(|rate| seen > rate) {
+                self.unwaited = 0;
+                self.rate = Some(self.rate.map_or(seen, |rate| rate.max(seen) * self.raise));
+                self.raise = (self.raise * 1.2).min(2.0);
+            }
         }
     }
 
@@ -174,7 +201,7 @@ impl Chooser {
     /// What the link is thought to take, bytes per second; until a better measurement.
     pub fn hint(&mut self, rate: u64) {
         if rate > 0 && self.rate.is_none() {
-            self.rate = Some(rate as f64);
+            self.rate = Some(rate as f64 * if rate > TOLD { FASTER } else { 1.0 });
         }
     }
 

@@ -329,20 +329,22 @@ impl Observer for Output {
 
     fn session_event(&self, session: &SessionTag, event: &Event) {
         match event {
-            // Of several transfers one says nothing of the whole.
+            // Each session's end says it.
             Event::SoFar(_) => return,
             Event::Detail { .. } if self.level.verbose < 2 => return,
             _ => self.to_json(event, Some(&session.session), None),
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.take(event);
+        }
         match event {
             Event::Progress(progress) => return self.session_progress(&session.session, progress),
             Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+            Event::Unsent { files } => *lock(&self.failed_files) += *files,
             Event::SessionEnd { .. } => drop(lock(&self.sessions).remove(&session.session)),
             _ => {}
         }
-        if let Some(line) = self.style.session_line(&session.peer, event, self.level) {
-            self.terminal.err(&line);
-        }
+        self.tell(|style, level| style.session_line(&session.peer, event, level));
     }
 }
 
@@ -375,11 +377,6 @@ pub(super) fn complain(command: &str, failure: &Failure, color: When) {
     let _ = io::stderr().lock().write_all(format!("{}\n", style.failure(failure)).as_bytes());
 }
 
-/// Writes something for people to stderr, whatever the level.
-pub(super) fn to_stderr(text: &str) -> io::Result<()> {
-    io::stderr().lock().write_all(text.as_bytes())
-}
-
 /// Writes a whole result to `file`, or to stdout. Whoever closed stdout has read enough.
 pub(super) fn result(file: Option<&Path>, text: &str) -> Result<(), Failure> {
     let (object, written) = match file {
@@ -392,6 +389,11 @@ pub(super) fn result(file: Option<&Path>, text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes something for people to stderr, whatever the level.
+pub(super) fn to_stderr(text: &str) -> io::Result<()> {
+    io::stderr().lock().write_all(text.as_bytes())
 }
 
 /// Writes a whole result to stdout.

@@ -84,9 +84,6 @@ impl Style {
             Event::File { path, action: Action::Identical, .. } => {
                 at(1, format!("{} (identical)", escape::name(&path.0)))
             }
-            Event::Retry { attempt, in_ms, cause } => {
-                at(2, format!("{}; attempt {attempt} in {}", escape::text(cause), Span(Duration::from_millis(*in_ms))))
-            }
             Event::Limit { rate, by } => {
                 let by = if *by == LimitedBy::Receiver { " by the receiver" } else { "" };
                 at(1, format!("limited to {}{by}", Rate(*rate)))
@@ -95,6 +92,9 @@ impl Style {
                 at(1, format!("{} (exists, skipped)", escape::name(&path.0)))
             }
             Event::Unsent { files } => Some(self.error(&format!("the sender could not read {}", count(*files)))),
+            Event::Retry { attempt, in_ms, cause } => {
+                at(2, format!("{}; attempt {attempt} in {}", escape::text(cause), Span(Duration::from_millis(*in_ms))))
+            }
             Event::Detail { message } => at(2, escape::text(message)),
             _ => None,
         }

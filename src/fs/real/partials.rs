@@ -9,7 +9,9 @@
 use crate::fs::confine::{Root, disk_error};
 use crate::fs::disk::{DiskError, PARTIAL_DIR};
 use crate::manifest::Name;
-use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, openat, statat, unlinkat,
+};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
 use std::io;
@@ -18,7 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Age from which an unfinished file that nobody writes is a leftover.
 const STALE: Duration = Duration::from_secs(24 * 3600);
@@ -90,7 +92,9 @@ impl Partials {
             other => other.map_err(disk_error)?,
         };
         self.check(root, &directory)?;
-        sweep(directory.as_fd(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()));
+        // The clock of the file system, which is the one that ages are told by: the directory was changed just now.
+        fchmod(&directory, Mode::RWXU).map_err(disk_error)?;
+        sweep(directory.as_fd(), fstat(&directory).map_err(disk_error)?.st_ctime as u64);
         let directory = Arc::new(directory);
         *open = Some(Arc::clone(&directory));
         Ok(Some(directory))
@@ -111,7 +115,7 @@ impl Partials {
                     "the directory for unfinished files can be entered by others (mode 0700 is needed)",
                 ));
             }
-            rustix::fs::fchmod(directory, Mode::RWXU).map_err(disk_error)?;
+            fchmod(directory, Mode::RWXU).map_err(disk_error)?;
         }
         Ok(())
     }

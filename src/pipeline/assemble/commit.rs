@@ -22,8 +22,8 @@ impl Assembler {
         for ready in std::mem::take(&mut self.ready) {
             match ready {
                 Ready::File(mut landing) => match landing.finish(&*self.disk, self.policy.fsync) {
-                    Ok(()) => files.push(landing),
-                    Err(error) => self.fail_landing(landing, &error),
+                    Ok(()) => files.push(*landing),
+                    Err(error) => self.fail_landing(*landing, &error),
                 },
                 Ready::Link(mut target, to) => {
                     let replace = self.policy.existing == Existing::Replace;

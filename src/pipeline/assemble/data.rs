@@ -133,7 +133,7 @@ impl Assembler {
         match self.pending.get_mut(&id).and_then(Pending::parts).and_then(|parts| parts.landed()) {
             None => {}
             Some(true) => match self.remove_pending(id) {
-                Some(Pending::Landing(landing)) => self.ready.push(Ready::File(landing)),
+                Some(Pending::Landing(landing)) => self.ready.push(Ready::File(Box::new(landing))),
                 Some(Pending::Flowing(mut flow)) => match flow.finish() {
                     Ok(()) => self.done(&flow.target, Outcome::Transferred),
                     Err(error) => self.fail_output(&flow.target, &error.into()),

@@ -34,10 +34,10 @@ impl Ingest {
                     if self.waiting.contains_key(&EntryId(id)) {
                         self.status.insert(EntryId(id), status.clone());
                         // What stands there is another one, and the receiver takes ours in its place or beside it.
-                        if status != Status::Held {
-                            if let Some(file) = self.compared.remove(&EntryId(id)) {
-                                self.queue.push(file);
-                            }
+                        if status != Status::Held
+                            && let Some(file) = self.compared.remove(&EntryId(id))
+                        {
+                            self.queue.push(file);
                         }
                     }
                 }

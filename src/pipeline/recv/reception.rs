@@ -15,7 +15,7 @@ use crate::network::seam::now;
 use crate::pipeline::admission::{Key, Tickets, Worth, same_version, stranger};
 use crate::pipeline::greet::{Guest, Refused, greet, refuse};
 use crate::pipeline::session::{Place, Pool, Presence, receive};
-use crate::pipeline::{Cancel, Env, Error, Policy, Summary, close};
+use crate::pipeline::{Cancel, Env, Error, Summary, close};
 use crate::ticket::{Secret, Ticket};
 use crate::transfer::share::Shares;
 use crate::trust::authorized::Grant;
@@ -283,24 +283,18 @@ impl Reception {
                     let tickets = self.options.stay != (Stay::Keep { tickets: false });
                     return Err(stranger(node, hello, other.and_then(Result::err), tickets));
                 };
+                if let Some(quota) = grant.quota.filter(|quota| hello.bytes > *quota) {
+                    let message = format!("{} bytes are more than the {quota} that this node may send", hello.bytes);
+                    return Err(Refused::new(Class::Refused, message));
+                }
                 pass.grant = Some(grant);
             }
         }
+        self.options.policy.admits(hello).map_err(|(class, message)| Refused::new(class, message))?;
         if !pass.again && pass.replaces.is_none() {
             self.room()?;
         }
-        let admits = self.policy_for(pass.grant.as_ref()).admits(hello);
-        admits.map_err(|(class, message)| Refused::new(class, message))?;
         Ok(pass)
-    }
-
-    /// The policy for a transfer: a grant narrows it.
-    fn policy_for(&self, grant: Option<&Grant>) -> Policy {
-        let mut policy = self.options.policy.clone();
-        if let Some(quota) = grant.and_then(|grant| grant.quota) {
-            policy.max_size = Some(policy.max_size.map_or(quota, |most| most.min(quota)));
-        }
-        policy
     }
 
     /// Whether another transfer may begin.
@@ -336,11 +330,9 @@ impl Reception {
             },
             None => guest,
         };
-        let policy = self.policy_for(pass.grant.as_ref());
         let disk = match pass.grant.as_ref().and_then(|grant| grant.dir.as_ref()) {
             None => Ok(self.disk.clone()),
-            // A root of its own: what the receiver was told to do below its own does not lead out of it.
-            Some(dir) => policy.destination(&self.env, &self.options.dir.join(dir)),
+            Some(dir) => self.options.policy.destination(&self.env, &self.options.dir.join(dir)),
         };
         let disk = match disk {
             Ok(disk) => disk,
@@ -354,7 +346,7 @@ impl Reception {
             self.tickets.spend(secret, key);
         }
         self.admitted += 1;
-        self.start(key, guest, (disk, policy), pass.grant, pass.again);
+        self.start(key, guest, disk, pass.grant, pass.again);
         let more = match self.options.stay {
             Stay::Once => false,
             Stay::Count(count) => self.tickets.issued() < count,
@@ -365,19 +357,12 @@ impl Reception {
         }
     }
 
-    fn start(
-        &mut self,
-        key: Key,
-        guest: Guest,
-        (disk, policy): (Arc<dyn Disk>, Policy),
-        grant: Option<Grant>,
-        repeats: bool,
-    ) {
+    fn start(&mut self, key: Key, guest: Guest, disk: Arc<dyn Disk>, grant: Option<Grant>, repeats: bool) {
         let observer = match self.options.stay {
             Stay::Once => self.observer.clone(),
             _ => {
                 let address = guest.inward.connection.remote_address().to_string();
-                let peer = grant.and_then(|grant| grant.name).unwrap_or(address);
+                let peer = grant.as_ref().and_then(|grant| grant.name.clone()).unwrap_or(address);
                 let tag = SessionTag { session: key.1.to_string(), peer };
                 Arc::new(Tagged { tag, observer: self.observer.clone() })
             }
@@ -385,7 +370,7 @@ impl Reception {
         let place = Place {
             blocking: self.env.blocking,
             disk,
-            policy,
+            policy: self.options.policy.at_most(grant.and_then(|grant| grant.quota)),
             retry_for: self.options.retry_for,
             observer: observer.clone(),
             cancel: self.cancel.clone(),

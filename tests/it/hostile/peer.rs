@@ -20,7 +20,7 @@ use resilient::network::identity::Identity;
 use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, Policy, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
@@ -115,6 +115,16 @@ pub(crate) struct Waiting {
 }
 
 pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Duration, retry: Duration) -> Waiting {
+    waiting_under(net, disk, ticket_life, retry, Policy::default()).await
+}
+
+pub(crate) async fn waiting_under(
+    net: &Net,
+    disk: Arc<dyn Disk>,
+    ticket_life: Duration,
+    retry: Duration,
+    policy: Policy,
+) -> Waiting {
     let (cancel, cancelled) = Cancel::channel();
     let seen = Seen::new();
     let (env, observer) = (env(net, RECEIVER, disk), seen.clone());
@@ -122,6 +132,7 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
         listen: Listen { address: Some(RECEIVER), ..Listen::default() },
         ticket_life,
         retry_for: RetryFor::Span(retry),
+        policy,
         ..RecvOptions::into_dir(".")
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
@@ -436,10 +447,4 @@ pub(crate) fn files(disk: &MemDisk) -> BTreeMap<String, Vec<u8>> {
         _ => None,
     };
     disk.tree().into_iter().filter_map(file).collect()
-}
-
-/// Bytes of memory that this process has.
-pub(crate) fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }

@@ -111,6 +111,12 @@ fn a_strangers_sequence_numbers_do_no_harm() {
 
 // ---- Authorised senders -----------------------------------------------------------------------------------------------------
 
+/// Bytes of memory that this process has.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
 fn planted(disk: &MemDisk, name: &str, bytes: &[u8]) -> Meta {
     let meta = Meta { mode: 0o600, mtime: FileTime { seconds: 5, nanoseconds: 0 } };
     disk.plant(&path(&[name]), Node::File { bytes: bytes.to_vec(), meta });

@@ -58,11 +58,12 @@ fn auto_is_as_good_as_the_best_fixed_choice_on_every_link() {
             for larger in [0.3, 1.0, 2.0] {
                 let world = World { slower, larger, base: 1e-9, rate };
                 let mut chooser = Chooser::new(Choice::Auto);
-                chooser.hint(2_000_000);
+                chooser.hint(rate.min(30e6) as u64);
                 let (auto, _) = world.run(2000, chooser);
                 let best = world.best_fixed(2000);
-                // Between two rungs, and while it is finding out, a little is lost.
-                assert!(auto <= 1.06 * best, "{rate} {slower} {larger}: {auto} {best}");
+                // Between two rungs a little is lost, and a moment while it is finding out.
+                // A moment is lost while it is finding out.
+                assert!(auto <= 1.03 * best + 0.05, "{rate} {slower} {larger}: {auto} {best}");
             }
         }
     }
