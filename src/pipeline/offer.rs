@@ -139,7 +139,7 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
                 serving = None;
                 match ended {
                     Ok(summary) => return Ok(summary),
-                    Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Silent { .. } | Error::Connect(_)), .. }) => {
+                    Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Connect(_)), .. }) => {
                         let message = format!("{error}; waiting for the receiver to come back");
                         observer.event(&Event::Warning { message });
                         lost = Some((now(), error));

@@ -262,8 +262,8 @@ fn only_the_ticket_lets_a_sender_in() {
     let wrong_secret = Ticket::new(ticket.key, ticket.addresses.iter().copied(), Some(Secret::from_bytes([7; 16])));
     let none = Ticket::new(ticket.key, ticket.addresses.iter().copied(), None);
     hosts.refused("sender", &wrong_key.to_string(), &format!("expected {stranger}"));
-    hosts.refused("sender", &wrong_secret.to_string(), "not one of this receiver's");
-    hosts.refused("sender", &none.to_string(), "has shown none");
+    hosts.refused("sender", &wrong_secret.to_string(), "not one of those given out here");
+    hosts.refused("sender", &none.to_string(), "has shown neither");
     hosts.refused("sender", &ticket.addresses[0].to_string(), "nothing pins the key");
     // None of that spends the ticket.
     assert!(hosts.send("sender", "out", &receiver.ticket).status.success());
@@ -295,7 +295,7 @@ fn a_ticket_serves_the_first_key_only() {
     let second = hosts.send("thief", "out/other", &receiver.ticket);
     first.signal(Signal::CONT);
     let error = text(&second.stderr);
-    assert!(second.status.code() == Some(41) && error.contains("used by another sender"), "{error}");
+    assert!(second.status.code() == Some(41) && error.contains("used by another node"), "{error}");
     assert!(first.finish().2.success());
     assert!(receiver.finish().2.success());
     assert!(snapshot(&hosts.path("inbox")).keys().eq([Path::new("big")]));
