@@ -367,4 +367,16 @@ mod tests {
             assert!(!failure.message.contains("rz1"), "{words}: {failure:?}");
         }
     }
+
+    #[test]
+    fn an_offer_waits_and_has_options_of_its_own() {
+        let words = "--offer --listen 127.0.0.1:9000 --wait-for 5m --ticket-life 2h --qr a";
+        let Way::Offer(offering, show, _) = resolve(words, None).unwrap().way else { panic!("dials") };
+        assert_eq!((offering.listen.port, offering.listen.or_any), (9000, false));
+        assert_eq!((offering.wait_for, offering.ticket_life.as_secs()), (Some(Duration::from_secs(300)), 7200));
+        assert!(show.qr && show.file.is_none());
+        for words in ["--offer a TICKET", "--offer", "--qr a TICKET", "--wait-for 1s a TICKET"] {
+            assert_eq!(resolve(words, None).unwrap_err().class, Class::Usage, "{words}");
+        }
+    }
 }
