@@ -24,7 +24,9 @@ const VARIABLE: &str = "RESILIENT_BWLIMIT";
 #[command(next_help_heading = "Transfer")]
 pub(super) struct Limits {
     /// Send and let send at most RATE, or UP and DOWN; in KiB/s or with a unit, 0 for no limit
-    #[arg(long, value_name = "RATE[,BURST]|UP:DOWN", value_parser = limit, help_heading = "Transfer")]
+    #[arg(
+        long, value_name = "RATE[,BURST]|UP:DOWN", value_parser = limit, help_heading = "Transfer", hide_short_help = true
+    )]
     bwlimit: Option<Limit>,
 }
 
@@ -35,7 +37,7 @@ pub(super) struct Sending {
     /// Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]
     #[arg(
         short = 'z', long, value_name = "HOW", value_parser = compression, help_heading = "Transfer",
-        num_args = 0..=1, require_equals = true, default_missing_value = "auto", overrides_with = "no_compress"
+        num_args = 0..=1, require_equals = true, default_missing_value = "auto", overrides_with = "no_compress", hide_short_help = true
     )]
     compress: Option<Choice>,
     /// Do not compress
@@ -52,7 +54,14 @@ pub(super) struct Sending {
     )]
     max_chunk_rate: u32,
     /// Class at the receiver and between files: critical, high or normal
-    #[arg(long, value_name = "CLASS", default_value = "normal", hide_default_value = true, help_heading = "Transfer")]
+    #[arg(
+        long,
+        value_name = "CLASS",
+        default_value = "normal",
+        hide_default_value = true,
+        help_heading = "Transfer",
+        hide_short_help = true
+    )]
     priority: Priority,
     /// Class of the files that PATTERN fits; the first that does counts
     #[arg(
