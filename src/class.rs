@@ -58,6 +58,8 @@ classes! {
     FileIo = 11, false, "file_io";
     /// Malformed data: a frame, a chunk, a message.
     Malformed = 12, false, "malformed";
+    /// Stopped where the user had set a limit of time or bytes.
+    Stopped = 20, true, "stopped";
     /// Partial: some files failed, the others are complete.
     Partial = 23, false, "partial";
     /// Partial: some source files vanished or changed while being read.

@@ -63,18 +63,66 @@ pub enum Event {
         /// The cause.
         message: String,
     },
+    /// The sender could not read so many things; it has told its user which.
+    Unsent {
+        /// How many.
+        files: u64,
+    },
     /// Something that the user should know and that changes nothing in the outcome.
     Warning {
         /// The sentence.
         message: String,
+    },
+    /// What is sent is held to a rate.
+    Limit {
+        /// Bytes per second, UDP payload.
+        rate: u64,
+        /// Whose wish that is.
+        by: LimitedBy,
     },
     /// A decision that only `-vv` shows.
     Detail {
         /// The sentence.
         message: String,
     },
+    /// What a run that is about to fail has come to. Becomes part of [`Event::End`] and is no line of its own.
+    SoFar(SoFar),
+    /// A receiver of several transfers is done with one of them. The event says which (`session`).
+    SessionEnd {
+        /// Exit code that this transfer alone would give.
+        exit: u8,
+        /// Its class.
+        class: Class,
+        /// Entries that are complete.
+        files: u64,
+        /// File bytes that crossed the network and were written.
+        bytes_literal: u64,
+        /// File bytes that the destination had already.
+        bytes_matched: u64,
+        /// Why it failed, if it did as a whole.
+        message: Option<String>,
+    },
+    /// Something that may pass has failed, and is tried again.
+    Retry {
+        /// Which attempt comes next, from 2 on.
+        attempt: u32,
+        /// In how many milliseconds.
+        in_ms: u64,
+        /// Why.
+        cause: String,
+    },
     /// The run is over; always the last event.
     End(End),
+}
+
+/// Who limits a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// Our own option.
+    Option,
+    /// The receiver's.
+    Receiver,
 }
 
 /// What was done with an entry.
@@ -87,6 +135,8 @@ pub enum Action {
     Identical,
     /// Nothing, in a dry run: it would be sent. A directory has a `/` behind its path.
     WouldSend,
+    /// Something else stands there, which is left as it is.
+    Skipped,
 }
 
 /// A snapshot of a transfer.
@@ -106,6 +156,19 @@ pub struct Progress {
     pub parity: f64,
     /// Time to the end at this rate.
     pub eta_ms: Option<u64>,
+}
+
+/// What a run has come to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SoFar {
+    /// Session id in hexadecimal.
+    pub session: Option<String>,
+    /// UDP payload bytes sent.
+    pub bytes_sent: u64,
+    /// File bytes that crossed the network, as far as this side knows.
+    pub bytes_literal: u64,
+    /// File bytes that the destination had already.
+    pub bytes_matched: u64,
 }
 
 /// How a run ended.
@@ -145,10 +208,25 @@ impl Serialize for EventPath {
     }
 }
 
+/// Which session of several an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionTag {
+    /// Its id in hexadecimal.
+    pub session: String,
+    /// Who it is with, as a person would call it: a name, an address.
+    pub peer: String,
+}
+
 /// Whoever wants to know what happens.
 pub trait Observer: Send + Sync {
     /// Called for every event, in order, from the task that caused it: must not block for long.
     fn event(&self, event: &Event);
+
+    /// The same for what happens in one of several sessions of this run.
+    fn session_event(&self, session: &SessionTag, event: &Event) {
+        let _ = session;
+        self.event(event);
+    }
 }
 
 impl Observer for () {

@@ -18,9 +18,9 @@
 //! |---|---|---|
 //! | L5 | [`cli`] | clap, the terminal, everything below |
 //! | L4 | [`pipeline`] | one file per command; tokio |
-//! | L3 | [`network`], [`fs`] | quinn, rustls, sockets; files |
+//! | L3 | [`network`], [`fs`], [`trust`] | quinn, rustls, sockets; files |
 //! | L2 | [`transfer`], [`wire`] | no IO: time, randomness and sockets are arguments |
-//! | L1 | [`chunk`], [`filter`] | no IO |
+//! | L1 | [`chunk`], [`filter`], [`priority`] | no IO |
 //! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`] | no IO |
 //!
 //! # Words
@@ -43,8 +43,10 @@ pub mod manifest;
 pub mod network;
 pub mod node_id;
 pub mod pipeline;
+pub mod priority;
 pub mod range_set;
 pub mod ticket;
 pub mod transfer;
+pub mod trust;
 pub mod unit;
 pub mod wire;

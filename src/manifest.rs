@@ -194,6 +194,8 @@ pub enum Kind {
         /// The target as it stands in the link.
         target: Vec<u8>,
     },
+    /// A regular file whose size is known only at its end, because it is read from a pipe. It is longer than one chunk.
+    Stream,
 }
 
 /// One file, directory or link of a transfer.
@@ -210,11 +212,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Size in bytes for a file, 0 for everything else.
+    /// Size in bytes for a file, 0 for everything else, also where it is not known.
     pub fn size(&self) -> u64 {
         match self.kind {
             Kind::File { size } => size,
-            Kind::Directory | Kind::Symlink { .. } => 0,
+            Kind::Directory | Kind::Symlink { .. } | Kind::Stream => 0,
         }
     }
 }

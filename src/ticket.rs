@@ -1,8 +1,12 @@
 //! Tickets: where a receiver waits, the key it must prove, and a secret that is good for one use.
 //!
-//! Text form: `resilient://KEY@10.0.0.5:27183,[fd00::5]:27183/?t=SECRET`, KEY a node id, SECRET 16 bytes in lower-case base32. The
+//! Text form (the short one is in [`short`]): `resilient://KEY@10.0.0.5:27183,[fd00::5]:27183/?t=SECRET`, KEY a node id, SECRET 16 bytes in lower-case base32. The
 //! text is the secret: whoever shows it (stdout, a QR code) means to. Nothing else here prints it: `Debug` leaves it out. Whether a
 //! ticket is still good, and that one without a secret is refused, is the receiver's to decide.
+
+mod short;
+
+pub use short::SHORT_PREFIX;
 
 use crate::node_id::{BASE32, NodeId, NodeIdError};
 use std::fmt;
@@ -89,6 +93,12 @@ pub enum TicketError {
     /// Something other than `/` or `/?t=SECRET` follows the addresses.
     #[error("the ticket has something unknown after its addresses")]
     Trailing,
+    /// The short form is mistyped.
+    #[error("the short ticket is mistyped: its checksum does not fit")]
+    Checksum,
+    /// The short form is one of a later version.
+    #[error("the short ticket is of version {0}, which this program does not know")]
+    Version(u8),
     /// The secret is not 26 characters of base32.
     #[error("the ticket's secret is damaged")]
     Secret,

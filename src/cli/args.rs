@@ -1,8 +1,10 @@
 //! What can be typed: the global options and the commands.
 //!
 //! Invariant: a repeated option is no error, the last one wins; global options stand before or after the command; an option that
-//! this version does not have is refused (exit 1). Each command's own options are in its own file.
+//! this version does not have is refused. Each command's own options are in its own file, in the order of the headings: Select,
+//! Preserve, Delete, Transfer, Connect, Output. `-h` shows what most people need, `--help` and the manual page everything.
 
+use super::exit::Failure;
 use super::{key, recv, send};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -17,10 +19,8 @@ Examples:
   resilient send data --ticket-file -          the same, the ticket from stdin
   resilient key show                           the node id of this host
 
-Exit status: 0 done, 1 usage, 3 cannot select, 4 not supported, 11 file I/O,
-23 partial, 40 integrity, 41 authentication, 45 refused by the peer.
-These may pass, run it again: 10 network, 24 files changed, 30 timeout,
-35 nobody there, 42 busy, 128+N ended by signal N.";
+Exit status: 0 done, 1 usage, 23 some files failed, 128+N ended by signal N;
+the others, and which of them may pass: man resilient, EXIT STATUS.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ pub(super) enum Command {
     /// Print a ticket and wait for one send
     #[command(long_about = recv::LONG)]
     Recv(recv::Words),
-    /// Show the identity of this node
+    /// Identities: this node's, whom it dials, who may come in
     Key(key::Words),
     /// Any other word: a command of a later version, or a mistake.
     #[command(external_subcommand)]
@@ -61,7 +61,7 @@ pub(super) enum Command {
 #[command(next_help_heading = "Output")]
 pub(super) struct Global {
     /// This node's key [default: identity.key in the configuration folder, made on first use]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Connect")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connect", hide_short_help = true)]
     pub(super) identity: Option<PathBuf>,
     /// Show files, summary and rates; -vv: decisions, too
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -83,8 +83,42 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) stats: bool,
     /// Colours: auto, always or never
-    #[arg(long, global = true, value_name = "WHEN", value_enum, hide_possible_values = true, default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "auto",
+        hide_short_help = true
+    )]
     pub(super) color: When,
+    /// Append every message to FILE, one line each with its time
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub(super) log_file: Option<PathBuf>,
+    /// Keep counters in FILE in the form of node_exporter's textfile collector
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub(super) metrics_file: Option<PathBuf>,
+    /// Read FILE instead of this user's config.toml
+    #[arg(long, global = true, value_name = "FILE", overrides_with = "no_config", hide_short_help = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long, global = true, overrides_with = "config", hide_short_help = true)]
+    pub(super) no_config: bool,
+    /// Print each setting, its value and where it comes from, and do nothing else
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(super) show_config: bool,
+}
+
+impl Global {
+    /// Refuses JSON lines on stdout where `data` goes there.
+    pub(super) fn stdout_is_free_for(&self, data: &str) -> Result<(), Failure> {
+        match &self.json {
+            Some(file) if file.as_os_str() == "-" => Err(Failure::usage(format!("--json: stdout carries {data}"))
+                .hint("write the events to a file: --json=FILE")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Whether to do something that a terminal may or may not want.
@@ -134,8 +168,9 @@ mod tests {
         assert_eq!(cli.global.color, When::Always);
         let Command::Recv(words) = cli.command else { panic!("not recv") };
         let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }).unwrap();
-        assert_eq!(order.options.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
-        assert_eq!(order.options.family, Family::V6);
+        let recv::Way::Wait(options, _) = order.way else { panic!("dials") };
+        assert_eq!(options.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
+        assert_eq!(options.family, Family::V6);
     }
 
     #[test]
@@ -152,13 +187,49 @@ mod tests {
     }
 
     #[test]
+    fn data_and_events_do_not_share_stdout() {
+        let global = |words: &str| parse(words).global;
+        assert_eq!(global("resilient recv --json").stdout_is_free_for("the file").unwrap_err().class.code(), 1);
+        assert!(global("resilient recv --json=x").stdout_is_free_for("the file").is_ok());
+        assert!(global("resilient recv").stdout_is_free_for("the file").is_ok());
+    }
+
+    #[test]
     fn short_help_fits_a_screen() {
         let mut command = Cli::command().term_width(80);
         command.build();
         for name in ["send", "recv", "key"] {
             let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
-            assert!(help.lines().count() <= 40, "{name}: {}", help.lines().count());
+            assert!(help.lines().count() <= 40, "{name}: {} lines\n{help}", help.lines().count());
         }
         assert!(command.render_help().to_string().lines().count() <= 40);
+    }
+
+    #[test]
+    fn long_help_has_every_option_below_headings_in_their_order() {
+        const ORDER: [&str; 6] = ["Select", "Preserve", "Delete", "Transfer", "Connect", "Output"];
+        let mut command = Cli::command();
+        command.build();
+        for name in ["send", "recv", "key"] {
+            let command = command.find_subcommand_mut(name).unwrap();
+            let help = command.render_long_help().to_string();
+            let mut ranks: Vec<usize> = help
+                .lines()
+                .filter_map(|line| ORDER.iter().position(|one| line.strip_suffix(':') == Some(one)))
+                .collect();
+            assert!(!ranks.is_empty());
+            let shown = ranks.clone();
+            ranks.sort_unstable();
+            assert_eq!(shown, ranks, "{name}: declare the options in the order of the headings");
+            for option in command.get_arguments().filter(|option| !option.is_positional() && !option.is_hide_set()) {
+                let name = option
+                    .get_long()
+                    .map_or_else(|| format!("-{}", option.get_short().unwrap()), |long| format!("--{long}"));
+                let heading = option.get_help_heading();
+                assert!(help.contains(&name), "{name}");
+                assert!(heading.is_none_or(|heading| ORDER.contains(&heading)), "{name}: {heading:?}");
+                assert!(heading.is_some() || name == "--help" || name == "--version", "{name} has no heading");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 use super::args::When;
 use super::output;
 use crate::class::Class;
-use crate::event::End;
+use crate::event::{End, SoFar};
 use crate::pipeline::Summary;
 use std::process::ExitCode;
 
@@ -52,18 +52,28 @@ pub(super) fn status(result: &Result<Summary, Failure>) -> ExitCode {
     ExitCode::from(class(result).code())
 }
 
-/// The `end` event of a result; `signal` is the one that ended the run.
-pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, elapsed_ms: u64) -> End {
+/// The `end` event of a result; `signal` is the one that ended the run, `so_far` what the run said that it had come to.
+///
+/// Repeating the command goes on from what is there after whatever may pass, and after an end that was asked for.
+pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, so_far: &SoFar, elapsed_ms: u64) -> End {
     let class = if signal.is_some() { Class::Interrupted } else { class(result) };
-    let summary = result.as_ref().ok();
+    let reached = result.as_ref().map_or_else(
+        |_| so_far.clone(),
+        |summary| SoFar {
+            session: Some(summary.session.clone()),
+            bytes_sent: summary.bytes_sent,
+            bytes_literal: summary.bytes_literal,
+            bytes_matched: summary.bytes_matched,
+        },
+    );
     End {
         exit: signal.map_or(class.code(), |number| 128 + number as u8),
         class,
         resumable: class.is_transient(),
-        session: summary.map(|summary| summary.session.clone()).filter(|session| !session.is_empty()),
-        bytes_sent: summary.map_or(0, |summary| summary.bytes_sent),
-        bytes_literal: summary.map_or(0, |summary| summary.bytes_literal),
-        bytes_matched: summary.map_or(0, |summary| summary.bytes_matched),
+        session: reached.session,
+        bytes_sent: reached.bytes_sent,
+        bytes_literal: reached.bytes_literal,
+        bytes_matched: reached.bytes_matched,
         elapsed_ms,
     }
 }
@@ -81,8 +91,11 @@ mod tests {
     #[test]
     fn a_signal_goes_before_any_class() {
         let failed = Err(Failure::usage("x"));
-        assert_eq!((end(&failed, None, 5).exit, end(&failed, None, 5).class), (1, Class::Usage));
-        let ended = end(&failed, Some(15), 5);
+        let so_far = SoFar { session: Some("7f".into()), bytes_sent: 9, bytes_literal: 7, bytes_matched: 1 };
+        let usage = end(&failed, None, &so_far, 5);
+        assert_eq!((usage.exit, usage.class, usage.resumable), (1, Class::Usage, false));
+        let ended = end(&failed, Some(15), &so_far, 5);
         assert_eq!((ended.exit, ended.class, ended.resumable), (143, Class::Interrupted, true));
+        assert_eq!((ended.session.as_deref(), ended.bytes_sent, ended.bytes_literal), (Some("7f"), 9, 7));
     }
 }

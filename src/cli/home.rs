@@ -11,18 +11,27 @@ use std::path::{Path, PathBuf};
 
 /// The file with this node's key: as typed, or in the configuration folder.
 pub(super) fn identity(global: &Global) -> Result<PathBuf, Failure> {
-    if let Some(file) = &global.identity {
-        return Ok(file.clone());
+    match &global.identity {
+        Some(file) => Ok(file.clone()),
+        None => file("identity.key")
+            .map_err(|failure| failure.hint("set RESILIENT_HOME to a folder, or give --identity FILE")),
     }
-    let passwd =
-        || std::fs::read("/etc/passwd").ok().and_then(|text| home_in(&text, rustix::process::getuid().as_raw()));
-    let folder = folder(&|name| std::env::var_os(name), passwd);
-    folder.map(|folder| folder.join("identity.key")).ok_or_else(|| {
-        Failure::usage("this user has no home folder").hint("set RESILIENT_HOME to a folder, or give --identity FILE")
-    })
 }
 
-fn folder(variable: &dyn Fn(&str) -> Option<OsString>, passwd: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+/// The file of this name in the configuration folder.
+pub(super) fn file(name: &str) -> Result<PathBuf, Failure> {
+    let none = || Failure::usage("this user has no home folder").hint("set RESILIENT_HOME to a folder");
+    folder().map(|folder| folder.join(name)).ok_or_else(none)
+}
+
+/// The configuration folder, if this user can have one.
+pub(super) fn folder() -> Option<PathBuf> {
+    let passwd =
+        || std::fs::read("/etc/passwd").ok().and_then(|text| home_in(&text, rustix::process::getuid().as_raw()));
+    folder_by(&|name| std::env::var_os(name), passwd)
+}
+
+fn folder_by(variable: &dyn Fn(&str) -> Option<OsString>, passwd: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = set("RESILIENT_HOME") {
         return Some(folder);
@@ -46,7 +55,7 @@ mod tests {
 
     fn found(variables: &[(&str, &str)], passwd: Option<&str>) -> Option<String> {
         let get = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
-        folder(&get, || passwd.map(PathBuf::from)).map(|path| path.to_str().unwrap().to_owned())
+        folder_by(&get, || passwd.map(PathBuf::from)).map(|path| path.to_str().unwrap().to_owned())
     }
 
     #[test]

@@ -1,12 +1,16 @@
-//! `resilient key show`: who this node is.
+//! `resilient key`: who this node is, whom it dials, and who may come in.
 //!
-//! The node id stands alone on the first line of stdout, for scripts; then the form to say aloud, and the file. The key is made on
-//! first use, as `send` and `recv` do.
+//! `show` prints the node id alone on the first line of stdout, for scripts; then the form to say aloud, and the file. The key is made
+//! on first use, as `send` and `recv` do. The other verbs change or show the two files of nodes and are in [`lists`]; each may be
+//! repeated.
+
+mod lists;
 
 use super::args::Global;
 use super::exit::{self, Failure};
+use super::home;
 use super::output::{self, escape};
-use super::{home, run};
+use super::peer::Credentials;
 use crate::class::Class;
 use crate::event::EventPath;
 use clap::{Args, Subcommand};
@@ -16,11 +20,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const LATER: [&str; 4] = ["list", "trust", "allow", "forget"];
-
 /// The arguments as typed.
 #[derive(Args, Debug)]
-#[command(override_usage = "resilient key show [OPTIONS]")]
 pub(super) struct Words {
     #[command(subcommand)]
     verb: Verb,
@@ -30,6 +31,14 @@ pub(super) struct Words {
 enum Verb {
     /// Print the node id, its spoken form and the file of the key
     Show,
+    /// Print whom this node dials (known) and who may come in (allowed)
+    List,
+    /// Remember the key of a node that this one dials
+    Trust(lists::Trust),
+    /// Let a node come in
+    Allow(lists::Allow),
+    /// Undo trust and allow
+    Forget(lists::Forget),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -48,6 +57,10 @@ struct Shown {
 pub(super) fn main(words: &Words, global: &Global) -> ExitCode {
     let result = match &words.verb {
         Verb::Show => show(global),
+        Verb::List => lists::list(global),
+        Verb::Trust(words) => lists::trust(words),
+        Verb::Allow(words) => lists::allow(words),
+        Verb::Forget(words) => lists::forget(words, global),
         Verb::Other(words) => Err(unknown(words)),
     };
     match result {
@@ -58,16 +71,12 @@ pub(super) fn main(words: &Words, global: &Global) -> ExitCode {
 
 fn unknown(words: &[OsString]) -> Failure {
     let verb = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    if LATER.contains(&verb.as_str()) {
-        return Failure::new(Class::Unsupported, format!("{verb}: this version does not have that"))
-            .hint("it has `resilient key show`");
-    }
-    Failure::usage(format!("{verb}: no such verb")).hint("resilient key show")
+    Failure::usage(format!("{verb}: no such verb")).hint("resilient key show, list, trust, allow or forget")
 }
 
 fn show(global: &Global) -> Result<(), Failure> {
     let file = home::identity(global)?;
-    let node_id = run::identity(&file)?.node_id();
+    let node_id = Credentials::Key(file.clone()).load()?.node_id();
     match &global.json {
         None => {
             write_to(None, &format!("{node_id}\n{}\n{}\n", node_id.spoken(), escape::name(file.as_os_str().as_bytes())))

@@ -1,19 +1,26 @@
 //! `resilient recv`: what is typed, and the order it makes.
 //!
-//! It prints its ticket alone on the first line of stdout and waits for one send. A port that was typed is that port or an error;
-//! the default port gives way to any free one.
+//! Without a ticket it prints one alone on the first line of stdout and waits for a send; with one it dials whoever has printed that and
+//! pulls. A port that was typed is that port or an error; the default port gives way to any free one.
 
 use super::args::Global;
 use super::connect;
+use super::contact::Contact;
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
+use super::invite;
+use super::peer::{self, Credentials, Rules};
 use super::place;
+use super::policy;
+use super::rates;
 use super::run;
 use super::span;
-use crate::class::Class;
+use crate::fs::real::PartialDir;
 use crate::location::Location;
-use crate::pipeline::{Listen, RecvOptions};
+use crate::network::authority::Authority;
+use crate::pipeline::policy::{Place, Policy};
+use crate::pipeline::{Listen, Peer, PullOptions, RecvOptions, Stay};
 use clap::Args;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -21,37 +28,89 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What `--help` says first.
-pub(super) const LONG: &str = "Print a ticket and wait for one send.\n\n\
+pub(super) const LONG: &str = "Print a ticket and wait for one send; or, with a ticket, pull from a `send --offer`.\n\n\
         The ticket stands alone on the first line of stdout; on the other host `resilient send PATH... TICKET` uses it, once. A file \
         that exists already and differs is never overwritten; an identical one is a success. Nothing gets its final name \
         before its digest was verified.";
 
 /// The arguments as typed.
 #[derive(Args, Debug)]
-#[command(override_usage = "resilient recv [OPTIONS] [DIR]")]
+#[command(override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET [DIR]")]
 pub(super) struct Words {
-    /// Where to put what arrives [default: .]
+    /// Where to put what arrives [default: .], after the ticket of a `send --offer` if there is one
     #[arg(value_name = "DIR")]
-    directory: Option<OsString>,
-    /// Words that no `recv` of this version has a use for: refused by what they are.
-    #[arg(hide = true)]
-    more: Vec<OsString>,
+    words: Vec<OsString>,
+    #[command(flatten)]
+    stay: StayFlags,
+    #[command(flatten)]
+    invite: invite::Flags,
+    /// Write the ticket to FILE, too, readable by this user only
+    #[arg(long, value_name = "FILE", help_heading = "Connect")]
+    ticket_file: Option<PathBuf>,
+    /// How long a usable connection to a `send --offer` may take, 0 for no limit
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
+    contimeout: Duration,
     /// Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = listen, help_heading = "Connect")]
     listen: Option<Listen>,
-    /// How long the ticket can be used
-    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = span::some_time, help_heading = "Connect")]
-    ticket_life: Duration,
+    #[command(flatten)]
+    policy: policy::Flags,
+    #[command(flatten)]
+    peer: peer::Flags,
+    #[command(flatten)]
+    outlet: connect::Outlet,
     #[command(flatten)]
     connect: connect::Flags,
+    #[command(flatten)]
+    limits: rates::Limits,
+}
+
+/// For how many transfers to stay; the last one typed counts.
+#[derive(Args, Debug)]
+#[group(skip)]
+struct StayFlags {
+    /// Receive one transfer (the default)
+    #[arg(long, overrides_with_all = ["count", "keep"], help_heading = "Connect", hide_short_help = true)]
+    once: bool,
+    /// Receive N transfers, several at a time, each with a ticket of its own
+    #[arg(long, value_name = "N", overrides_with_all = ["once", "keep"], value_parser = clap::value_parser!(u64).range(1..), help_heading = "Connect")]
+    count: Option<u64>,
+    /// Stay; only authorised keys are let in (`resilient key allow`)
+    #[arg(long, overrides_with_all = ["once", "count"], help_heading = "Connect")]
+    keep: bool,
+    /// With --keep: print tickets as well, a new one whenever one is used
+    #[arg(long, help_heading = "Connect")]
+    ticket: bool,
+}
+
+impl StayFlags {
+    fn stay(&self) -> Stay {
+        match (self.keep, self.count) {
+            (true, _) => Stay::Keep { tickets: self.ticket },
+            (false, Some(count)) => Stay::Count(count),
+            (false, None) => Stay::Once,
+        }
+    }
+}
+
+/// Who dials.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// The sender does; these vouch for it, if they are asked to.
+    Wait(RecvOptions, Option<Authority>),
+    /// We do; the peer is nobody until it was found out who that is.
+    Pull(Contact, PullOptions),
 }
 
 /// The command as meant.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
-    pub(super) options: RecvOptions,
-    /// File with this node's key.
-    pub(super) identity: PathBuf,
+    pub(super) way: Way,
+    pub(super) show: invite::Show,
+    /// Where unfinished files are kept.
+    pub(super) partial_dir: PartialDir,
+    /// Who we are.
+    pub(super) credentials: Credentials,
 }
 
 impl Order {
@@ -62,43 +121,114 @@ impl Order {
 }
 
 impl Words {
+    /// Whether stdout is for what arrives.
+    pub(super) fn takes_stdout(&self) -> bool {
+        self.policy.takes_stdout()
+    }
+
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        for word in self.directory.iter().chain(&self.more) {
-            let location = Location::parse(word);
-            let pull = matches!(location, Location::Ticket(_) | Location::ShortTicket(_) | Location::Direct { .. });
-            if pull {
-                return Err(Failure::new(
-                    Class::Unsupported,
-                    "receiving from a ticket or an address is not in this version",
-                )
-                .hint("run `resilient recv` here and use its ticket on the other host"));
+        let mut words = self.words.iter().peekable();
+        let target = match words.peek().and_then(|word| place::target(word)) {
+            Some(target) => {
+                words.next();
+                Some(target?)
             }
-            if let Some(failure) = place::refusal(word, &location) {
+            None => None,
+        };
+        let words: Vec<&OsString> = words.collect();
+        for word in &words {
+            if let Some(failure) = place::refusal(word, &Location::parse(word)) {
                 return Err(failure);
             }
         }
-        if !self.more.is_empty() {
+        if words.len() > 1 {
             return Err(Failure::usage("more than one directory was given"));
         }
-        let directory = self.directory.unwrap_or_else(|| ".".into());
+        let policy::Meant { policy, partial_dir, directory } = self.policy.resolve()?;
+        if self.policy.takes_stdout() {
+            global.stdout_is_free_for("what arrives")?;
+        }
+        if self.policy.has_output() && !words.is_empty() {
+            return Err(Failure::usage("--output says where the file goes, and a directory was given, too"));
+        }
+        let typed = words.first().map(|word| PathBuf::from(*word));
+        let directory = directory.or(typed).unwrap_or_else(|| ".".into());
+        let show = self.invite.show(self.ticket_file.clone());
+        let credentials = self.peer.credentials(home::identity(global))?;
+        let rules = self.peer.rules()?;
+        if let Some(target) = target {
+            let options = self.pull(directory, policy)?;
+            let way = Way::Pull(Contact::new(target, rules), options);
+            return Ok(Order { way, show, partial_dir, credentials });
+        }
+        self.only_for_dialling(&rules)?;
+        let stay = self.stay.stay();
+        if stay != Stay::Once && !matches!(policy.place, Place::Tree) {
+            return Err(Failure::usage("--output takes one transfer, --count and --keep receive more"));
+        }
+        if self.stay.ticket && !self.stay.keep {
+            return Err(Failure::usage("--ticket goes with --keep: otherwise there is always a ticket"));
+        }
+        if stay == (Stay::Keep { tickets: false }) && (show.file.is_some() || show.qr) {
+            return Err(Failure::usage("--keep makes no ticket that --ticket-file or --qr could show")
+                .hint("with --ticket it does"));
+        }
         let listen = self.listen.unwrap_or_default();
         let family = self.connect.family();
         if listen.address.is_some_and(|address| !family.allows(address)) {
             return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
         }
         let options = RecvOptions {
-            dir: directory.into(),
+            dir: directory,
             listen,
             family,
-            ticket_life: self.ticket_life,
+            stay,
+            ticket_life: self.invite.ticket_life(),
+            wait_for: self.invite.wait_for,
             retry_for: self.connect.retry_for,
+            allowed: self.limits.resolve()?.allowed(),
+            policy,
         };
-        Ok(Order { options, identity: home::identity(global)? })
+        Ok(Order { way: Way::Wait(options, rules.authority), show, partial_dir, credentials })
+    }
+
+    /// What has a use only for one who dials contradicts waiting.
+    fn only_for_dialling(&self, rules: &Rules) -> Result<(), Failure> {
+        peer::only_for_dialling(rules, self.outlet.port).map_err(|option| {
+            Failure::usage(format!("{option} is for dialling, and without a ticket or address `recv` waits"))
+                .hint("who may come is said by the ticket, and by `resilient key allow`")
+        })
+    }
+
+    /// What has a use only for one who waits contradicts a ticket.
+    fn pull(&self, dir: PathBuf, policy: Policy) -> Result<PullOptions, Failure> {
+        let StayFlags { count, keep, ticket: tickets, .. } = self.stay;
+        let waits = [
+            ("--listen", self.listen.is_some()),
+            ("--count", count.is_some_and(|count| count > 1)),
+            ("--keep", keep),
+            ("--ticket", tickets),
+            ("--ticket-file", self.ticket_file.is_some()),
+        ];
+        let typed = waits.into_iter().chain(self.invite.typed()).find(|(_, typed)| *typed);
+        if let Some((option, _)) = typed {
+            return Err(Failure::usage(format!("{option} is for waiting, and with a ticket or address `recv` dials")));
+        }
+        Ok(PullOptions {
+            dir,
+            peer: Peer::default(),
+            family: self.connect.family(),
+            ports: self.outlet.port,
+            contimeout: self.contimeout,
+            retry_for: self.connect.retry_for,
+            allowed: self.limits.resolve()?.allowed(),
+            policy,
+        })
     }
 }
 
 /// Reads `[ADDR:]PORT`; an IPv6 address stands in brackets.
-fn listen(text: &str) -> Result<Listen, String> {
+pub(super) fn listen(text: &str) -> Result<Listen, String> {
     if let Ok(port) = text.parse() {
         return Ok(Listen { address: None, port, or_any: false });
     }
@@ -110,8 +240,10 @@ fn listen(text: &str) -> Result<Listen, String> {
 #[cfg(test)]
 mod tests {
     use super::super::args::{Cli, Command};
+    use super::super::contact::Target;
     use super::*;
     use crate::pipeline::{Family, RetryFor};
+    use crate::ticket::Ticket;
     use clap::Parser as _;
 
     fn resolve(words: &str) -> Result<Order, Failure> {
@@ -121,13 +253,20 @@ mod tests {
         words.resolve(&cli.global)
     }
 
+    fn waits(words: &str) -> RecvOptions {
+        match resolve(words).unwrap().way {
+            Way::Wait(options, _) => options,
+            Way::Pull(..) => panic!("{words}: dials"),
+        }
+    }
+
     #[test]
     fn the_defaults_are_the_contract() {
-        let order = resolve("").unwrap();
-        assert_eq!((order.options.dir.to_str(), order.options.ticket_life.as_secs()), (Some("."), 3600));
-        assert_eq!(order.options.listen, Listen { address: None, port: 27183, or_any: true });
-        let connect = (order.options.retry_for, order.options.family);
-        assert_eq!(connect, (RetryFor::Span(Duration::from_secs(600)), Family::Any));
+        let options = waits("");
+        assert_eq!((options.dir.to_str(), options.ticket_life.as_secs()), (Some("."), 3600));
+        assert_eq!(options.listen, Listen { address: None, port: 27183, or_any: true });
+        assert_eq!((options.retry_for, options.family), (RetryFor::Span(Duration::from_secs(600)), Family::Any));
+        assert_eq!((options.stay, options.wait_for), (Stay::Once, None));
     }
 
     #[test]
@@ -142,10 +281,49 @@ mod tests {
     }
 
     #[test]
-    fn pulling_is_refused_by_name() {
+    fn how_long_to_stay() {
+        for (words, stay) in [
+            ("--once", Stay::Once),
+            ("--count 3", Stay::Count(3)),
+            ("--keep", Stay::Keep { tickets: false }),
+            ("--keep --ticket", Stay::Keep { tickets: true }),
+            ("--keep --once", Stay::Once),
+            ("--once --count 3 --count 4", Stay::Count(4)),
+            ("--count 3 --keep", Stay::Keep { tickets: false }),
+        ] {
+            assert_eq!(waits(words).stay, stay, "{words}");
+        }
+        assert_eq!(waits("--wait-for 5m").wait_for, Some(Duration::from_secs(300)));
+        let show = resolve("--qr --ticket-file t").unwrap().show;
+        assert_eq!((show.qr, show.file), (true, Some("t".into())));
+        for words in ["--ticket", "--once --ticket", "--keep --qr", "--keep --ticket-file t"] {
+            assert_eq!(resolve(words).unwrap_err().class.code(), 1, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_makes_it_dial() {
+        let key = crate::network::identity::Identity::generate().unwrap().node_id();
+        let ticket = Ticket::new(key, ["10.0.0.1:1".parse().unwrap()], None);
+        let Way::Pull(contact, options) = resolve(&format!("{ticket} d --contimeout 7")).unwrap().way else {
+            panic!("waits")
+        };
+        assert!(matches!(contact.target, Target::Ticket(typed) if typed == ticket));
+        assert_eq!(options.dir.to_str(), Some("d"));
+        assert_eq!(options.contimeout.as_secs(), 7);
+        for words in
+            ["--keep", "--count 2", "--qr", "--listen 1", "--wait-for 1", "--ticket-life 2h", "--ticket-file t"]
+        {
+            assert_eq!(resolve(&format!("{words} {ticket}")).unwrap_err().class.code(), 1, "{words}");
+        }
+        assert_eq!(resolve(&format!("d {ticket}")).unwrap_err().class.code(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_received_from_is_refused() {
         let ticket = "resilient://damaged";
         for (words, status) in
-            [(ticket, 1), ("host:9000", 4), ("host:dir", 4), ("@n d", 4), ("-", 4), ("a b", 1), ("h::m", 1)]
+            [(ticket, 1), ("host:9000", 41), ("host:dir", 4), ("@n d", 4), ("-", 4), ("a b", 1), ("h::m", 1)]
         {
             assert_eq!(resolve(words).unwrap_err().class.code(), status, "{words}");
         }

@@ -3,49 +3,125 @@
 //! Gives `pipeline` its options and this machine as its world, and makes its error one of `cli`. Nothing else in `cli` runs a command
 //! or opens the identity.
 
+use super::contact::{self, Contact, Reach};
 use super::exit::Failure;
+use super::home;
+use super::invite::Invitation;
 use super::output::escape;
+use super::peer::Credentials;
 use super::{recv, send};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::fs::disk::Disk;
 use crate::fs::real::RealDisk;
-use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, UdpSockets};
-use crate::pipeline::{self, Cancel, Env, Summary};
-use std::path::Path;
-use std::sync::Arc;
+use crate::node_id::NodeId;
+use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
+use crate::trust::authorized::{self, AuthorizedNodes, Grant};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    if order.dry_run {
-        let (sources, selection) = (order.options.sources, order.options.selection);
+    let send::Order { way, mut options, dry_run, credentials } = order;
+    if dry_run {
+        let (sources, selection) = (options.sources, options.selection);
         return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
     }
-    pipeline::send(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
+    match way {
+        send::Way::Dial(contact) => {
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+            options.peer = introduced.peer.clone();
+            options.contimeout = introduced.contimeout;
+            let env = env(&credentials)?;
+            let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+            let result = pipeline::send(&env, options, watching.clone(), cancel).await;
+            watching.tell(&contact, &*observer);
+            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+        }
+        send::Way::Offer(offering, show, authority) => {
+            let env = Env { authority, ..env(&credentials)? };
+            let invitation = Invitation::new(show, observer, &cancel);
+            let (observer, cancel) = (invitation.observer(), invitation.cancel());
+            let result = pipeline::offer(&env, options, offering, observer, cancel).await;
+            invitation.failure().map_or(result.map_err(failure), Err)
+        }
+    }
+}
+
+/// Hands everything on, and keeps who has let us in.
+struct Watching {
+    observer: Arc<dyn Observer>,
+    met: Mutex<Option<(NodeId, SocketAddr)>>,
+}
+
+impl Watching {
+    /// Notes at the known nodes who has let us in.
+    fn tell(&self, contact: &Contact, observer: &dyn Observer) {
+        if let Some((key, address)) = self.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            contact.met(key, address, observer);
+        }
+    }
+}
+
+impl Observer for Watching {
+    fn event(&self, event: &Event) {
+        if let Event::Connected { peer, key, .. } = event
+            && let (Ok(address), Ok(key)) = (peer.parse(), key.parse())
+        {
+            *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, address));
+        }
+        self.observer.event(event);
+    }
 }
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    pipeline::recv(&env(&order.identity)?, order.options, observer, cancel).await.map_err(failure)
+    let recv::Order { way, show, partial_dir, credentials } = order;
+    let open_disk: OpenDisk =
+        Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
+    let env = Env { open_disk, ..env(&credentials)? };
+    match way {
+        recv::Way::Pull(contact, mut options) => {
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let introduced = contact.introduce(reach, &*observer, &cancel).await?;
+            options.peer = introduced.peer.clone();
+            options.contimeout = introduced.contimeout;
+            let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
+            let result = pipeline::pull(&env, options, watching.clone(), cancel).await;
+            watching.tell(&contact, &*observer);
+            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+        }
+        recv::Way::Wait(options, authority) => {
+            let env = Env { authority, ..env };
+            let invitation = Invitation::new(show, observer, &cancel);
+            let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;
+            invitation.failure().map_or(result.map_err(failure), Err)
+        }
+    }
 }
 
-/// Loads this node's identity, made on first use.
-pub(super) fn identity(file: &Path) -> Result<Identity, Failure> {
-    Identity::load_or_create(file)
-        .map_err(|error| Failure::new(error.class(), escape::without_number(&error.to_string())))
-}
-
-fn env(key: &Path) -> Result<Env, Failure> {
+fn env(credentials: &Credentials) -> Result<Env, Failure> {
     Ok(Env {
-        identity: Arc::new(identity(key)?),
+        identity: Arc::new(credentials.load()?),
+        authority: None,
         sockets: Arc::new(UdpSockets),
         open_disk: Arc::new(|path| Ok(Arc::new(RealDisk::open(path)?) as Arc<dyn Disk>)),
+        authorized: Arc::new(authorized),
         blocking: Blocking::Pool,
         random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system has randomness")),
         seed: None,
     })
 }
 
-fn failure(error: pipeline::Error) -> Failure {
+/// What the user's list says of a node now.
+fn authorized(node: NodeId) -> Result<Option<Grant>, String> {
+    let file = home::file(authorized::FILE).map_err(|failure| failure.message)?;
+    let nodes = AuthorizedNodes::load(&file).map_err(|error| escape::without_number(&error.to_string()))?;
+    Ok(nodes.grant(node, contact::today()))
+}
+
+/// An error of the library as one of the command line.
+pub(super) fn failure(error: pipeline::Error) -> Failure {
     Failure { class: error.class(), message: escape::without_number(&error.to_string()), hint: error.hint() }
 }

@@ -1,22 +1,30 @@
 //! `resilient send`: what is typed, and the order it makes.
 //!
-//! The last word is the ticket, unless it comes from `--ticket-file` or `RESILIENT_TICKET`; what was typed goes before what is in
+//! The last word is the other side: a ticket, an address or a known node, unless a ticket comes from `--ticket-file` or `RESILIENT_TICKET`; what was typed goes before what is in
 //! the environment. Sources are local paths; whether they exist is found out by the command.
 
 use super::args::Global;
 use super::connect;
+use super::contact::{Contact, Target};
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
+use super::invite;
 use super::output::escape;
+use super::peer::{self, Credentials, Rules};
 use super::place;
+use super::rates;
+use super::recv;
 use super::run;
 use super::select;
 use super::span;
-use crate::class::Class;
+use super::stdin;
+use super::stop;
 use crate::location::Location;
-use crate::pipeline::SendOptions;
-use crate::ticket::{self, Ticket};
+use crate::manifest::Name;
+use crate::network::authority::Authority;
+use crate::pipeline::{Listen, Offering, Peer, SendOptions};
+use crate::ticket::Ticket;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
@@ -29,45 +37,77 @@ const TICKET_FILE_LIMIT: u64 = 64 * 1024;
 
 /// What `--help` says first.
 pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n\n\
-        Directories are sent whole; a trailing slash sends their contents. A link is sent as a link. Whatever the receiver has \
-        already is not sent again, so the same command may be repeated.";
+        Directories are sent whole; a trailing slash sends their contents. A link inside of a directory is sent as a link; one that is \
+        named is followed. Whatever the receiver has already is not sent again, so the same command may be repeated.";
 
 /// The arguments as typed.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "resilient send [OPTIONS] PATH... TICKET\n       resilient send [OPTIONS] PATH... --ticket-file FILE"
+    override_usage = "resilient send [OPTIONS] PATH... TICKET|HOST:PORT|@NAME\n       resilient send [OPTIONS] PATH... --ticket-file FILE\n       resilient send [OPTIONS] --offer PATH..."
 )]
 pub(super) struct Words {
-    /// Files and directories, then the ticket that `resilient recv` has printed
+    /// Files and directories, then the ticket that `resilient recv` has printed, or the address or name of a node
     #[arg(value_name = "PATH", hide_default_value = true)]
     typed: Vec<OsString>,
     /// Send directories whole (always done)
     #[arg(short = 'r', hide_short_help = true, help_heading = "Select")]
     _recursive: bool,
+    /// Name at the receiver of what comes in on stdin (`-`)
+    #[arg(long, value_name = "NAME", help_heading = "Select")]
+    name: Option<OsString>,
     /// Preserve times and modes (always done)
     #[arg(short = 'p', hide_short_help = true, help_heading = "Preserve")]
     _preserve: bool,
     #[command(flatten)]
     select: select::Flags,
+    #[command(flatten)]
+    stop: stop::Flags,
     /// Read the ticket from FILE, `-` for stdin [or RESILIENT_TICKET]
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
     /// How long a usable connection may take, 0 for no limit
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
     contimeout: Duration,
+    /// Print a ticket and wait for one `recv TICKET` instead of dialling
+    #[arg(long, help_heading = "Connect", conflicts_with = "ticket_file")]
+    offer: bool,
+    /// With --offer: wait on this UDP port, 0 for any
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = recv::listen, requires = "offer", help_heading = "Connect", hide_short_help = true)]
+    listen: Option<Listen>,
+    #[command(flatten)]
+    invite: invite::Flags,
+    #[command(flatten)]
+    peer: peer::Flags,
+    #[command(flatten)]
+    outlet: connect::Outlet,
     #[command(flatten)]
     connect: connect::Flags,
+    #[command(flatten)]
+    limits: rates::Limits,
+    #[command(flatten)]
+    sending: rates::Sending,
+}
+
+/// Who dials.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// We do.
+    Dial(Contact),
+    /// The receiver does; these vouch for it, if they are asked to.
+    Offer(Offering, invite::Show, Option<Authority>),
 }
 
 /// The command as meant.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// At least one source.
+    /// Who dials.
+    pub(super) way: Way,
+    /// At least one source; the peer is nobody until it was found out who that is.
     pub(super) options: SendOptions,
     /// Only list what would be sent.
     pub(super) dry_run: bool,
-    /// File with this node's key.
-    pub(super) identity: PathBuf,
+    /// Who we are.
+    pub(super) credentials: Credentials,
 }
 
 impl Order {
@@ -87,43 +127,113 @@ impl Words {
         environment: Option<OsString>,
         identity: Result<PathBuf, Failure>,
     ) -> Result<Order, Failure> {
-        let typed = match self.typed.last().map(|word| Location::parse(word)) {
-            Some(Location::Ticket(_)) if self.ticket_file.is_some() => {
-                return Err(Failure::usage("a ticket and --ticket-file were both given"));
+        let typed = match self.typed.last().and_then(|word| place::target(word)).transpose()? {
+            Some(_) if self.ticket_file.is_some() => {
+                return Err(Failure::usage("a destination and --ticket-file were both given"));
             }
-            Some(Location::Ticket(ticket)) => {
+            Some(target) => {
                 self.typed.pop();
-                Some(ticket)
+                Some(target)
             }
-            _ => None,
+            None => None,
         };
+        let stdin = self.stdin()?;
         for word in &self.typed {
-            if let Some(failure) = place::refusal(word, &Location::parse(word)) {
+            if stdin.is_none()
+                && let Some(failure) = place::refusal(word, &Location::parse(word))
+            {
                 return Err(failure);
             }
         }
         if self.typed.is_empty() {
             return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
-        let ticket = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
-            (Some(ticket), ..) => ticket,
-            (None, Some(file), _) => ticket_in(file.as_os_str())?,
-            (None, None, Some(text)) => only_ticket("RESILIENT_TICKET", text.as_bytes())?,
+        let offering = self.offering(typed.is_some())?;
+        let target = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
+            // Who comes is not known before.
+            _ if offering.is_some() => None,
+            (Some(target), ..) => Some(target),
+            (None, Some(file), _) => Some(Target::Ticket(ticket_in(file.as_os_str())?)),
+            (None, None, Some(text)) => Some(Target::Ticket(only_ticket("RESILIENT_TICKET", text.as_bytes())?)),
             (None, None, None) => {
                 return Err(Failure::usage("no destination was given")
-                    .hint("the last word is the ticket that `resilient recv` prints on the other host"));
+                    .hint("the last word is the ticket that `resilient recv` prints on the other host, or HOST:PORT"));
             }
         };
         let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
+        let pipe = stdin.map(stdin::pipe);
         let options = SendOptions {
+            sources: if pipe.is_some() { Vec::new() } else { self.typed.iter().map(PathBuf::from).collect() },
+            pipe,
             selection,
-            sources: self.typed.into_iter().map(PathBuf::from).collect(),
-            ticket,
+            stop: self.stop.stop(),
+            peer: Peer::default(),
+            ports: self.outlet.port,
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
+            compress: self.sending.compress(),
+            limit: self.limits.resolve()?.up,
+            chunk_rate: self.sending.chunk_rate(),
+            classes: self.sending.classes(),
         };
-        Ok(Order { options, dry_run: self.select.dry_run, identity: identity? })
+        let rules = self.peer.rules()?;
+        let way = match (target, offering) {
+            (Some(target), _) => Way::Dial(Contact::new(target, rules)),
+            (None, offering) => {
+                let (offering, show) = offering.unwrap_or_default();
+                self.only_for_dialling(&rules)?;
+                Way::Offer(offering, show, rules.authority)
+            }
+        };
+        let credentials = self.peer.credentials(identity)?;
+        Ok(Order { way, options, dry_run: self.select.dry_run, credentials })
+    }
+
+    /// What has a use only for one who dials contradicts waiting.
+    fn only_for_dialling(&self, rules: &Rules) -> Result<(), Failure> {
+        peer::only_for_dialling(rules, self.outlet.port)
+            .map_err(|option| Failure::usage(format!("{option} is for dialling, and with --offer `send` waits")))
+    }
+
+    /// How to wait, if that was asked for. Words that only then have a meaning are refused without it.
+    fn offering(&self, ticket: bool) -> Result<Option<(Offering, invite::Show)>, Failure> {
+        if !self.offer {
+            return match self.invite.typed().into_iter().find(|(_, typed)| *typed) {
+                Some((option, _)) => Err(Failure::usage(format!("{option} goes with --offer"))),
+                None => Ok(None),
+            };
+        }
+        if ticket {
+            return Err(Failure::usage("--offer makes a ticket, and a destination was given")
+                .hint("without --offer the destination says where to send"));
+        }
+        let listen = self.listen.unwrap_or_default();
+        let family = self.connect.family();
+        if listen.address.is_some_and(|address| !family.allows(address)) {
+            return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
+        }
+        let offering = Offering { listen, ticket_life: self.invite.ticket_life(), wait_for: self.invite.wait_for };
+        Ok(Some((offering, self.invite.show(None))))
+    }
+
+    /// The name of what comes in on stdin, if `-` is what is sent.
+    fn stdin(&self) -> Result<Option<Name>, Failure> {
+        if !self.typed.iter().any(|word| word == "-") {
+            return match self.name {
+                Some(_) => Err(Failure::usage("--name is for what comes in on stdin; no - was given")),
+                None => Ok(None),
+            };
+        }
+        if self.typed.len() > 1 {
+            return Err(
+                Failure::usage("- stands for stdin and is sent alone").hint("for a file of that name write ./-")
+            );
+        }
+        if self.ticket_file.as_deref().is_some_and(|file| file == "-") {
+            return Err(Failure::usage("stdin cannot be both what is sent and the ticket"));
+        }
+        stdin::name(self.name.as_deref()).map(Some)
     }
 }
 
@@ -148,11 +258,7 @@ fn only_ticket(object: &str, text: &[u8]) -> Result<Ticket, Failure> {
     };
     match Location::parse(OsStr::from_bytes(line)) {
         Location::Ticket(ticket) => Ok(ticket),
-        Location::ShortTicket(_) => Err(Failure::new(
-            Class::Unsupported,
-            format!("{object}: the short form of a ticket is not in this version"),
-        )),
-        Location::Refused { typed, hint } if typed.starts_with(ticket::SCHEME) => {
+        Location::Refused { typed, hint } if place::is_ticket(&typed) => {
             Err(Failure::usage(format!("{object}: {hint}")))
         }
         _ => Err(Failure::usage(format!("{object}: not a ticket"))),
@@ -163,7 +269,9 @@ fn only_ticket(object: &str, text: &[u8]) -> Result<Ticket, Failure> {
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::class::Class;
     use crate::pipeline::RetryFor;
+    use crate::ticket;
     use clap::Parser as _;
 
     /// A ticket at this address.
@@ -180,9 +288,19 @@ mod tests {
         words.resolve_with(environment.map(OsString::from), Ok("identity.key".into()))
     }
 
+    fn dialled(order: Order) -> Target {
+        match order.way {
+            Way::Dial(contact) => contact.target,
+            Way::Offer(..) => panic!("waits"),
+        }
+    }
+
     /// The address in the ticket of an order: 10.0.0.1:1 if it was typed.
     fn address(order: Result<Order, Failure>) -> String {
-        order.unwrap().options.ticket.addresses[0].to_string()
+        match dialled(order.unwrap()) {
+            Target::Ticket(ticket) => ticket.addresses[0].to_string(),
+            other => format!("{other:?}"),
+        }
     }
 
     #[test]
@@ -194,7 +312,8 @@ mod tests {
         let other = ticket("10.0.0.2:2");
         assert_eq!(address(resolve("a b", Some(&other))), "10.0.0.2:2");
         assert_eq!(address(resolve("a TICKET", Some(&other))), "10.0.0.1:1");
-        assert_eq!(resolve("a host:1", Some(&other)).unwrap_err().class.code(), 41);
+        assert!(matches!(dialled(resolve("a host:1", Some(&other)).unwrap()), Target::Address(_)));
+        assert!(matches!(dialled(resolve("a @base", None).unwrap()), Target::Known(_)));
     }
 
     #[test]
@@ -222,10 +341,21 @@ mod tests {
             ("TICKET", 1),
             ("a b", 1),
             ("a resilient://damaged", 1),
-            ("a host:9000", 41),
+            ("host:9000 a TICKET", 1),
+            ("host:9000 a", 1),
+            ("host:9000", 1),
+            ("a host:1 --peer-key rz1x", 1),
+            ("a host:1 --peer-key /nonexistent/key", 1),
+            ("a host:1 --ca /nonexistent/ca", 1),
+            ("a host:1 --cert c", 1),
+            ("a host:1 --cert-key k", 1),
+            ("a host:1 --cert c --cert-key k", 1),
+            ("a host:1 --insecure --accept-new", 1),
+            ("a host:1 --insecure --ca system", 1),
+            ("a host:1 --insecure --peer-key k", 1),
             ("a user@host:dir", 4),
             ("a host:", 4),
-            ("a @node", 4),
+            ("@node a TICKET", 1),
             ("- TICKET", 4),
             ("host:a TICKET", 4),
             ("a host::module", 1),

@@ -6,13 +6,44 @@
 use super::args::When;
 use super::exit::{self, Failure};
 use crate::class::Class;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::process::ExitCode;
 
 const COMMANDS: [&str; 3] = ["send", "recv", "key"];
 const LATER: [&str; 6] = ["sync", "relay", "sig", "delta", "patch", "resume"];
+
+/// Options of `send` and `recv` that a later version has: refused as such, not as mistakes.
+const LATER_OPTIONS: &[&str] = &[
+    "api",
+    "expire",
+    "from",
+    "link",
+    "lock-wait",
+    "max-hops",
+    "need",
+    "no-session",
+    "parity",
+    "priority-for",
+    "remote-bin",
+    "rsh",
+    "rsync-path",
+    "skip-if-locked",
+    "spool-stdin",
+    "state-dir",
+    "timeout",
+    "to",
+    "transport",
+    "via",
+    "wait",
+    "partial-dir",
+    "no-fsync",
+    "fsync",
+];
+
+/// Those of them that have a short form.
+const LATER_SHORT: &[(&str, &str)] = &[("-e", "rsh")];
 
 /// Answers what clap did not take as a command: help and version on stdout, anything else as one error line.
 pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
@@ -31,17 +62,69 @@ pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         }
         _ => {
             let command = typed_command(arguments);
-            exit::refuse(command, &failure(&error.render().to_string(), command), typed_color(arguments))
+            let failure = later_option(error, command).unwrap_or_else(|| failure(&error.render().to_string(), command));
+            exit::refuse(command, &failure, typed_color(arguments))
         }
     }
 }
 
+/// The refusal of an option that a later version has.
+fn later_option(error: &clap::Error, command: &str) -> Option<Failure> {
+    if error.kind() != ErrorKind::UnknownArgument || !["send", "recv"].contains(&command) {
+        return None;
+    }
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
+    let short = LATER_SHORT.iter().find(|(short, _)| short == typed).map(|(_, long)| *long);
+    let long = typed.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest)).or(short)?;
+    is_later(long).then(|| {
+        Failure::new(Class::Unsupported, format!("{typed}: this version does not have that option"))
+            .hint(format!("`resilient {command} --help` shows the options that it has"))
+    })
+}
+
+/// Whether a later version has an option of this long name.
+pub(super) fn is_later(long: &str) -> bool {
+    LATER_OPTIONS.contains(&long)
+}
+
+/// Whether any command of this version has an option of this long name.
+pub(super) fn exists(definition: &clap::Command, long: &str) -> bool {
+    ["help", "version"].contains(&long)
+        || definition.get_arguments().any(|option| option.get_long() == Some(long))
+        || definition.get_subcommands().any(|command| exists(command, long))
+}
+
+/// The place of the word that names the command, if there is one.
+pub(super) fn command_at(definition: &clap::Command, words: &[OsString]) -> Option<usize> {
+    let takes = |option: &clap::Arg| option.get_action().takes_values() && !option.is_require_equals_set();
+    let mut at = 1;
+    loop {
+        let word = words.get(at)?.as_os_str();
+        let Some(text) = word.to_str().filter(|text| text.starts_with('-')) else { return Some(at) };
+        let value_follows = if let Some(long) = text.strip_prefix("--") {
+            definition.get_arguments().any(|option| option.get_long() == Some(long) && takes(option))
+        } else {
+            // The value of `-xVALUE` is in the word, that of a last `-x` is the next one.
+            let short = |letter| definition.get_arguments().find(|option| option.get_short() == Some(letter));
+            let first = text.char_indices().skip(1).find(|(_, letter)| short(*letter).is_some_and(takes));
+            first.is_some_and(|(place, letter)| place + letter.len_utf8() == text.len())
+        };
+        at += 1 + usize::from(value_follows);
+    }
+}
+
+/// The one sentence of what clap says.
+pub(super) fn sentence(rendered: &str) -> String {
+    let sentence = rendered.split("\n\n").next().unwrap_or_default().trim().trim_start_matches("error: ");
+    sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 /// What clap says, shortened to its one sentence and its one piece of advice.
 fn failure(rendered: &str, command: &str) -> Failure {
-    let mut paragraphs = rendered.split("\n\n");
-    let sentence = paragraphs.next().unwrap_or_default().trim().trim_start_matches("error: ");
-    let sentence = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let tip = rendered.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let sentence = sentence(rendered);
+    // That a word may be made a path by `--` is no advice to who mistyped an option.
+    let mut tips = rendered.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    let tip = tips.find(|tip| !tip.contains("as a value, use"));
     let help = || format!("try `resilient {command}{}--help`", if command.is_empty() { "" } else { " " });
     Failure::new(Class::Usage, sentence).hint(tip.map_or_else(help, str::to_owned))
 }
@@ -62,7 +145,7 @@ fn typed_command(arguments: &[OsString]) -> &'static str {
     arguments.iter().skip(1).find_map(typed).unwrap_or("")
 }
 
-fn typed_color(arguments: &[OsString]) -> When {
+pub(super) fn typed_color(arguments: &[OsString]) -> When {
     let mut when = When::Auto;
     for (index, word) in arguments.iter().enumerate() {
         let value = match word.to_str() {
@@ -103,6 +186,47 @@ mod tests {
     fn later_commands_are_told_from_mistakes() {
         assert_eq!(unknown_command(&["sync".into(), "-a".into()]).class, Class::Unsupported);
         assert_eq!(unknown_command(&["snd".into()]).class, Class::Usage);
+    }
+
+    #[test]
+    fn to_make_a_mistyped_option_a_path_is_no_advice() {
+        let text =
+            "error: unexpected argument '--bw' found\n\n  tip: to pass '--bw' as a value, use '-- --bw'\n\nUsage: x";
+        assert_eq!(failure(text, "send").hint.as_deref(), Some("try `resilient send --help`"));
+    }
+
+    #[test]
+    fn an_option_is_of_this_version_or_of_a_later_one() {
+        use crate::cli::args::Cli;
+        use clap::CommandFactory as _;
+        let mut definition = Cli::command();
+        definition.build();
+        for name in LATER_OPTIONS {
+            assert!(!exists(&definition, name), "--{name} is there: take it off the list");
+        }
+        assert!(exists(&definition, "retry-for") && !exists(&definition, "nope"));
+        let shorts = ["send", "recv"].map(|name| definition.find_subcommand(name).unwrap().clone());
+        for (short, long) in LATER_SHORT {
+            assert!(LATER_OPTIONS.contains(long));
+            let letter = short.chars().nth(1);
+            assert!(!shorts.iter().flat_map(clap::Command::get_arguments).any(|option| option.get_short() == letter));
+        }
+    }
+
+    #[test]
+    fn the_place_of_the_command_is_found() {
+        use crate::cli::args::Cli;
+        use clap::CommandFactory as _;
+        let definition = Cli::command();
+        let at = |text: &str| {
+            let words: Vec<OsString> = text.split(' ').map(OsString::from).collect();
+            command_at(&definition, &words)
+        };
+        assert_eq!(at("resilient send send a"), Some(1));
+        assert_eq!(at("resilient --identity send send a"), Some(3));
+        assert_eq!(at("resilient --identity=send -vq --json --progress send a"), Some(5));
+        assert_eq!(at("resilient --identity"), None);
+        assert_eq!(at("resilient -v"), None);
     }
 
     #[test]

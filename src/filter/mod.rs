@@ -6,11 +6,13 @@
 //! That what is in an excluded directory is excluded with it is left to whoever walks: it does not enter. Files of rules are read
 //! by the caller ([`Builder`]). Reference: rsync(1), FILTER RULES.
 
+mod classes;
 mod parse;
 mod pattern;
 #[cfg(test)]
 mod tests;
 
+pub use classes::Classes;
 pub use parse::{BuildError, Builder, Form, RuleError, lines};
 pub use pattern::{MAX_PATTERN, Pattern};
 

@@ -91,6 +91,8 @@ pub(super) fn walk_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> ru
 /// A directory and everything below it.
 pub(super) struct Root {
     directory: Arc<OwnedFd>,
+    /// A name at the top that is kept for unfinished files beside [`PARTIAL_DIR`].
+    reserved: Option<Name>,
     held: Mutex<Held>,
 }
 
@@ -126,7 +128,25 @@ impl Root {
             }
             other => other.map_err(disk_error)?,
         };
-        Ok(Self { directory: Arc::new(directory), held: Mutex::default() })
+        Ok(Self { directory: Arc::new(directory), reserved: None, held: Mutex::default() })
+    }
+
+    /// Keeps a name at the top for unfinished files: it is no part of the tree.
+    pub(super) fn reserve(&mut self, name: Name) {
+        self.reserved = Some(name);
+    }
+
+    /// The directory of unfinished files is no part of the tree: whoever names it could change partials and their permissions.
+    /// Case is ignored because some file systems ignore it.
+    fn refuse_reserved(&self, top: &Name) -> Result<(), DiskError> {
+        let kept = self.reserved.as_ref().map_or(PARTIAL_DIR.as_bytes(), Name::as_bytes);
+        if [kept, PARTIAL_DIR.as_bytes()].iter().any(|kept| top.as_bytes().eq_ignore_ascii_case(kept)) {
+            return Err(DiskError::Io(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the name is kept for unfinished files",
+            )));
+        }
+        Ok(())
     }
 
     /// The root itself, open for reading.
@@ -139,7 +159,7 @@ impl Root {
         let Some(top) = names.first() else {
             return Ok(Arc::clone(&self.directory));
         };
-        refuse_reserved(top)?;
+        self.refuse_reserved(top)?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.uses += 1;
         let now = held.uses;
@@ -169,7 +189,7 @@ impl Root {
             return Err(DiskError::Io(Errno::ISDIR.into()));
         };
         if parents.is_empty() {
-            refuse_reserved(last)?;
+            self.refuse_reserved(last)?;
         }
         let directory = self.directory(parents)?;
         match retry_on_intr(|| act(directory.as_fd(), last.as_bytes())) {
@@ -187,18 +207,6 @@ impl Root {
     pub(super) fn held(&self) -> usize {
         self.held.lock().unwrap().directories.len()
     }
-}
-
-/// The directory of unfinished files is no part of the tree: whoever names it could change partials and their permissions. Case
-/// is ignored because some file systems ignore it.
-fn refuse_reserved(top: &Name) -> Result<(), DiskError> {
-    if top.as_bytes().eq_ignore_ascii_case(PARTIAL_DIR.as_bytes()) {
-        return Err(DiskError::Io(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the name is kept for unfinished files",
-        )));
-    }
-    Ok(())
 }
 
 /// Sets the permissions of the file or directory `name` in `directory`, never through a link. Works for what its owner may not

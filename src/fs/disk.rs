@@ -8,7 +8,7 @@
 use crate::manifest::{Meta, TreePath};
 use std::io;
 
-/// The directory below a destination root where unfinished files live, mode 0700.
+/// The directory below a destination root where unfinished files live, mode 0700, unless another one was chosen.
 pub const PARTIAL_DIR: &str = ".resilient-partial";
 
 /// What stands at a path, looked at without following links.
@@ -61,22 +61,26 @@ pub trait Disk: Send + Sync {
     /// Makes the directory `path`; it is no error if that directory is there already. Owner can always write until
     /// [`Disk::set_meta`]. Its parent must exist.
     fn make_dir(&self, path: &TreePath) -> Result<(), DiskError>;
-    /// Makes a symbolic link at `path`, where nothing may stand.
-    fn make_symlink(&self, path: &TreePath, target: &[u8]) -> Result<(), DiskError>;
-    /// Makes the partial file `name` (a plain file name) of `size` bytes, mode 0600, empty of earlier content; makes
-    /// [`PARTIAL_DIR`] on first use. Fails early with [`DiskError::NoSpace`] where the file system can tell.
+    /// Makes a symbolic link at `path`, where nothing may stand, unless `replace` is said and it is a regular file or a link: that is
+    /// replaced in one step.
+    fn make_symlink(&self, path: &TreePath, target: &[u8], replace: bool) -> Result<(), DiskError>;
+    /// Makes the partial file `name` (a plain file name) of `size` bytes, mode 0600, empty of earlier content; makes the directory
+    /// for partial files on first use. Fails early with [`DiskError::NoSpace`] where the file system can tell.
     fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError>;
     /// Gives the partial file `name` its final name `to` in one step. Refuses with [`DiskError::Exists`] if anything stands there,
-    /// unless `replace` is said and it is a regular file. Durable only after [`Disk::sync_dir`].
+    /// unless `replace` is said and it is a regular file or a link, which is replaced and not followed. Durable only after
+    /// [`Disk::sync_dir`].
     fn publish(&self, name: &str, to: &TreePath, replace: bool) -> Result<(), DiskError>;
     /// Takes the partial file `name` away; no error if it is not there.
     fn remove_partial(&self, name: &str) -> Result<(), DiskError>;
-    /// Takes [`PARTIAL_DIR`] away if it is empty; no error otherwise.
+    /// Takes the directory for partial files away if it is empty and below the root; no error otherwise.
     fn remove_partial_dir(&self) -> Result<(), DiskError>;
     /// Sets mode (not for links) and mtime of what stands at `path`, which is not followed if it is a link.
     fn set_meta(&self, path: &TreePath, meta: Meta) -> Result<(), DiskError>;
-    /// Makes the names in the directory `path` durable.
+    /// Makes the names in the directory `path`, its mode and its time durable.
     fn sync_dir(&self, path: &TreePath) -> Result<(), DiskError>;
+    /// Bytes that new files may take, about.
+    fn free(&self) -> Result<u64, DiskError>;
 }
 
 /// A file under construction.
@@ -85,8 +89,12 @@ pub trait Partial: Send {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
     /// Reads exactly `buffer.len()` bytes at `offset`.
     fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError>;
+    /// Declares a greater size, for a file whose size is not known when it begins. Nothing is set aside for it.
+    fn extend(&mut self, size: u64) -> Result<(), DiskError>;
     /// Sets mode and mtime on the open file.
     fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError>;
+    /// Lets the system begin to write what [`Partial::sync`] will wait for, so that many files wait together. Promises nothing.
+    fn begin_sync(&mut self);
     /// Makes everything written so far durable.
     fn sync(&mut self) -> Result<(), DiskError>;
 }

@@ -1,11 +1,12 @@
 //! Files: walking and reading sources, and the confined, durable writing of destinations.
 //!
 //! [`source`] finds and reads what is sent; [`disk`] is the seam under everything a receiver writes (crash tests put another disk
-//! there); [`real`] is the disk of this machine; `confine` reaches files without following links, for both; [`typed`] opens what the
-//! user named for the program itself to read.
+//! there); [`real`] is the disk of this machine, [`nowhere`] the lack of one; `confine` reaches files without following links, for both;
+//! [`typed`] opens what the user named for the program itself to read.
 
 mod confine;
 pub mod disk;
+pub mod nowhere;
 pub mod real;
 pub mod source;
 pub mod typed;

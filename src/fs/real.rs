@@ -7,12 +7,15 @@
 //! When to sync, and what may be replaced, is left to the caller.
 
 mod partial;
+mod partials;
 #[cfg(test)]
 mod tests;
 
-use self::partial::{RealPartial, mode, times};
+use self::partial::{RealPartial, free, mode, times};
+pub use self::partials::PartialDir;
+use self::partials::Partials;
 use super::confine::{Root, chmod_no_follow, disk_error, disk_io_error};
-use super::disk::{Disk, DiskError, Found, PARTIAL_DIR, Partial, ReadAt};
+use super::disk::{Disk, DiskError, Found, Partial, ReadAt};
 use crate::manifest::{FileTime, Meta, Name, TreePath};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, linkat, mkdirat, openat, readlinkat, renameat,
@@ -24,7 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A destination directory of this machine.
 ///
@@ -32,50 +35,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// file system to another, and the partial files are on the root's.
 pub struct RealDisk {
     root: Root,
-    partials: Mutex<Option<Arc<OwnedFd>>>,
+    partials: Partials,
 }
 
 impl RealDisk {
     /// Opens the directory `path`, makes it if only its last component is missing. `path` may lead through links and be one:
     /// it is the user's own. Nothing below it may.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
-        Ok(Self { root: Root::open(path)?, partials: Mutex::new(None) })
+        Self::open_with(path, PartialDir::default())
+    }
+
+    /// The same with unfinished files in a directory of the user's choice.
+    pub fn open_with(path: &Path, partial_dir: PartialDir) -> Result<Self, DiskError> {
+        let mut root = Root::open(path)?;
+        let partials = Partials::new(&mut root, path, partial_dir)?;
+        Ok(Self { root, partials })
     }
 
     /// The directory of partial files, if there is one or `make` is said.
     fn partials(&self, make: bool) -> Result<Option<Arc<OwnedFd>>, DiskError> {
-        let mut partials = self.partials.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(directory) = partials.as_ref() {
-            // Deleted under our hands: what is written there could never be published.
-            if fstat(directory).map_err(disk_error)?.st_nlink != 0 {
-                return Ok(Some(Arc::clone(directory)));
-            }
-            *partials = None;
-        }
-        if make {
-            match mkdirat(self.root.as_fd(), PARTIAL_DIR, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(disk_error(errno)),
-            }
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match retry_on_intr(|| openat(self.root.as_fd(), PARTIAL_DIR, flags, Mode::empty())) {
-            Err(Errno::NOENT) if !make => return Ok(None),
-            other => other.map_err(disk_error)?,
-        };
-        let stat = fstat(&directory).map_err(disk_error)?;
-        if stat.st_uid != rustix::process::geteuid().as_raw() {
-            return Err(DiskError::Io(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the directory for unfinished files belongs to another user",
-            )));
-        }
-        if stat.st_mode & 0o777 != 0o700 {
-            fchmod(&directory, Mode::RWXU).map_err(disk_error)?;
-        }
-        let directory = Arc::new(directory);
-        *partials = Some(Arc::clone(&directory));
-        Ok(Some(directory))
+        self.partials.open(&self.root, make)
     }
 }
 
@@ -102,6 +81,19 @@ fn found(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Fo
         FileType::Symlink => Found::Symlink,
         _ => Found::Special,
     }))
+}
+
+/// Puts `name` in `from` in the place of the file or link `last` in `to`. A link is replaced, not followed.
+fn replace_with(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, last: &[u8]) -> rustix::io::Result<()> {
+    match found(to, last)? {
+        None => rename_to_free(from, name, to, last),
+        Some(Found::File { .. } | Found::Symlink) => match renameat(from, name, to, last) {
+            // A directory has come meanwhile.
+            Err(Errno::ISDIR) => Err(Errno::EXIST),
+            other => other,
+        },
+        Some(Found::Directory { .. } | Found::Special) => Err(Errno::EXIST),
+    }
 }
 
 /// Gives `name` in `from` the name `last` in `to`, where nothing may stand.
@@ -173,23 +165,28 @@ impl Disk for RealDisk {
         })
     }
 
-    fn make_symlink(&self, path: &TreePath, target: &[u8]) -> Result<(), DiskError> {
+    fn make_symlink(&self, path: &TreePath, target: &[u8], replace: bool) -> Result<(), DiskError> {
         if path.names().is_empty() {
             return Err(DiskError::Exists);
         }
-        self.root.at(path, |directory, name| symlinkat(target, directory, name))
+        match self.root.at(path, |directory, name| symlinkat(target, directory, name)) {
+            Err(DiskError::Exists) if replace => {}
+            other => return other,
+        }
+        let partials = self.partials(true)?.ok_or_else(|| disk_error(Errno::NOENT))?;
+        let name = partials::passing_name();
+        symlinkat(target, &partials, &name).map_err(disk_error)?;
+        let replaced = self.root.at(path, |directory, last| replace_with(partials.as_fd(), &name, directory, last));
+        if replaced.is_err() {
+            let _ = unlinkat(&partials, &name, AtFlags::empty());
+        }
+        replaced
     }
 
     fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
         let name = partial_name(name)?;
         let partials = self.partials(true)?.ok_or_else(|| disk_error(Errno::NOENT))?;
-        match unlinkat(&partials, name.as_bytes(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(disk_error(errno)),
-        }
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            retry_on_intr(|| openat(&partials, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR)).map_err(disk_error)?;
+        let file = partials::create(partials.as_fd(), name.as_bytes())?;
         match RealPartial::new(file, size) {
             Ok(partial) => Ok(Box::new(partial)),
             Err(error) => {
@@ -206,18 +203,8 @@ impl Disk for RealDisk {
         }
         let partials = self.partials(false)?.ok_or_else(|| disk_error(Errno::NOENT))?;
         self.root.at(to, |directory, last| {
-            if replace {
-                match found(directory, last)? {
-                    None => {}
-                    Some(Found::File { .. }) => {
-                        return match renameat(&partials, name.as_bytes(), directory, last) {
-                            // A directory has come meanwhile; links are replaced, not followed.
-                            Err(Errno::ISDIR) => Err(Errno::EXIST),
-                            other => other,
-                        };
-                    }
-                    Some(_) => return Err(Errno::EXIST),
-                }
+            if replace && found(directory, last)?.is_some() {
+                return replace_with(partials.as_fd(), name.as_bytes(), directory, last);
             }
             rename_to_free(partials.as_fd(), name.as_bytes(), directory, last)
         })
@@ -235,13 +222,7 @@ impl Disk for RealDisk {
     }
 
     fn remove_partial_dir(&self) -> Result<(), DiskError> {
-        let mut partials = self.partials.lock().unwrap_or_else(PoisonError::into_inner);
-        match unlinkat(self.root.as_fd(), PARTIAL_DIR, AtFlags::REMOVEDIR) {
-            Ok(()) => *partials = None,
-            Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
-            Err(errno) => return Err(disk_error(errno)),
-        }
-        Ok(())
+        self.partials.remove(&self.root)
     }
 
     fn set_meta(&self, path: &TreePath, meta: Meta) -> Result<(), DiskError> {
@@ -273,6 +254,10 @@ impl Disk for RealDisk {
             Err(errno) => Err(disk_error(errno)),
             Ok(open) => File::from(open).sync_all().map_err(disk_io_error),
         }
+    }
+
+    fn free(&self) -> Result<u64, DiskError> {
+        free(self.root.as_fd()).map_err(disk_error)
     }
 }
 

@@ -10,7 +10,7 @@
 mod tree;
 mod verified;
 
-pub use tree::{ChunkValue, Incomplete, TreeError, TreeHasher, chunk_value, is_subtree};
+pub use tree::{ChunkValue, Incomplete, OPEN_ENDED, TreeError, TreeHasher, chunk_value, is_subtree};
 pub use verified::{Mismatch, Verified};
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Stands for the length of an entry that has not ended yet: longer than any.
+pub const OPEN_ENDED: u64 = u64::MAX;
 /// Length in bytes of BLAKE3's own leaves.
 const LEAF: u64 = CHUNK_LEN as u64;
 
@@ -125,9 +127,30 @@ impl TreeHasher {
         })
     }
 
+    /// For an entry of a length that [`TreeHasher::close`] will tell: of more than one chunk, for the value of a first chunk that is the
+    /// whole entry is another one. Values are those of chunks at their place in an entry of any greater length.
+    pub fn open_ended(chunk_size: u64) -> Result<Self, TreeError> {
+        Self::new(chunk_size, OPEN_ENDED)
+    }
+
+    /// Ends an open-ended entry at `total` bytes. Chunks beyond that are [`TreeError::Offset`].
+    pub fn close(&mut self, total: u64) -> Result<(), TreeError> {
+        let chunks = total.div_ceil(self.chunk_size);
+        if chunks < 2 || self.accepted.iter().any(|range| range.end > chunks) {
+            return Err(TreeError::Offset(total));
+        }
+        self.chunks = chunks;
+        // What waits has climbed as far as it could without knowing where the tree ends.
+        for ((level, position), node) in std::mem::take(&mut self.waiting) {
+            let width = (0..level).fold(chunks, |width, _| width.div_ceil(2));
+            self.climb(node, position, level, width);
+        }
+        Ok(())
+    }
+
     /// Takes the value of the chunk at `offset`. `false` if that chunk was accepted before: the first value stands.
     pub fn insert(&mut self, offset: u64, value: &ChunkValue) -> Result<bool, TreeError> {
-        let mut position = offset / self.chunk_size;
+        let position = offset / self.chunk_size;
         if !offset.is_multiple_of(self.chunk_size) || position >= self.chunks {
             return Err(TreeError::Offset(offset));
         }
@@ -135,14 +158,21 @@ impl TreeHasher {
             return Ok(false);
         }
         self.accepted.insert(position..position + 1);
-        // Climb while siblings are there. A last node without a sibling is its own parent.
-        let (mut node, mut level, mut width) = (value.0, 0, self.chunks);
+        self.climb(value.0, position, 0, self.chunks);
+        Ok(true)
+    }
+
+    /// Climbs while siblings are there. A last node without a sibling is its own parent.
+    fn climb(&mut self, mut node: ChainingValue, mut position: u64, mut level: u32, mut width: u64) {
+        let open = self.chunks == OPEN_ENDED.div_ceil(self.chunk_size);
         while width > 1 {
             let sibling = position ^ 1;
             if sibling < width {
-                let Some(other) = self.waiting.remove(&(level, sibling)) else {
+                // The first two nodes of a level are the root's children if the entry ends there.
+                let other = if open && position < 2 { None } else { self.waiting.remove(&(level, sibling)) };
+                let Some(other) = other else {
                     self.waiting.insert((level, position), node);
-                    return Ok(true);
+                    return;
                 };
                 let (left, right) = if position < sibling { (node, other) } else { (other, node) };
                 node = if width == 2 {
@@ -154,7 +184,6 @@ impl TreeHasher {
             (position, level, width) = (position / 2, level + 1, width.div_ceil(2));
         }
         self.root = Some(Digest(node));
-        Ok(true)
     }
 
     /// The digest of the entry, once every chunk was accepted.

@@ -252,7 +252,7 @@ async fn a_real_handshake_proves_the_address() {
     let address = SocketAddr::from(([10, 0, 0, 1], 1));
     let addresses = [address];
     let socket = Copies::server(hub.host([10, 0, 0, 1]).bind(address).unwrap());
-    let tls = quinn::crypto::rustls::QuicServerConfig::try_from(pin::server_config(&identity).unwrap()).unwrap();
+    let tls = quinn::crypto::rustls::QuicServerConfig::try_from(pin::server_config(&identity, None).unwrap()).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let runtime = Arc::new(quinn::TokioRuntime);
     let server = quinn::Endpoint::new_with_abstract_socket(

@@ -1,4 +1,4 @@
-//! Dialling: from the addresses in a ticket to one connection with the pinned key.
+//! Dialling: from addresses to one connection with whom the caller expects there.
 //!
 //! All addresses are tried, [`STAGGER`] apart, and again every [`REPEAT`] while none answers (quinn alone would double its pauses);
 //! the first completed handshake wins and the others are dropped. An address that gave a definite answer is not asked again; only
@@ -8,7 +8,7 @@
 use crate::class::Class;
 use crate::network::endpoint::{self, Congestion, Endpoint, EndpointError};
 use crate::network::identity::Identity;
-use crate::network::pin::{PinnedServer, SERVER_NAME};
+use crate::network::pin::{CheckedServer, Expected, SERVER_NAME};
 use crate::node_id::NodeId;
 use crate::ticket;
 use quinn::{Connection, ConnectionError};
@@ -28,13 +28,15 @@ const ROUNDS_ALIVE: usize = 3;
 /// TLS alert no_application_protocol (RFC 7301) as a QUIC error code (RFC 9001, 4.8).
 const NO_APPLICATION_PROTOCOL: u64 = 0x178;
 /// QUIC error codes that are TLS alerts.
-const TLS_ALERTS: std::ops::Range<u64> = 0x100..0x200;
+pub const TLS_ALERTS: std::ops::Range<u64> = 0x100..0x200;
 
-/// A connection to the holder of the pinned key.
+/// A connection to whom was expected.
 #[derive(Debug)]
 pub struct Dialled<C> {
     /// The connection.
     pub connection: Connection,
+    /// The key that the other side has proved to hold.
+    pub peer: NodeId,
     /// What came with its congestion controller.
     pub control: C,
 }
@@ -52,6 +54,16 @@ pub enum ConnectError {
         expected: NodeId,
         /// The key that was shown.
         seen: NodeId,
+    },
+    /// The authority does not vouch for who answers there.
+    #[error("{address} has the key {seen}, and its certificate is not accepted: {cause}")]
+    NotVouched {
+        /// Where.
+        address: SocketAddr,
+        /// The key that was shown.
+        seen: NodeId,
+        /// What is wrong with the certificate.
+        cause: String,
     },
     /// The other side speaks no version of the protocol that we do.
     #[error("{0} speaks no protocol version of ours")]
@@ -102,7 +114,7 @@ impl ConnectError {
     /// The class of the run that fails for this.
     pub fn class(&self) -> Class {
         match self {
-            ConnectError::WrongKey { .. } => Class::Authentication,
+            ConnectError::WrongKey { .. } | ConnectError::NotVouched { .. } => Class::Authentication,
             ConnectError::Version(_) => Class::Version,
             ConnectError::NoContact { .. } => Class::NoContact,
             // An alert during the handshake is about keys and certificates; anything else may be better next time.
@@ -119,6 +131,7 @@ impl ConnectError {
     fn settles(&self) -> Option<SocketAddr> {
         match self {
             ConnectError::WrongKey { address, .. }
+            | ConnectError::NotVouched { address, .. }
             | ConnectError::Version(address)
             | ConnectError::Unreachable { address, .. } => Some(*address),
             ConnectError::Refused { address, code, .. } if TLS_ALERTS.contains(code) => Some(*address),
@@ -129,7 +142,7 @@ impl ConnectError {
     /// Of several addresses' answers the one that tells most.
     fn rank(&self) -> u8 {
         match self {
-            ConnectError::WrongKey { .. } => 5,
+            ConnectError::WrongKey { .. } | ConnectError::NotVouched { .. } => 5,
             ConnectError::Version(_) => 4,
             ConnectError::Refused { .. } => 3,
             ConnectError::Broken { .. } => 2,
@@ -139,19 +152,19 @@ impl ConnectError {
     }
 }
 
-/// Connects `identity` to the node `pin` at one of `addresses` (the first 16) within `deadline`.
+/// Connects `identity` to whom is `expected` at one of `addresses` (the first 16) within `deadline`.
 ///
 /// `congestion` makes the controller of each attempt, and whatever controls it. Streams may be used at their full window at once,
-/// since the server's key is known.
+/// since the server is whom we wanted.
 pub async fn dial<C: Send + 'static>(
     endpoint: &Endpoint,
     identity: &Identity,
-    pin: NodeId,
+    expected: impl Into<Expected>,
     addresses: &[SocketAddr],
     deadline: Duration,
     mut congestion: impl FnMut() -> (Congestion, C),
 ) -> Result<Dialled<C>, ConnectError> {
-    let end = Instant::now() + deadline;
+    let (expected, end) = (expected.into(), Instant::now() + deadline);
     let mut open: Vec<SocketAddr> = Vec::new();
     for address in addresses.iter().take(ticket::MAX_ADDRESSES) {
         if !open.contains(address) {
@@ -184,7 +197,7 @@ pub async fn dial<C: Send + 'static>(
                     next_round = Instant::now() + REPEAT;
                 }
                 let Some(address) = round.pop_front() else { continue };
-                let server = PinnedServer::new(pin);
+                let server = CheckedServer::new(expected.clone()).map_err(EndpointError::from)?;
                 let (congestion, control) = congestion();
                 let config = endpoint::client_config(identity, Arc::clone(&server), congestion)?;
                 next = Instant::now() + STAGGER;
@@ -193,10 +206,12 @@ pub async fn dial<C: Send + 'static>(
                 }
                 match endpoint.quic.connect_with(config, address, SERVER_NAME) {
                     Ok(connecting) => {
+                        let key = expected.key;
                         alive.push_back(attempts.spawn(async move {
-                            match connecting.await {
-                                Ok(connection) => Ok(Dialled { connection, control }),
-                                Err(error) => Err(explain(address, pin, server.seen(), error)),
+                            match (connecting.await, server.seen()) {
+                                (Ok(connection), Some(peer)) => Ok(Dialled { connection, peer, control }),
+                                (Ok(_), None) => unreachable!("TLS asks the verifier before it is done"),
+                                (Err(error), seen) => Err(explain(address, key, seen, error)),
                             }
                         }));
                         if alive.len() > ROUNDS_ALIVE * open.len()
@@ -232,13 +247,27 @@ pub async fn dial<C: Send + 'static>(
 }
 
 /// What the end of an attempt means.
-fn explain(address: SocketAddr, expected: NodeId, seen: Option<NodeId>, error: ConnectionError) -> ConnectError {
-    if let Some(seen) = seen.filter(|seen| *seen != expected) {
+fn explain(
+    address: SocketAddr,
+    expected: Option<NodeId>,
+    seen: Option<NodeId>,
+    error: ConnectionError,
+) -> ConnectError {
+    if let (Some(seen), Some(expected)) = (seen, expected)
+        && seen != expected
+    {
         return ConnectError::WrongKey { address, expected, seen };
     }
     let (code, reason) = match &error {
         ConnectionError::VersionMismatch => return ConnectError::Version(address),
-        ConnectionError::TransportError(error) => (u64::from(error.code), error.to_string()),
+        ConnectionError::TransportError(error) => {
+            let code = u64::from(error.code);
+            // An alert of ours, after a certificate was shown: it was not accepted.
+            if let Some(seen) = seen.filter(|_| TLS_ALERTS.contains(&code)) {
+                return ConnectError::NotVouched { address, seen, cause: error.reason.clone() };
+            }
+            (code, error.to_string())
+        }
         ConnectionError::ConnectionClosed(close) => (u64::from(close.error_code), close.to_string()),
         _ => {
             return ConnectError::Broken { address, source: error };

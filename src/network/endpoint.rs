@@ -6,9 +6,10 @@
 //! letting in is in [`super::gate`]. There is no idle time-out: how long silence may last is decided above.
 
 use crate::class::Class;
+use crate::network::authority::Authority;
 use crate::network::copies::{Copies, Traffic};
 use crate::network::identity::Identity;
-use crate::network::pin::{self, PinnedServer};
+use crate::network::pin::{self, CheckedServer};
 use crate::network::seam::Sockets;
 use quinn::congestion::ControllerFactory;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
@@ -115,15 +116,16 @@ pub fn dial_endpoint(sockets: &dyn Sockets, local: SocketAddr, seed: Option<u64>
     endpoint(config, None, socket).map_err(at)
 }
 
-/// An endpoint that waits at `local` as `identity`.
+/// An endpoint that waits at `local` as `identity`, for those whom `authority` vouches for if there is one.
 pub fn listen_endpoint(
     sockets: &dyn Sockets,
     local: SocketAddr,
     seed: Option<u64>,
     identity: &Identity,
+    authority: Option<&Authority>,
 ) -> Result<Listener, EndpointError> {
     let at = |source| EndpointError::Bind { address: local, source };
-    let tls = QuicServerConfig::try_from(pin::server_config(identity)?)?;
+    let tls = QuicServerConfig::try_from(pin::server_config(identity, authority)?)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     config.migration(true);
     config.retry_token_lifetime(RETRY_LIFETIME);
@@ -172,7 +174,7 @@ pub fn transport_config(congestion: Congestion) -> TransportConfig {
 /// How a client connects to the server that `server` accepts.
 pub(super) fn client_config(
     identity: &Identity,
-    server: Arc<PinnedServer>,
+    server: Arc<CheckedServer>,
     congestion: Congestion,
 ) -> Result<quinn::ClientConfig, EndpointError> {
     let tls = QuicClientConfig::try_from(pin::client_config(identity, server)?)?;

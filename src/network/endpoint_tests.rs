@@ -33,7 +33,7 @@ fn cubic() -> impl FnMut() -> (Congestion, u32) + Send + 'static {
 }
 
 fn listen(hub: &Arc<Hub>, port: u16, identity: &Identity) -> Listener {
-    listen_endpoint(&hub.host(SERVER), server_at(port), Some(1), identity).unwrap()
+    listen_endpoint(&hub.host(SERVER), server_at(port), Some(1), identity, None).unwrap()
 }
 
 /// Runs the gate of a listener; what arrives comes out of the channel.
@@ -90,7 +90,7 @@ async fn both_sides_know_each_other_after_one_round_trip() {
 async fn over_real_sockets_as_well() {
     let (server, client) = (identity(), identity());
     let local = "127.0.0.1:0".parse().unwrap();
-    let listener = listen_endpoint(&UdpSockets, local, None, &server).unwrap();
+    let listener = listen_endpoint(&UdpSockets, local, None, &server, None).unwrap();
     let address = listener.endpoint.quic.local_addr().unwrap();
     let traffic = Arc::clone(&listener.endpoint.traffic);
     let mut arrivals = open(listener);
@@ -144,7 +144,7 @@ async fn the_dates_in_a_certificate_mean_nothing() {
     params.not_after = rcgen::date_time_ymd(1976, 1, 1);
     let certificate = params.self_signed(&key).unwrap().der().clone();
     let pin = pin::certified_key(&certificate).unwrap();
-    let mut tls = pin::server_config(&client).unwrap();
+    let mut tls = pin::server_config(&client, None).unwrap();
     let key = rustls::crypto::ring::sign::any_eddsa_type(&key.serialize_der().into()).unwrap();
     let certified = rustls::sign::CertifiedKey::new(vec![certificate], key);
     tls.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
@@ -162,7 +162,7 @@ fn with_tls(mut listener: Listener, tls: rustls::ServerConfig) -> Listener {
 #[tokio::test(start_paused = true)]
 async fn another_protocol_version_is_told_apart() {
     let (hub, server, client) = (lossless(), identity(), identity());
-    let mut tls = pin::server_config(&server).unwrap();
+    let mut tls = pin::server_config(&server, None).unwrap();
     tls.alpn_protocols = vec![b"resilient/2".to_vec()];
     let _arrivals = open(with_tls(listen(&hub, 1, &server), tls));
     let error = dial_from(&hub, &client, &server, &[server_at(1)]).await.unwrap_err();
@@ -178,7 +178,7 @@ async fn a_client_without_a_key_is_refused() {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(PinnedServer::new(server.node_id()))
+        .with_custom_certificate_verifier(CheckedServer::new(server.node_id()).unwrap())
         .with_no_client_auth();
     tls.alpn_protocols = vec![pin::ALPN.to_vec()];
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
@@ -291,7 +291,7 @@ async fn captured(count: usize) -> Vec<Vec<u8>> {
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None).unwrap();
     let mut connecting = Vec::new();
     for _ in 0..count {
-        let config = client_config(&client, PinnedServer::new(server.node_id()), cubic()().0).unwrap();
+        let config = client_config(&client, CheckedServer::new(server.node_id()).unwrap(), cubic()().0).unwrap();
         connecting.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -342,7 +342,7 @@ async fn clients_that_never_finish_are_bounded_and_time_out() {
     for n in 0..100 {
         let local = SocketAddr::from(([10, 0, 7, n], 7));
         let endpoint = dial_endpoint(&hub.host([10, 0, 7, n]), local, None).unwrap();
-        let config = client_config(&other, PinnedServer::new(server.node_id()), cubic()().0).unwrap();
+        let config = client_config(&other, CheckedServer::new(server.node_id()).unwrap(), cubic()().0).unwrap();
         lazy.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     let start = Instant::now();
@@ -369,7 +369,7 @@ async fn clients_that_never_finish_are_bounded_and_time_out() {
 async fn an_address_in_use_is_the_users_to_settle() {
     let (hub, server) = (lossless(), identity());
     let _first = listen(&hub, 1, &server);
-    let error = listen_endpoint(&hub.host(SERVER), server_at(1), None, &server).unwrap_err();
+    let error = listen_endpoint(&hub.host(SERVER), server_at(1), None, &server, None).unwrap_err();
     assert_eq!(error.class(), Class::Usage);
     assert!(error.to_string().contains("10.0.0.1:1"), "{error}");
 }

@@ -5,13 +5,16 @@
 //! so forged addresses never keep out a real one. A limit on waiting attempts alone does not help once they are accepted. What a
 //! peer may do after its handshake, and whether its key or ticket is good, is the protocol's to say.
 
+use crate::network::attempts::Attempts;
 use crate::network::endpoint::{Congestion, Listener, transport_config};
 use crate::network::pin;
+use crate::network::seam::now;
 use crate::node_id::NodeId;
 use quinn::{Connection, Incoming};
 use std::fmt;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -79,13 +82,20 @@ pub struct Gate<C> {
     listener: Listener,
     congestion: Box<dyn FnMut() -> (Congestion, C) + Send>,
     half_open: Arc<AtomicUsize>,
+    attempts: Mutex<Attempts>,
     handshakes: JoinSet<Option<Arrival<C>>>,
 }
 
 impl<C: Send + 'static> Gate<C> {
     /// The gate of `listener`; `congestion` makes the controller of each connection, and whatever controls it.
     pub fn new(listener: Listener, congestion: impl FnMut() -> (Congestion, C) + Send + 'static) -> Gate<C> {
-        Gate { listener, congestion: Box::new(congestion), half_open: Arc::default(), handshakes: JoinSet::new() }
+        Gate {
+            listener,
+            congestion: Box::new(congestion),
+            half_open: Arc::default(),
+            attempts: Mutex::default(),
+            handshakes: JoinSet::new(),
+        }
     }
 
     /// The next peer; `None` once the endpoint is closed. Nothing is lost if the future is dropped.
@@ -112,7 +122,17 @@ impl<C: Send + 'static> Gate<C> {
         self.half_open.load(Ordering::Relaxed)
     }
 
+    /// A peer at `address` was not let in by the protocol. Too many of those, and no handshake is begun with it for a while.
+    pub fn failed(&self, address: IpAddr) {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).failed(now(), address);
+    }
+
     fn meet(&mut self, incoming: Incoming) {
+        let attempts = self.attempts.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !attempts.allows(now(), incoming.remote_address().ip()) {
+            // One packet, and nothing kept: an honest client comes again after a pause.
+            return incoming.refuse();
+        }
         match judge(self.half_open(), incoming.remote_address_validated()) {
             Verdict::Accept => self.begin(incoming),
             Verdict::Retry => {

@@ -2,13 +2,16 @@
 //!
 //! Invariant: the key file is readable by its owner alone, from the first moment it exists under its name, and two first runs at
 //! once end with the same key. The certificate is made anew from the key (Ed25519 is deterministic, so it is always the same
-//! bytes); nothing in it but the key means anything. Where the file lies is the command line's to say.
+//! bytes); nothing in it but the key means anything. Where an authority vouches for a host, what it has issued may stand in its place.
+//! Where the files lie is the command line's to say.
 
 use crate::class::Class;
 use crate::network::pin;
 use crate::node_id::NodeId;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,10 +21,11 @@ use std::path::{Path, PathBuf};
 /// A PEM file of an Ed25519 key has about 240 bytes; comments may stand around it.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// A node's private key and certificate.
+/// A node's private key and what certifies it.
 pub struct Identity {
-    key: KeyPair,
-    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    /// Not empty; the first is the node's own.
+    chain: Vec<CertificateDer<'static>>,
     node_id: NodeId,
 }
 
@@ -40,6 +44,20 @@ pub enum IdentityError {
     /// The file is not an Ed25519 key in PKCS#8 PEM.
     #[error("{}: not an Ed25519 private key (PKCS#8, PEM)", .0.display())]
     NotAKey(PathBuf),
+    /// The file is not a chain of certificates in PEM.
+    #[error("{}: not a certificate (PEM)", .0.display())]
+    NotACertificate(PathBuf),
+    /// The file is not a private key that TLS can use.
+    #[error("{}: not a private key (PEM)", .0.display())]
+    NotACertificateKey(PathBuf),
+    /// The key is not the certificate's.
+    #[error("{}: this key is not the one of the certificate in {}", key.display(), certificate.display())]
+    Mismatch {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+    },
     /// The file cannot be read or made.
     #[error("{}: {source}", path.display())]
     Io {
@@ -57,7 +75,11 @@ impl IdentityError {
     /// The class of the run that fails for this.
     pub fn class(&self) -> Class {
         match self {
-            IdentityError::Exposed { .. } | IdentityError::NotAKey(_) => Class::Usage,
+            IdentityError::Exposed { .. }
+            | IdentityError::NotAKey(_)
+            | IdentityError::NotACertificate(_)
+            | IdentityError::NotACertificateKey(_)
+            | IdentityError::Mismatch { .. } => Class::Usage,
             IdentityError::Io { .. } => Class::FileIo,
             IdentityError::Generate(_) => Class::Internal,
         }
@@ -88,22 +110,50 @@ impl Identity {
         params.distinguished_name.push(DnType::CommonName, "resilient");
         let certificate = params.self_signed(&key)?.der().clone();
         let node_id = pin::certified_key(&certificate).ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
-        Ok(Identity { key, certificate, node_id })
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        Ok(Identity { key, chain: vec![certificate], node_id })
     }
 
-    /// The public key.
+    /// The identity that an authority has certified: a chain, the node's own certificate first, and its key, both in PEM. The node id
+    /// is that of the certificate ([`pin::certified_key`]).
+    pub fn from_certificate(certificate: &Path, key: &Path) -> Result<Identity, IdentityError> {
+        let pem = read(certificate, 0)?.ok_or_else(|| IdentityError::NotACertificate(certificate.to_owned()))?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty());
+        let chain = chain.ok_or_else(|| IdentityError::NotACertificate(certificate.to_owned()))?;
+        let node_id = pin::certified_key(&chain[0]);
+        let node_id = node_id.ok_or_else(|| IdentityError::NotACertificate(certificate.to_owned()))?;
+        let no_key = || IdentityError::NotACertificateKey(key.to_owned());
+        // Unlike our own key, that of a host's certificate may be shared with a group of services.
+        let pem = read(key, 0o007)?.ok_or_else(no_key)?;
+        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_key())?;
+        match CertifiedKey::from_der(chain.clone(), private.clone_key(), &pin::provider()) {
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                Err(IdentityError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() })
+            }
+            Err(_) => Err(no_key()),
+            Ok(_) => Ok(Identity { key: private, chain, node_id }),
+        }
+    }
+
+    /// The public key, or what stands for it.
     pub fn node_id(&self) -> NodeId {
         self.node_id
     }
 
-    /// The self-signed certificate of the key, in DER.
+    /// The certificate of the key, in DER.
     pub fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
+        &self.chain[0]
+    }
+
+    /// The certificate, self-signed or with those that vouch for it after it.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
     }
 
     /// The private key as rustls takes it.
     pub fn private_key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+        self.key.clone_key()
     }
 }
 
@@ -118,27 +168,27 @@ fn at(path: &Path) -> impl Fn(io::Error) -> IdentityError {
 }
 
 fn load(path: &Path) -> Result<Identity, IdentityError> {
+    let no_key = || IdentityError::NotAKey(path.to_owned());
+    let pem = read(path, 0o077)?.and_then(|pem| String::from_utf8(pem).ok()).ok_or_else(no_key)?;
+    Identity::of(KeyPair::from_pkcs8_pem_and_sign_algo(&pem, &PKCS_ED25519).map_err(|_| no_key())?)
+}
+
+/// The first [`MAX_FILE`] bytes of a regular file on which none of the `forbidden` permissions is set; `None` if it is no such file.
+fn read(path: &Path, forbidden: u32) -> Result<Option<Vec<u8>>, IdentityError> {
     // Without O_NONBLOCK a FIFO put there would hold the program for ever.
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(at(path))?;
     let metadata = file.metadata().map_err(at(path))?;
     if !metadata.is_file() {
-        return Err(IdentityError::NotAKey(path.to_owned()));
+        return Ok(None);
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & forbidden != 0 {
         return Err(IdentityError::Exposed { path: path.to_owned(), mode });
     }
-    let mut pem = String::new();
-    match file.take(MAX_FILE).read_to_string(&mut pem) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(IdentityError::NotAKey(path.to_owned()));
-        }
-        Err(error) => return Err(at(path)(error)),
-    }
-    let key = KeyPair::from_pkcs8_pem_and_sign_algo(&pem, &PKCS_ED25519);
-    Identity::of(key.map_err(|_| IdentityError::NotAKey(path.to_owned()))?)
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE).read_to_end(&mut bytes).map_err(at(path))?;
+    Ok(Some(bytes))
 }
 
 /// Puts a new key at `path` unless another run has put one there meanwhile.
@@ -242,6 +292,29 @@ mod tests {
         let fifo = home.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
         assert!(matches!(Identity::load_or_create(&fifo), Err(IdentityError::NotAKey(_))));
+    }
+
+    #[test]
+    fn what_an_authority_has_issued_may_stand_in_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        let keys = [(); 2].map(|()| KeyPair::generate().unwrap());
+        let pem = CertificateParams::default().self_signed(&keys[0]).unwrap().pem();
+        std::fs::write(at("cert"), format!("{pem}{pem}")).unwrap();
+        write_new(&at("key"), keys[0].serialize_pem().as_bytes()).unwrap();
+        write_new(&at("other"), keys[1].serialize_pem().as_bytes()).unwrap();
+        let identity = Identity::from_certificate(&at("cert"), &at("key")).unwrap();
+        assert_eq!(identity.chain().len(), 2);
+        assert_eq!(pin::certified_key(identity.certificate()), Some(identity.node_id()));
+        let fails = |cert: &str, key: &str| Identity::from_certificate(&at(cert), &at(key)).unwrap_err();
+        assert!(matches!(fails("cert", "other"), IdentityError::Mismatch { .. }));
+        assert!(matches!(fails("key", "key"), IdentityError::NotACertificate(_)));
+        assert!(matches!(fails("cert", "cert"), IdentityError::NotACertificateKey(_) | IdentityError::Exposed { .. }));
+        assert!(matches!(fails("none", "key"), IdentityError::Io { .. }));
+        chmod(&at("key"), 0o604);
+        assert!(matches!(fails("cert", "key"), IdentityError::Exposed { .. }));
+        chmod(&at("key"), 0o640);
+        Identity::from_certificate(&at("cert"), &at("key")).unwrap();
     }
 
     #[test]

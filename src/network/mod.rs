@@ -1,5 +1,7 @@
-//! The network: identity and pinning, the QUIC endpoint, the congestion controller, and the seam under socket and clock.
+//! The network: identity, pinning and authorities, names, the QUIC endpoint, the congestion controller, and the seam under socket and clock.
 
+pub mod attempts;
+pub mod authority;
 pub mod congestion;
 pub mod copies;
 mod credit;
@@ -9,5 +11,7 @@ pub mod gate;
 #[cfg(test)]
 mod hub;
 pub mod identity;
+pub mod limit;
 pub mod pin;
+pub mod resolve;
 pub mod seam;

@@ -1,11 +1,14 @@
 //! Assembly on a task of its own: takes chunks as they come and decides when finished files are made durable.
 //!
 //! Invariant: the assembler is locked only for one batch at a time, on a blocking thread; what it has to say goes out in order; when no more
-//! chunks come, what is finished is still committed before the task ends.
+//! chunks come, what is finished is still committed before the task ends, and the reading of what stands at the destination,
+//! which may take minutes, is broken off.
 
 use super::assemble::{AssembleError, Assembled, Assembler, Tally};
 use crate::network::seam::{Blocking, now};
 use crate::transfer::Delivered;
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,48 +28,68 @@ pub(super) async fn assembling(
     outputs: mpsc::UnboundedSender<Output>,
 ) {
     let mut committed = now();
+    let stop = lock(&assembler).stop();
+    // What came while the last batch was worked on. The credit bounds it as it does the channel.
+    let mut waiting = VecDeque::new();
+    let mut over = false;
     loop {
         let has_ready = lock(&assembler).has_ready();
         let mut batch = Vec::new();
-        let mut over = false;
-        if has_ready {
-            match tokio::time::timeout_at((committed + GATHER).into(), chunks.recv()).await {
+        if waiting.is_empty() && !over {
+            let next = if has_ready {
+                tokio::time::timeout_at((committed + GATHER).into(), chunks.recv()).await
+            } else {
+                Ok(chunks.recv().await)
+            };
+            match next {
                 Ok(Some(delivered)) => batch.push(delivered),
                 Ok(None) => over = true,
                 Err(_) => {}
             }
-        } else {
-            match chunks.recv().await {
+        }
+        while batch.len() < BATCH {
+            match waiting.pop_front().or_else(|| chunks.try_recv().ok()) {
                 Some(delivered) => batch.push(delivered),
-                None => return,
+                None => break,
             }
         }
-        while batch.len() < BATCH
-            && let Ok(delivered) = chunks.try_recv()
-        {
-            batch.push(delivered);
+        if over && batch.is_empty() && !has_ready {
+            return;
         }
-        let (elapsed, drained) = (now() >= committed + GATHER, chunks.is_empty());
+        let last = over && waiting.is_empty();
+        let (elapsed, drained) = (now() >= committed + GATHER, waiting.is_empty() && chunks.is_empty());
         let shared = assembler.clone();
-        let (output, has_committed) = blocking
-            .run(move || {
-                let mut assembler = lock(&shared);
-                for delivered in batch {
-                    if let Err(error) = assembler.take(delivered) {
-                        return (Err(error), false);
+        let work = blocking.run(move || {
+            let mut assembler = lock(&shared);
+            for delivered in batch {
+                if let Err(error) = assembler.take(delivered) {
+                    return (Err(error), false);
+                }
+            }
+            let commit = assembler.has_ready() && (last || elapsed || (drained && !assembler.is_landing()));
+            if commit {
+                assembler.commit();
+            }
+            (Ok((assembler.take_output(), assembler.tally(), assembler.is_complete())), commit)
+        });
+        tokio::pin!(work);
+        let (output, has_committed) = loop {
+            tokio::select! {
+                biased;
+                done = &mut work => break done,
+                more = chunks.recv(), if !over => match more {
+                    Some(delivered) => waiting.push_back(delivered),
+                    None => {
+                        over = true;
+                        stop.store(true, Ordering::Relaxed);
                     }
-                }
-                let commit = assembler.has_ready() && (over || elapsed || (drained && !assembler.is_landing()));
-                if commit {
-                    assembler.commit();
-                }
-                (Ok((assembler.take_output(), assembler.tally(), assembler.is_complete())), commit)
-            })
-            .await;
+                },
+            }
+        };
         if has_committed {
             committed = now();
         }
-        let ends = over || !matches!(output, Ok((_, _, false)));
+        let ends = last || !matches!(output, Ok((_, _, false)));
         if outputs.send(output).is_err() || ends {
             return;
         }

@@ -1,11 +1,15 @@
 //! Reaching the peer: the one place where endpoints, controllers and addresses are put together.
 
-use super::{Env, Error, Family};
+use super::{Cancel, Env, Error, Family, close};
 use crate::network::congestion::{DbwFactory, Pilot};
 use crate::network::dial::{self, Dialled};
 use crate::network::endpoint::{Congestion, Endpoint, EndpointError, dial_endpoint, listen_endpoint};
 use crate::network::gate::{Arrival, Gate};
-use crate::ticket::{MAX_ADDRESSES, Ticket};
+use crate::network::identity::Identity;
+use crate::network::pin::Expected;
+use crate::network::seam::Sockets;
+use crate::node_id::NodeId;
+use crate::ticket::{MAX_ADDRESSES, Secret, Ticket};
 use quinn::Connection;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Time for the last packets to leave after a connection is closed.
-const FLUSH: Duration = Duration::from_millis(10);
+pub(super) const FLUSH: Duration = Duration::from_millis(10);
 
 /// The port that `recv` listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 27183;
@@ -35,9 +39,37 @@ impl Default for Listen {
     }
 }
 
+/// Whom to dial; nobody by default, who has no address.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Where it may be, in order of preference.
+    pub addresses: Vec<SocketAddr>,
+    /// Who must answer there.
+    pub expected: Expected,
+    /// What it will ask for, if it has given us a ticket.
+    pub secret: Option<Secret>,
+}
+
+impl From<Ticket> for Peer {
+    fn from(ticket: Ticket) -> Peer {
+        Peer { addresses: ticket.addresses, expected: ticket.key.into(), secret: ticket.secret }
+    }
+}
+
+/// Local UDP ports to dial from, tried from the first to the last; 0: whichever the system gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// The first of them.
+    pub first: u16,
+    /// The last, not below the first.
+    pub last: u16,
+}
+
 /// A connection that we have made.
 pub(super) struct Line {
     pub(super) connection: Connection,
+    /// The key that the other side has proved.
+    pub(super) peer: NodeId,
     pub(super) pilot: Arc<Pilot>,
     pub(super) endpoint: Endpoint,
 }
@@ -47,17 +79,66 @@ fn controller() -> (Congestion, Arc<Pilot>) {
     (Arc::new(factory), pilot)
 }
 
-/// Connects to the node that `ticket` names, at one of its addresses.
-pub(super) async fn dial(env: &Env, ticket: &Ticket, family: Family, deadline: Duration) -> Result<Line, Error> {
-    let addresses: Vec<_> = ticket.addresses.iter().copied().filter(|address| family.allows(address.ip())).collect();
-    let v6 = addresses.iter().any(SocketAddr::is_ipv6);
-    let endpoint = match v6.then(|| dial_endpoint(&*env.sockets, any(true, 0), env.seed)) {
-        Some(Ok(endpoint)) => endpoint,
-        _ => dial_endpoint(&*env.sockets, any(false, 0), env.seed)?,
+/// Connects to `peer` at one of its addresses.
+pub(super) async fn dial(
+    env: &Env,
+    peer: &Peer,
+    family: Family,
+    ports: Ports,
+    deadline: Duration,
+) -> Result<Line, Error> {
+    let (endpoint, addresses) = outlet(&*env.sockets, env.seed, &peer.addresses, family, ports)?;
+    let expected = peer.expected.clone();
+    let Dialled { connection, peer, control } =
+        dial::dial(&endpoint, &env.identity, expected, &addresses, deadline, controller).await?;
+    Ok(Line { connection, peer, pilot: control, endpoint })
+}
+
+/// The key of whoever answers at one of `addresses`: by a handshake with a key made for it, so that nothing of ours is told.
+pub async fn ask_key(
+    sockets: &dyn Sockets,
+    seed: Option<u64>,
+    addresses: &[SocketAddr],
+    family: Family,
+    ports: Ports,
+    deadline: Duration,
+    cancel: &Cancel,
+) -> Result<NodeId, Error> {
+    let (endpoint, addresses) = outlet(sockets, seed, addresses, family, ports)?;
+    let nobody = Identity::generate().map_err(|_| Error::Bug)?;
+    let dialled = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(Error::Interrupted),
+        dialled = dial::dial(&endpoint, &nobody, Expected::default(), &addresses, deadline, controller) => dialled?,
     };
-    let Dialled { connection, control } =
-        dial::dial(&endpoint, &env.identity, ticket.key, &addresses, deadline, controller).await?;
-    Ok(Line { connection, pilot: control, endpoint })
+    hang_up(&endpoint, close::BROKEN_OFF).await;
+    Ok(dialled.peer)
+}
+
+/// An endpoint to dial from, and those of `addresses` that are of the family.
+fn outlet(
+    sockets: &dyn Sockets,
+    seed: Option<u64>,
+    addresses: &[SocketAddr],
+    family: Family,
+    ports: Ports,
+) -> Result<(Endpoint, Vec<SocketAddr>), Error> {
+    let addresses: Vec<_> = addresses.iter().copied().filter(|address| family.allows(address.ip())).collect();
+    let bind = |v6| {
+        let mut failed = None;
+        for port in ports.first..=ports.last {
+            match dial_endpoint(sockets, any(v6, port), seed) {
+                Err(error) if is_taken(&error) => failed = Some(error),
+                bound => return bound,
+            }
+        }
+        Err(failed.expect("a range has at least one port"))
+    };
+    let endpoint = match addresses.iter().any(SocketAddr::is_ipv6).then(|| bind(true)) {
+        Some(Ok(endpoint)) => endpoint,
+        _ => bind(false)?,
+    };
+    Ok((endpoint, addresses))
 }
 
 fn any(v6: bool, port: u16) -> SocketAddr {
@@ -87,7 +168,7 @@ pub(super) fn listen(env: &Env, listen: Listen, family: Family) -> Result<Door, 
     let bind = |port| {
         let mut failed = None;
         for address in wanted(port) {
-            match listen_endpoint(&*env.sockets, address, env.seed, &env.identity) {
+            match listen_endpoint(&*env.sockets, address, env.seed, &env.identity, env.authority.as_ref()) {
                 Ok(listener) => return Ok(listener),
                 Err(error) if is_taken(&error) => return Err(error),
                 Err(error) => failed = failed.or(Some(error)),
@@ -122,6 +203,13 @@ impl Door {
     /// The next peer whose handshake is complete; `None` once the door is closed. Must be asked all the time.
     pub(super) async fn next(&mut self) -> Option<Arrival<Arc<Pilot>>> {
         self.gate.accept().await
+    }
+}
+
+impl Door {
+    /// A peer at `address` was not let in.
+    pub(super) fn failed(&self, address: IpAddr) {
+        self.gate.failed(address);
     }
 }
 

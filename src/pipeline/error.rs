@@ -7,10 +7,11 @@ use super::close;
 use crate::class::Class;
 use crate::fs::disk::DiskError;
 use crate::fs::source::SelectError;
-use crate::network::dial::ConnectError;
+use crate::network::dial::{ConnectError, TLS_ALERTS};
 use crate::network::endpoint::EndpointError;
 use crate::unit::Span;
 use crate::wire::WireError;
+use crate::wire::control::Refusal;
 use quinn::ConnectionError;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,11 +41,42 @@ pub enum Error {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The peer refused us.
-    #[error("receiver: {message}")]
+    #[error("{}: {}", peer.word(), message)]
     Refused {
+        /// Who has refused.
+        peer: Side,
         /// What it says it was.
         class: Class,
         /// Its words.
+        message: String,
+        /// When it may be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The receiver was ended by its user, or could not go on.
+    #[error("connection: the receiver was stopped")]
+    Gone,
+    /// Some of several transfers failed.
+    #[error("{failed} of {transfers} transfers failed")]
+    Transfers {
+        /// How many failed.
+        failed: u64,
+        /// How many there were.
+        transfers: u64,
+        /// The class of the worst.
+        class: Class,
+    },
+    /// The peer has ended the handshake after we believed it done: it does not accept what we are certified by.
+    #[error("receiver: does not accept our certificate: {cause}")]
+    NotVouched {
+        /// As the transport puts it.
+        cause: String,
+    },
+    /// The other side would send what is not taken here.
+    #[error("sender: {message}")]
+    Declined {
+        /// What kind of limit it is.
+        class: Class,
+        /// Which.
         message: String,
     },
     /// The connection broke.
@@ -71,17 +103,44 @@ pub enum Error {
     /// Nobody came while the ticket could be used.
     #[error("ticket: expired unused")]
     NobodyCame,
+    /// Nobody came in the time that was given.
+    #[error("nobody came within {}", Span(*span))]
+    NobodyWithin {
+        /// How long was waited.
+        span: Duration,
+    },
     /// A part of this program ended that must not.
     #[error("a part of the program ended unexpectedly")]
     Bug,
     /// The user ended it.
     #[error("interrupted")]
     Interrupted,
+    /// As much was sent, or as much time has passed, as was allowed.
+    #[error("stopped as asked, before everything was transferred")]
+    Stopped,
+}
+
+/// The other side, by what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It receives.
+    Receiver,
+    /// It sends.
+    Sender,
+}
+
+impl Side {
+    fn word(self) -> &'static str {
+        match self {
+            Side::Receiver => "receiver",
+            Side::Sender => "sender",
+        }
+    }
 }
 
 impl Error {
     /// The same with the deadline as the user said it, where it tells one.
-    pub(super) fn within(self, deadline: Duration) -> Error {
+    pub fn within(self, deadline: Duration) -> Error {
         match self {
             Error::Connect(ConnectError::NoContact { besides, .. }) => {
                 ConnectError::NoContact { after: deadline, besides }.into()
@@ -90,14 +149,24 @@ impl Error {
         }
     }
 
+    /// What the other side says of why it does not serve us.
+    pub(super) fn refused(peer: Side, refusal: Refusal) -> Error {
+        let class = Class::from_failure_code(refusal.code).unwrap_or(Class::Refused);
+        let retry_after = (refusal.retry_after > 0).then(|| Duration::from_secs(refusal.retry_after.into()));
+        Error::Refused { peer, class, message: refusal.message, retry_after }
+    }
+
     /// A connection that ended, in words.
     pub(super) fn lost(error: &ConnectionError) -> Error {
         let cause = match error {
+            ConnectionError::ConnectionClosed(closed) if TLS_ALERTS.contains(&u64::from(closed.error_code)) => {
+                return Error::NotVouched { cause: closed.to_string() };
+            }
             ConnectionError::ApplicationClosed(closed) => match u32::try_from(closed.error_code.into_inner()) {
                 Ok(close::DONE | close::BROKEN_OFF) => "the sender has ended it".into(),
                 Ok(close::REFUSED) => "the receiver has refused it".into(),
                 Ok(close::COMPLETE) => "the receiver says that it is complete".into(),
-                Ok(close::STOPPED) => "the receiver was stopped".into(),
+                Ok(close::STOPPED) => return Error::Gone,
                 Ok(close::SUPERSEDED) => "a newer one has taken over".into(),
                 _ => "the other side has ended it".into(),
             },
@@ -118,9 +187,13 @@ impl Error {
             },
             Error::Endpoint(error) => error.class(),
             Error::Connect(error) => error.class(),
-            Error::Refused { class, .. } => *class,
-            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } | Error::Interrupted => Class::Network,
-            Error::NobodyCame => Class::NoContact,
+            Error::Refused { class, .. } | Error::Transfers { class, .. } | Error::Declined { class, .. } => *class,
+            Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Interrupted => {
+                Class::Network
+            }
+            Error::NotVouched { .. } => Class::Authentication,
+            Error::NobodyCame | Error::NobodyWithin { .. } => Class::NoContact,
+            Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
@@ -134,7 +207,10 @@ impl Error {
             Error::Refused { class: Class::Authentication, .. } => {
                 Some("a ticket serves one sender, for a limited time: ask for a new one".into())
             }
-            Error::Address(_) | Error::Lost { .. } | Error::Silent { .. } => {
+            Error::NotVouched { .. } => {
+                Some("--cert FILE --cert-key FILE present a certificate of an authority that it accepts".into())
+            }
+            Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Stopped => {
                 Some("run the same command again; what has arrived complete is not sent twice".into())
             }
             Error::Connect(ConnectError::WrongKey { .. }) => Some(

@@ -1,67 +1,83 @@
-//! Greeting at the receiver: who comes, and whether they may.
+//! Greeting: the first words of a connection, whoever has dialled.
 //!
-//! Invariant: until [`Admission::admit`] has said yes, nothing is written, at most 64 KiB are held, and the peer knows nothing but that we
-//! exist. In TLS 1.3 a client believes it is connected before its key was judged; only the accepted hello means anything.
+//! A sender that dials says its hello at once; a receiver that dials asks, and the sender answers with its hello or a refusal. Invariant:
+//! until the hello or the question was judged ([`super::admission`]), nothing is written, at most 64 KiB are held, and a peer knows
+//! nothing but that we exist. In TLS 1.3 a client believes it is connected before its key was judged; only the answer means anything.
 
-use super::error::Error;
+use super::connect::Line;
+use super::error::{Error, Side};
 use super::inward::{Inward, Received};
+use super::outward::Replies;
 use super::{Cancel, RetryFor, close};
 use crate::class::Class;
 use crate::network::congestion::Pilot;
-use crate::network::gate::Pass;
+use crate::network::gate::{Arrival, Pass};
 use crate::node_id::NodeId;
-use crate::ticket::Secret;
-use crate::transfer::Delivered;
+use crate::transfer::{Delivered, Outbound};
 use crate::wire::WireError;
-use crate::wire::chunk::{self, Chunk};
-use crate::wire::control::{self, Control, Hello, SessionId, bounded_text};
+use crate::wire::chunk::{self, Chunk, encode_control};
+use crate::wire::codec;
+use crate::wire::control::{self, Control, Hello, Refusal, bounded_text};
 use crate::wire::reply::Reply;
 use quinn::Connection;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Time for a connected peer to say hello.
+/// Time for a connected peer to say its first word.
 const HELLO: Duration = Duration::from_secs(30);
 /// Time that a refused peer gets to hear why.
 const REFUSAL: Duration = Duration::from_secs(5);
-/// A session whose sender was silent for this long may be taken over by another one of the same key.
-const STALE: Duration = Duration::from_secs(5);
+/// How often a refusal is looked after while nothing is heard.
+const REPEAT: Duration = Duration::from_millis(50);
 
-/// A peer that has said hello.
+/// A sender that has said hello.
 pub(super) struct Guest {
     pub(super) inward: Inward,
     pub(super) hello: Hello,
     pub(super) node: NodeId,
     /// Chunks that arrived so far, the one with the hello among them.
     pub(super) held: Vec<Delivered>,
-    /// Counts the peer as half-open until it is let in or sent away.
-    _pass: Pass,
+    /// Counts a peer that came to us as half-open until it is let in or sent away.
+    _pass: Option<Pass>,
 }
 
 /// Waits for the hello on a new connection, [`HELLO`] at most whatever else the peer says.
-pub(super) async fn greet(
-    connection: Connection,
-    pilot: Arc<Pilot>,
-    node: NodeId,
-    pass: Pass,
-) -> (IpAddr, Result<Guest, Error>) {
+pub(super) async fn greet(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<Guest, Error>) {
+    let Arrival { connection, peer, control, pass } = arrival;
     let address = connection.remote_address().ip();
-    let greeted = tokio::time::timeout(HELLO, hear(connection, pilot, node, pass)).await;
+    let inward = Inward::new(connection, control);
+    let greeted = tokio::time::timeout(HELLO, hear(inward, peer, Some(pass), HELLO)).await;
     (address, greeted.unwrap_or(Err(Error::Silent { span: HELLO })))
 }
 
-async fn hear(connection: Connection, pilot: Arc<Pilot>, node: NodeId, pass: Pass) -> Result<Guest, Error> {
-    let mut inward = Inward::new(connection, pilot);
+/// Asks the sender at the other end of `line` to send, and waits for its hello until `deadline`.
+pub(super) async fn ask(
+    line: &Line,
+    node: NodeId,
+    secret: Option<[u8; 16]>,
+    deadline: Duration,
+) -> Result<Guest, Error> {
+    let mut inward = Inward::new(line.connection.clone(), line.pilot.clone());
+    inward.ask(&Reply::Ask { version: crate::wire::VERSION, secret });
+    let heard = tokio::time::timeout(deadline, hear(inward, node, None, deadline)).await;
+    heard.unwrap_or(Err(Error::Silent { span: deadline }))
+}
+
+async fn hear(mut inward: Inward, node: NodeId, pass: Option<Pass>, patience: Duration) -> Result<Guest, Error> {
     let mut held = Vec::new();
     loop {
-        let delivered = match inward.next(RetryFor::Span(HELLO)).await? {
+        let delivered = match inward.next(RetryFor::Span(patience)).await? {
             Received::Chunk(delivered) => delivered,
             Received::Bye => return Err(Error::Lost { cause: "the peer left".into() }),
         };
         let hello = match chunk::decode(&delivered.bytes)? {
             Chunk::Control { order: 0, messages } => match control::decode_all(&messages)?.into_iter().next() {
                 Some(Control::Hello(hello)) => Some(hello),
+                Some(Control::Refused(refusal)) if pass.is_none() => {
+                    return Err(Error::refused(Side::Sender, refusal));
+                }
                 _ => return Err(WireError::Range("hello").into()),
             },
             _ => None,
@@ -73,9 +89,28 @@ async fn hear(connection: Connection, pilot: Arc<Pilot>, node: NodeId, pass: Pas
     }
 }
 
+/// Why somebody is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) class: Class,
+    pub(super) message: String,
+    /// Seconds after which it may come again; 0: it need not.
+    pub(super) retry_after: u32,
+}
+
+impl Refused {
+    pub(super) fn new(class: Class, message: impl Into<String>) -> Refused {
+        Refused { class, message: message.into(), retry_after: 0 }
+    }
+
+    fn wire(&self) -> Refusal {
+        Refusal { code: self.class.code(), message: bounded_text(&self.message), retry_after: self.retry_after }
+    }
+}
+
 /// Tells a guest why not, as long as it listens.
-pub(super) async fn refuse(mut guest: Guest, class: Class, message: String, cancel: Cancel) {
-    guest.inward.reply(&Reply::Refused { code: class.code(), message: bounded_text(&message) });
+pub(super) async fn refuse(mut guest: Guest, refused: Refused, cancel: Cancel) {
+    guest.inward.reply(&Reply::Refused(refused.wire()));
     let until_gone = async {
         while guest
             .inward
@@ -93,58 +128,63 @@ pub(super) async fn refuse(mut guest: Guest, class: Class, message: String, canc
     guest.inward.connection.close(close::REFUSED.into(), b"refused");
 }
 
-/// The one-time ticket of this receiver and who has spent it.
-pub(super) struct Admission {
-    secret: Secret,
-    issued: Instant,
-    life: Duration,
-    /// The first key that spent it; it may come again until its session ends.
-    spent_by: Option<NodeId>,
+/// A receiver that has dialled us and asked.
+pub(super) struct Caller {
+    pub(super) connection: Connection,
+    pub(super) pilot: Arc<Pilot>,
+    pub(super) replies: Replies,
+    pub(super) node: NodeId,
+    pub(super) version: u16,
+    pub(super) secret: Option<[u8; 16]>,
+    _pass: Pass,
 }
 
-impl Admission {
-    pub(super) fn new(secret: Secret, issued: Instant, life: Duration) -> Self {
-        Self { secret, issued, life, spent_by: None }
-    }
+/// Waits for the question on a new connection.
+pub(super) async fn listen_to(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<Caller, Error>) {
+    let Arrival { connection, peer, control, pass } = arrival;
+    let address = connection.remote_address().ip();
+    let mut replies = Replies::of(&connection);
+    let asked = match tokio::time::timeout(HELLO, replies.first(&connection)).await {
+        Ok(Ok(Reply::Ask { version, secret })) => {
+            Ok(Caller { connection, pilot: control, replies, node: peer, version, secret, _pass: pass })
+        }
+        Ok(Ok(_)) => Err(WireError::Range("question").into()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(Error::Silent { span: HELLO }),
+    };
+    (address, asked)
+}
 
-    /// Whether the ticket can still be spent by somebody, or has been.
-    pub(super) fn expires(&self) -> Option<Instant> {
-        self.spent_by.is_none().then(|| self.issued + self.life)
+/// Tells a receiver that has asked why it gets nothing, as long as it listens.
+pub(super) async fn turn_away(caller: Caller, refused: Refused, cancel: Cancel) {
+    let Caller { connection, replies, .. } = caller;
+    // Its replies are not read any more: whether it has heard is seen by its leaving.
+    drop(replies);
+    let mut message = Vec::new();
+    codec::encode(&Control::Refused(refused.wire()), &mut message);
+    let chunk = encode_control(0, &message);
+    let until_gone = async {
+        let mut outbound = Outbound::new(Instant::now().into_std());
+        outbound.offer(chunk, 0);
+        outbound.set_idle();
+        loop {
+            let now = Instant::now();
+            let next = outbound.poll_shard(now.into_std());
+            let next = next.or_else(|| outbound.poll_probe(now.into_std(), connection.rtt()));
+            if next.is_some_and(|datagram| connection.send_datagram(datagram).is_err()) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                _ = connection.closed() => return,
+                () = tokio::time::sleep_until(now + REPEAT) => outbound.settle(Instant::now().into_std(), connection.rtt()),
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {}
+        _ = tokio::time::timeout(REFUSAL, until_gone) => {}
     }
-
-    /// Whether `guest` may come in; `running` is the session that is being received and when its sender was last heard.
-    pub(super) fn admit(
-        &mut self,
-        now: Instant,
-        node: NodeId,
-        hello: &Hello,
-        running: Option<(SessionId, Instant)>,
-    ) -> Result<(), (Class, String)> {
-        if hello.version != crate::wire::VERSION {
-            return Err((
-                Class::Version,
-                format!("speaks protocol version {}, not {}", crate::wire::VERSION, hello.version),
-            ));
-        }
-        let refuse = |message: &str| Err((Class::Authentication, message.to_string()));
-        let Some(secret) = hello.secret else {
-            return refuse("asks for a ticket; this sender has shown none");
-        };
-        if self.secret.hash() != Secret::from_bytes(secret).hash() {
-            return refuse("the ticket is not one of this receiver's");
-        }
-        match self.spent_by {
-            Some(spender) if spender != node => return refuse("the ticket has been used by another sender"),
-            None if now.saturating_duration_since(self.issued) > self.life => return refuse("the ticket has expired"),
-            _ => {}
-        }
-        if let Some((session, heard)) = running
-            && session != hello.session
-            && now.saturating_duration_since(heard) < STALE
-        {
-            return Err((Class::Busy, "another transfer of this ticket is under way".into()));
-        }
-        self.spent_by = Some(node);
-        Ok(())
-    }
+    connection.close(close::BROKEN_OFF.into(), b"refused");
 }

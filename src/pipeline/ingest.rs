@@ -1,30 +1,37 @@
 //! Ingest at the sender: the manifest in batches, then each file's chunks as the receiver's answers allow.
 //!
 //! Invariant: every announced entry comes to exactly one end (done, failed here, or failed there), and what the receiver has is not sent
-//! to it, but for a first flight of [`SPECULATION`] bytes that leaves before any answer can have come.
+//! to it, but for a first flight ([`files`]) that leaves before any answer can have come.
 
+mod files;
 mod outcomes;
+mod pipe;
+mod queue;
+
+pub use pipe::Pipe;
 
 use super::dry_run::excluded;
-use super::pack::{Large, Pack, Packed, Planned, Step, digest_of};
+use super::pack::{Origin, Pack, Planned};
+use super::press::Press;
 use super::progress::Tally;
 use crate::class::Class;
 use crate::event::Observer;
-use crate::fs::source::{SourceError, WalkItem};
+use crate::filter::Classes;
+use crate::fs::source::WalkItem;
 use crate::manifest::{EntryId, Kind, TreePath};
-use crate::network::seam::Blocking;
-use crate::range_set::RangeSet;
-use crate::wire::chunk::{CHUNK_BYTES, MAX_CONTROL, encode_control};
+use crate::network::seam::{Blocking, now};
+use crate::wire::chunk::{MAX_CONTROL, encode_control};
 use crate::wire::codec;
-use crate::wire::control::{Control, Hello, bounded_text};
-use crate::wire::reply::{MAX_HAVE, Reply, Status};
+use crate::wire::control::{Control, Hello};
+use crate::wire::reply::{Reply, Status};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use pipe::Reading;
+use queue::Queue;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// File bytes sent before the receiver has said what it has: about the initial congestion window.
-const SPECULATION: u64 = 48 * 1024;
 /// Entries announced that have no end yet: enough for a round trip of 600 ms at thousands of files a second.
 const WAITING: usize = 16 * 1024;
 /// Bytes of entries in one control chunk; the first one is small, because everything waits for it.
@@ -38,10 +45,20 @@ pub(super) enum Offer {
     Chunk(Bytes, u64),
     /// Nothing more until the receiver answers.
     Idle,
+    /// Nothing more at all: as much was sent as may be.
+    Stop,
 }
 
 /// The walk over the sources, one entry at a time.
 pub(super) type Walk = Box<dyn Iterator<Item = WalkItem> + Send>;
+
+/// Where the manifest and its bytes come from.
+pub(super) enum Source {
+    /// Files.
+    Walk(Walk, Classes),
+    /// What can be read once.
+    Pipe(Pipe),
+}
 
 /// An announced entry that has no end yet.
 #[derive(Debug)]
@@ -55,10 +72,14 @@ struct Announced {
 pub(super) struct Ingest {
     blocking: Blocking,
     walk: Option<Walk>,
+    classes: Classes,
     offers: mpsc::Sender<Offer>,
     replies: mpsc::UnboundedReceiver<Reply>,
     observer: Arc<dyn Observer>,
     tally: Arc<Tally>,
+    press: Arc<Press>,
+    /// When the last chunk was handed over, or work began again.
+    handed: Instant,
     hello: Option<Hello>,
     announced: u32,
     skipped: u32,
@@ -67,39 +88,48 @@ pub(super) struct Ingest {
     /// Files among them. Directories and links wait until everything else is done, so they are not held against the bound.
     files_waiting: usize,
     status: BTreeMap<EntryId, Status>,
-    queue: VecDeque<Planned>,
-    current: Option<Large>,
+    /// Files whose digest the receiver compares; it may want them all the same.
+    compared: BTreeMap<EntryId, Planned>,
+    queue: Queue,
     pack: Pack,
+    pipe: Option<Reading>,
+    /// The first chunk of a stream, while the receiver has not said whether it wants it.
+    held_back: Option<Pack>,
     control: Vec<u8>,
     order: u32,
     speculated: u64,
+    /// File bytes that may still be sent.
+    allowance: Option<u64>,
+    /// The receiver has let us in.
+    accepted: bool,
+    /// It has said something of an entry.
     answered: bool,
-}
-
-/// What can be done for the file at the head of the queue.
-enum Turn {
-    Send(RangeSet),
-    Compare,
-    Drop,
-    Wait,
 }
 
 impl Ingest {
     pub(super) fn new(
         blocking: Blocking,
-        walk: Walk,
+        source: Source,
+        allowance: Option<u64>,
         hello: Hello,
         channels: (mpsc::Sender<Offer>, mpsc::UnboundedReceiver<Reply>),
         observer: Arc<dyn Observer>,
-        tally: Arc<Tally>,
+        (tally, press): (Arc<Tally>, Arc<Press>),
     ) -> Self {
+        let (walk, classes, pipe) = match source {
+            Source::Walk(walk, classes) => (Some(walk), classes, None),
+            Source::Pipe(pipe) => (None, Classes::default(), Some(Reading::Fresh(pipe))),
+        };
         Self {
             blocking,
-            walk: Some(walk),
+            walk,
+            classes,
             offers: channels.0,
             replies: channels.1,
             observer,
             tally,
+            press,
+            handed: now(),
             hello: Some(hello),
             announced: 0,
             skipped: 0,
@@ -107,12 +137,16 @@ impl Ingest {
             waiting: BTreeMap::new(),
             files_waiting: 0,
             status: BTreeMap::new(),
-            queue: VecDeque::new(),
-            current: None,
+            compared: BTreeMap::new(),
+            queue: Queue::default(),
             pack: Pack::default(),
+            pipe,
+            held_back: None,
             control: Vec::new(),
             order: 0,
             speculated: 0,
+            allowance,
+            accepted: false,
             answered: false,
         }
     }
@@ -131,7 +165,7 @@ impl Ingest {
             }
             if self.walk.is_some() && self.files_waiting < WAITING && self.queue.len() < WAITING / 4 {
                 self.announce().await;
-            } else if !self.advance().await {
+            } else if !self.advance_pipe().await && !self.advance().await {
                 // Nothing can be done before the receiver says something.
                 self.flush_pack().await;
                 self.flush_control().await;
@@ -142,6 +176,7 @@ impl Ingest {
                     Some(reply) => self.reply(reply),
                     None => return,
                 }
+                self.resume();
             }
             if self.offers.is_closed() {
                 while let Some(reply) = self.replies.recv().await {
@@ -150,6 +185,12 @@ impl Ingest {
                 return;
             }
         }
+    }
+
+    /// After a pause that was nobody's fault: the time it took says nothing of the link.
+    fn resume(&mut self) {
+        self.press.paused();
+        self.handed = now();
     }
 
     /// Announces the next batch of entries, and the end when the walk has come to it.
@@ -190,7 +231,9 @@ impl Ingest {
                     self.announced += 1;
                     let size = entry.size();
                     if size > 0 {
-                        self.queue.push_back(Planned { id, source, path: path.clone(), size, mtime: entry.meta.mtime });
+                        let class = self.classes.of(&path.to_bytes());
+                        let (origin, mtime) = (Origin::Path(source), entry.meta.mtime);
+                        self.queue.push(Planned { id, origin, path: path.clone(), size, mtime, class });
                     }
                     let is_file = matches!(entry.kind, Kind::File { .. });
                     self.files_waiting += usize::from(is_file);
@@ -214,165 +257,6 @@ impl Ingest {
         self.flush_control().await;
     }
 
-    /// Does the next piece of work on files; false if there is none before the receiver answers.
-    async fn advance(&mut self) -> bool {
-        if let Some(large) = self.current.take() {
-            return self.advance_large(large).await;
-        }
-        let Some(file) = self.queue.front() else { return false };
-        let turn = self.turn(file.id);
-        match turn {
-            Turn::Wait => return false,
-            Turn::Drop => {
-                self.queue.pop_front();
-            }
-            Turn::Compare => {
-                let Some(file) = self.queue.pop_front() else { return false };
-                self.tell_digest(file).await;
-            }
-            Turn::Send(_) if file.size > CHUNK_BYTES as u64 => {
-                self.flush_pack().await;
-                let Some(file) = self.queue.pop_front() else { return false };
-                match self.blocking.run(move || Large::open(file)).await {
-                    Ok(large) => self.current = Some(large),
-                    Err((file, error)) => self.cannot_send(&file, &error).await,
-                }
-            }
-            Turn::Send(_) => self.pack_small().await,
-        }
-        true
-    }
-
-    fn turn(&self, id: EntryId) -> Turn {
-        if !self.waiting.contains_key(&id) {
-            return Turn::Drop;
-        }
-        match self.status.get(&id) {
-            Some(Status::Want) => Turn::Send(RangeSet::default()),
-            Some(Status::Have(ranges)) => RangeSet::from_pairs(ranges.iter().copied(), MAX_HAVE)
-                .map_or(Turn::Send(RangeSet::default()), Turn::Send),
-            Some(Status::Held) => Turn::Compare,
-            None if !self.answered && self.speculated < SPECULATION => Turn::Send(RangeSet::default()),
-            None => Turn::Wait,
-        }
-    }
-
-    /// Fills the pack with the small files at the head of the queue that may be sent now.
-    async fn pack_small(&mut self) {
-        let mut files = Vec::new();
-        let mut bytes = 0;
-        while let Some(file) = self.queue.front().filter(|file| file.size <= CHUNK_BYTES as u64) {
-            if !matches!(self.turn(file.id), Turn::Send(_))
-                || (!files.is_empty() && bytes + file.size > CHUNK_BYTES as u64)
-            {
-                break;
-            }
-            bytes += file.size;
-            if !self.status.contains_key(&file.id) {
-                self.speculated += file.size;
-            }
-            files.extend(self.queue.pop_front());
-        }
-        for file in &files {
-            self.status.remove(&file.id);
-        }
-        let mut pack = std::mem::take(&mut self.pack);
-        let (pack, full, failed) = self
-            .blocking
-            .run(move || {
-                let (mut full, mut failed) = (Vec::new(), Vec::new());
-                for file in files {
-                    if !pack.has_room(file.size) {
-                        full.push(std::mem::take(&mut pack).encode());
-                    }
-                    if let Err(error) = pack.add(&file) {
-                        failed.push((file, error));
-                    }
-                }
-                (pack, full, failed)
-            })
-            .await;
-        self.pack = pack;
-        for packed in full {
-            self.offer(packed).await;
-        }
-        for (file, error) in failed {
-            self.cannot_send(&file, &error).await;
-        }
-    }
-
-    async fn advance_large(&mut self, mut large: Large) -> bool {
-        let id = large.file.id;
-        let have = match self.turn(id) {
-            Turn::Wait => {
-                self.current = Some(large);
-                return false;
-            }
-            Turn::Drop => return true,
-            Turn::Compare => {
-                self.tell_digest(large.file).await;
-                return true;
-            }
-            Turn::Send(have) => have,
-        };
-        let (large, step) = self
-            .blocking
-            .run(move || {
-                let step = large.step(&have);
-                (large, step)
-            })
-            .await;
-        match step {
-            Ok(Step::Chunk(packed)) => {
-                if !self.status.contains_key(&id) {
-                    self.speculated += packed.file_bytes;
-                }
-                self.current = Some(large);
-                self.offer(packed).await;
-            }
-            Ok(Step::Known(bytes)) => {
-                self.tally.add_matched(bytes);
-                self.current = Some(large);
-            }
-            Ok(Step::Sealed(digest)) => {
-                self.status.remove(&id);
-                self.say(&Control::Sealed { entry: id, digest }).await;
-                // The receiver keeps a large file open until it hears this.
-                self.flush_control().await;
-            }
-            Err(error) => {
-                let file = large.file;
-                self.cannot_send(&file, &error).await;
-            }
-        }
-        true
-    }
-
-    /// One of the same size stands there: the receiver compares.
-    async fn tell_digest(&mut self, file: Planned) {
-        let id = file.id;
-        self.status.remove(&id);
-        let (file, digest) = self
-            .blocking
-            .run(move || {
-                let digest = digest_of(&file);
-                (file, digest)
-            })
-            .await;
-        match digest {
-            Ok(digest) => self.say(&Control::Digest { entry: id, digest }).await,
-            Err(error) => self.cannot_send(&file, &error).await,
-        }
-    }
-
-    async fn cannot_send(&mut self, file: &Planned, error: &SourceError) {
-        self.forget(file.id);
-        let (class, cause) = (error.class(), error.to_string());
-        let message = Control::Failed { entry: file.id, code: class.code(), message: bounded_text(&cause) };
-        self.report_failed(file.path.to_bytes(), class, cause);
-        self.say(&message).await;
-    }
-
     async fn say(&mut self, message: &Control) {
         let mut bytes = Vec::new();
         codec::encode(message, &mut bytes);
@@ -390,18 +274,5 @@ impl Ingest {
             // A closed channel is noticed by `run`.
             let _ = self.offers.send(Offer::Chunk(chunk, 0)).await;
         }
-    }
-
-    async fn flush_pack(&mut self) {
-        if !self.pack.is_empty() {
-            let pack = std::mem::take(&mut self.pack);
-            let packed = self.blocking.run(move || pack.encode()).await;
-            self.offer(packed).await;
-        }
-    }
-
-    async fn offer(&mut self, packed: Packed) {
-        self.tally.add_encoded(packed.encoded.len() as u64);
-        let _ = self.offers.send(Offer::Chunk(packed.encoded, packed.file_bytes)).await;
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Inward {
     stream: mpsc::UnboundedSender<Bytes>,
     copies: Copies,
     heard: Instant,
+    /// Bytes per second that the sender may send; 0: any number.
+    pub(super) allowed: u32,
     /// Room in quinn's datagram buffer while nothing is queued.
     empty_space: usize,
 }
@@ -100,6 +102,7 @@ impl Inward {
             stream,
             copies: Copies::default(),
             heard: now(),
+            allowed: 0,
         }
     }
 
@@ -116,6 +119,12 @@ impl Inward {
         self.inbound.urge();
         // The writer ends only with the connection, which the next read notices.
         let _ = self.stream.send(Bytes::from(bytes));
+    }
+
+    /// Says the first word of the connection, again and again until something comes.
+    pub(super) fn ask(&mut self, question: &Reply) {
+        self.reply(question);
+        self.inbound.begin(now());
     }
 
     /// Runs the connection until there is a chunk, or it has been silent for too long. May be dropped and called again.
@@ -169,6 +178,7 @@ impl Inward {
             }
             let room = Feedback::room_for_replies(feedback.missing.len());
             let (offset, replies) = self.copies.next(room);
+            feedback.allowed = self.allowed;
             feedback.offset = offset as u32;
             feedback.replies = replies;
             // Feedback is what brings a dead path back to life, so it is never held up by a window full of lost packets.

@@ -1,10 +1,15 @@
 //! One file per command, read one top to bottom and you have read the command; the stages they share stand beside them.
 //!
 //! ```text
-//! send   connect → ingest (walk, read, hash, compress: `pack`) → outward (stripes, shards, quinn)
-//! recv   listen → greet (hello, ticket) → inward (quinn, shards, stripes) → assemble (verify, write, commit)
+//! who dials                                             who sends
+//! send, pull   connect::dial                            send, offer   ingest (walk, read, hash, compress: `pack`) → outward
+//! recv, offer  connect::listen → greet → admission      recv, pull    inward → session: assemble (verify, write, commit)
 //! ```
+//!
+//! Who dials and who sends are two choices that do not depend on one another: a receiver that dials asks first ([`greet`]), everything
+//! after that is the same.
 
+mod admission;
 pub mod assemble;
 mod assembling;
 mod connect;
@@ -14,22 +19,35 @@ mod error;
 mod greet;
 mod ingest;
 mod inward;
+pub mod offer;
 mod outward;
 mod pack;
+pub mod policy;
+mod press;
 mod progress;
+pub mod pull;
 pub mod recv;
 pub mod send;
+mod session;
+mod throttle;
 
-pub use connect::{DEFAULT_PORT, Listen};
+pub use connect::{DEFAULT_PORT, Listen, Peer, Ports, ask_key};
 pub use dry_run::dry_run;
-pub use error::Error;
-pub use recv::{RecvOptions, recv};
-pub use send::{SendOptions, send};
+pub use error::{Error, Side};
+pub use ingest::Pipe;
+pub use offer::{Offering, offer};
+pub use policy::Policy;
+pub use pull::{PullOptions, pull};
+pub use recv::{RecvOptions, Stay, recv};
+pub use send::{SendOptions, Stop, send};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
+use crate::network::authority::Authority;
 use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, Sockets};
+use crate::node_id::NodeId;
+use crate::trust::authorized::Grant;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,15 +75,23 @@ pub type OpenDisk = Arc<dyn Fn(&Path) -> Result<Arc<dyn Disk>, DiskError> + Send
 /// Fills a buffer with random bytes.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
+/// Says what a node may do that wants to send to us, from what the user has written down: asked anew at each hello. An error is for the
+/// local user; nobody is let in by it.
+pub type Authorized = Arc<dyn Fn(NodeId) -> Result<Option<Grant>, String> + Send + Sync>;
+
 /// What the commands need of the world: real for a process, simulated for a test.
 #[derive(Clone)]
 pub struct Env {
     /// Who we are.
     pub identity: Arc<Identity>,
+    /// Who must vouch for those who come to us, besides what else they have to show.
+    pub authority: Option<Authority>,
     /// Where sockets come from.
     pub sockets: Arc<dyn Sockets>,
     /// Where destination trees come from.
     pub open_disk: OpenDisk,
+    /// Who may send to us without a ticket.
+    pub authorized: Authorized,
     /// How blocking work is run.
     pub blocking: Blocking,
     /// Random bytes: tickets. A simulation gives the same ones again.
@@ -141,4 +167,32 @@ pub struct Summary {
     pub bytes_matched: u64,
     /// Counters for `--stats`: what, and how many.
     pub stats: Vec<(&'static str, u64)>,
+}
+
+impl Summary {
+    /// Of no transfer yet.
+    const NOTHING: Summary = Summary {
+        class: Class::Done,
+        session: String::new(),
+        files: 0,
+        bytes_sent: 0,
+        bytes_literal: 0,
+        bytes_matched: 0,
+        stats: Vec::new(),
+    };
+
+    /// Takes another transfer of the same run into the sums. Several have no session in common.
+    fn add(&mut self, other: &Summary) {
+        self.files += other.files;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_literal += other.bytes_literal;
+        self.bytes_matched += other.bytes_matched;
+        if self.stats.is_empty() {
+            self.stats.clone_from(&other.stats);
+            return;
+        }
+        for ((_, sum), (_, value)) in self.stats.iter_mut().zip(&other.stats) {
+            *sum += value;
+        }
+    }
 }

@@ -3,18 +3,20 @@
 //! This is where the sans-IO [`Outbound`] meets quinn. Shards are chosen as late as possible: no more than a few milliseconds of them wait
 //! inside quinn, because a queued shard is a decision taken too early.
 
-use super::error::Error;
+use super::error::{Error, Side};
 use super::ingest::Offer;
+use super::press::Press;
 use super::progress::{Meter, Tally};
+use super::throttle::Throttle;
 use super::{Cancel, RetryFor, close};
-use crate::class::Class;
-use crate::event::{Event, Observer, Progress};
+use crate::event::{Event, LimitedBy, Observer, Progress};
 use crate::network::congestion::Pilot;
 use crate::network::dial::ConnectError;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
 use crate::transfer::Outbound;
 use crate::unit::Rate;
+use crate::wire::WireError;
 use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye, encode_ping};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
@@ -40,15 +42,19 @@ pub(super) struct Outward {
     pub(super) connection: Connection,
     pilot: Arc<Pilot>,
     pub(super) outbound: Outbound,
-    replies: ReplyReader,
-    stream: mpsc::Receiver<(u64, Bytes)>,
+    replies: Replies,
     observer: Arc<dyn Observer>,
     tally: Arc<Tally>,
     bytes_total: u64,
     meter: Meter,
     patience: Patience,
+    throttle: Throttle,
+    press: Arc<Press>,
     accepted: bool,
+    /// Nothing more is to be sent than what was offered.
+    stopping: bool,
     train_told: bool,
+    limit_told: bool,
     /// When quinn last sent something.
     last_sent: Instant,
     /// Room in quinn's datagram buffer while nothing is queued.
@@ -64,6 +70,14 @@ pub(super) struct Patience {
     pub(super) contimeout: Duration,
     /// A path that was good is probed for this long.
     pub(super) retry_for: RetryFor,
+    /// Then it is over, complete or not.
+    pub(super) stop_at: Option<Instant>,
+}
+
+/// What sets the pace besides the path.
+pub(super) struct Pace {
+    pub(super) throttle: Throttle,
+    pub(super) press: Arc<Press>,
 }
 
 /// Something that happened on the network side.
@@ -78,28 +92,32 @@ enum Input {
 impl Outward {
     pub(super) fn new(
         connection: Connection,
+        replies: Replies,
         pilot: Arc<Pilot>,
         observer: Arc<dyn Observer>,
         tally: Arc<Tally>,
         bytes_total: u64,
         patience: Patience,
+        pace: Pace,
     ) -> Self {
-        let stream = read_replies(connection.clone());
         let empty_space = connection.datagram_send_buffer_space();
         pilot.first_flight(true);
         Self {
             outbound: Outbound::new(now()),
             meter: Meter::new(now()),
-            replies: ReplyReader::default(),
             train_told: false,
+            limit_told: false,
             connection,
             pilot,
-            stream,
+            replies,
             observer,
             tally,
             bytes_total,
             patience,
+            throttle: pace.throttle,
+            press: pace.press,
             accepted: false,
+            stopping: false,
             last_sent: now(),
             empty_space,
         }
@@ -115,17 +133,24 @@ impl Outward {
     ) -> Result<Counters, Error> {
         let mut offers = Some(offers);
         loop {
-            while let Some(reply) = self.replies.next_reply()? {
+            while let Some(reply) = self.replies.log.next_reply()? {
                 match reply {
                     Reply::Complete(counters) => return Ok(counters),
-                    Reply::Refused { code, message } => {
-                        let class = Class::from_failure_code(code).unwrap_or(Class::Refused);
-                        return Err(Error::Refused { class, message });
+                    Reply::Refused(refusal) => {
+                        return Err(Error::refused(Side::Receiver, refusal));
                     }
-                    Reply::Accepted => self.on_accepted(peer),
+                    Reply::Ask { .. } => return Err(WireError::Range("reply").into()),
+                    Reply::Accepted => {
+                        self.on_accepted(peer);
+                        drop(replies.send(Reply::Accepted));
+                    }
                     // Ingest has nothing to do with it any more if it is gone.
                     reply => drop(replies.send(reply)),
                 }
+            }
+            let over = self.patience.stop_at.is_some_and(|at| at <= now());
+            if over || (self.stopping && self.outbound.is_drained()) {
+                return Err(Error::Stopped);
             }
             self.fill()?;
             self.progress();
@@ -136,9 +161,18 @@ impl Outward {
             };
             match input {
                 Input::Datagram(bytes) => self.datagram(&bytes)?,
-                Input::Stream(offset, bytes) => self.replies.insert(offset, bytes),
-                Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => self.outbound.offer(encoded, file_bytes),
+                Input::Stream(offset, bytes) => self.replies.log.insert(offset, bytes),
+                Input::Offer(Some(Offer::Chunk(encoded, file_bytes))) => {
+                    if file_bytes > 0 {
+                        self.throttle.took_chunk();
+                    }
+                    self.outbound.offer(encoded, file_bytes);
+                }
                 Input::Offer(Some(Offer::Idle)) => self.outbound.set_idle(),
+                Input::Offer(Some(Offer::Stop)) => {
+                    self.stopping = true;
+                    self.outbound.set_idle();
+                }
                 Input::Offer(None) => {
                     offers = None;
                     self.outbound.set_idle();
@@ -172,19 +206,26 @@ impl Outward {
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
         let rtt = self.connection.rtt();
-        let due = [self.outbound.next_timeout(rtt), self.stalled_at(rtt)]
-            .into_iter()
-            .flatten()
-            .fold(self.meter.due(), Instant::min);
         let take_offers = self.outbound.has_room();
+        let held = self.throttle.next_chunk().filter(|_| take_offers);
+        let due = [
+            self.outbound.next_timeout(rtt),
+            self.stalled_at(rtt),
+            self.patience.stop_at,
+            self.throttle.next_timeout(),
+            held,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.meter.due(), Instant::min);
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::Interrupted),
             datagram = self.connection.read_datagram() => {
                 datagram.map(Input::Datagram).map_err(|error| Error::lost(&error))
             }
-            Some((offset, bytes)) = self.stream.recv() => Ok(Input::Stream(offset, bytes)),
-            offer = next_offer(offers), if take_offers => Ok(Input::Offer(offer)),
+            Some((offset, bytes)) = self.replies.stream.recv() => Ok(Input::Stream(offset, bytes)),
+            offer = next_offer(offers), if take_offers && held.is_none() => Ok(Input::Offer(offer)),
             () = self.pilot.sent() => Ok(Input::Room),
             () = tokio::time::sleep_until(due.into()) => Ok(Input::Time),
         }
@@ -196,13 +237,26 @@ impl Outward {
             if feedback.train > 0 && !self.train_told {
                 self.train_told = true;
                 self.pilot.train_hint(u64::from(feedback.train));
+                self.press.hint(u64::from(feedback.train));
                 let message = format!("the first burst crossed at {}", Rate(u64::from(feedback.train)));
                 self.observer.event(&Event::Detail { message });
             }
+            self.hold_to(feedback.allowed);
             self.outbound.on_feedback(now(), &feedback);
-            self.replies.insert(u64::from(feedback.offset), feedback.replies);
+            self.replies.log.insert(u64::from(feedback.offset), feedback.replies);
         }
         Ok(())
+    }
+
+    /// The receiver allows that many bytes a second. The user is told once.
+    fn hold_to(&mut self, allowed: u32) {
+        let before = self.throttle.in_force();
+        self.throttle.allow(allowed);
+        let limited = self.throttle.in_force().filter(|limit| before != Some(*limit) && allowed > 0);
+        if let Some(limit) = limited.filter(|_| !self.limit_told) {
+            self.limit_told = true;
+            self.observer.event(&Event::Limit { rate: limit.rate.get(), by: LimitedBy::Receiver });
+        }
     }
 
     /// Gives quinn as much as will leave within a few milliseconds, and probes a silent path.
@@ -211,7 +265,7 @@ impl Outward {
         self.check_silence(now)?;
         self.outbound.settle(now, rtt);
         let ahead = self.ahead(rtt);
-        while self.queued() < ahead {
+        while self.queued() < ahead && self.throttle.lets_shard_go() {
             let Some(datagram) = self.outbound.poll_shard(now) else { break };
             self.send(datagram)?;
         }
@@ -256,7 +310,8 @@ impl Outward {
         ((rate * 0.004) as usize).clamp(2 * MAX_DATAGRAM, AHEAD_MOST)
     }
 
-    fn send(&self, datagram: Bytes) -> Result<(), Error> {
+    fn send(&mut self, datagram: Bytes) -> Result<(), Error> {
+        self.throttle.sent(datagram.len());
         self.connection.send_datagram(datagram).map_err(|error| Error::Lost { cause: error.to_string() })
     }
 
@@ -280,7 +335,7 @@ impl Outward {
     }
 
     /// Tells the receiver that it may leave. Only a courtesy: without it, it waits a while and leaves by itself.
-    pub(super) async fn goodbye(&self) {
+    pub(super) async fn goodbye(&mut self) {
         self.pilot.grant(BYES as u32);
         for _ in 0..BYES {
             if self.send(encode_bye()).is_err() {
@@ -301,6 +356,37 @@ async fn next_offer(offers: &mut Option<mpsc::Receiver<Offer>>) -> Option<Offer>
     match offers {
         Some(offers) => offers.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+/// The replies of a receiver as they come: on a stream and as copies.
+pub(super) struct Replies {
+    log: ReplyReader,
+    stream: mpsc::Receiver<(u64, Bytes)>,
+}
+
+impl Replies {
+    pub(super) fn of(connection: &Connection) -> Replies {
+        Replies { log: ReplyReader::default(), stream: read_replies(connection.clone()) }
+    }
+
+    /// The first word of a receiver that has dialled us.
+    pub(super) async fn first(&mut self, connection: &Connection) -> Result<Reply, Error> {
+        loop {
+            if let Some(reply) = self.log.next_reply()? {
+                return Ok(reply);
+            }
+            tokio::select! {
+                biased;
+                datagram = connection.read_datagram() => {
+                    let datagram = Datagram::decode(&datagram.map_err(|error| Error::lost(&error))?)?;
+                    if let Datagram::Feedback(feedback) = datagram {
+                        self.log.insert(u64::from(feedback.offset), feedback.replies);
+                    }
+                }
+                Some((offset, bytes)) = self.stream.recv() => self.log.insert(offset, bytes),
+            }
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 //! Invariant: a file that is smaller than a chunk travels whole in one extent, next to its neighbours in the manifest; a larger one in
 //! chunks of exactly [`CHUNK_BYTES`] but the last. A file that changes while it is read is never sent as if it had not.
 
-use crate::chunk::compression::{self, Choice};
+use super::press::Press;
 use crate::fs::source::{SourceError, SourceFile};
 use crate::integrity::{self, Digest, TreeHasher, chunk_value};
 use crate::manifest::{EntryId, FileTime, TreePath};
+use crate::priority::Priority;
 use crate::range_set::RangeSet;
 use crate::wire::chunk::{CHUNK_BYTES, Extent, MAX_EXTENTS, encode_data};
 use bytes::Bytes;
@@ -16,10 +17,20 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
     pub(super) id: EntryId,
-    pub(super) source: PathBuf,
+    pub(super) origin: Origin,
     pub(super) path: TreePath,
     pub(super) size: u64,
     pub(super) mtime: FileTime,
+    pub(super) class: Priority,
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// In this file.
+    Path(PathBuf),
+    /// Here; no more than one chunk.
+    Memory(Bytes),
 }
 
 /// An encoded chunk.
@@ -38,6 +49,11 @@ pub(super) struct Pack {
 }
 
 impl Pack {
+    /// A chunk of one extent.
+    pub(super) fn of(extent: Extent, body: Vec<u8>) -> Self {
+        Self { extents: vec![extent], body }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.extents.is_empty()
     }
@@ -50,12 +66,17 @@ impl Pack {
     /// Reads the whole of a small file into the pack.
     pub(super) fn add(&mut self, file: &Planned) -> Result<(), SourceError> {
         let start = self.body.len();
-        let source = SourceFile::open(&file.source, file.size, file.mtime)?;
-        self.body.resize(start + file.size as usize, 0);
-        let read = source.read_exact_at(0, &mut self.body[start..]).and_then(|()| check_unchanged(&source));
-        if let Err(error) = read {
-            self.body.truncate(start);
-            return Err(error);
+        match &file.origin {
+            Origin::Memory(bytes) => self.body.extend_from_slice(bytes),
+            Origin::Path(path) => {
+                let source = SourceFile::open(path, file.size, file.mtime)?;
+                self.body.resize(start + file.size as usize, 0);
+                let read = source.read_exact_at(0, &mut self.body[start..]).and_then(|()| check_unchanged(&source));
+                if let Err(error) = read {
+                    self.body.truncate(start);
+                    return Err(error);
+                }
+            }
         }
         let value = chunk_value(0, file.size, &self.body[start..]);
         self.extents.push(Extent { entry: file.id, offset: 0, length: file.size as u32, value });
@@ -63,9 +84,9 @@ impl Pack {
     }
 
     /// Compresses and encodes what was gathered.
-    pub(super) fn encode(self) -> Packed {
+    pub(super) fn encode(self, press: &Press) -> Packed {
         let body = Bytes::from(self.body);
-        let compressed = compression::compress(Choice::Auto, &body);
+        let compressed = press.pack(&body);
         Packed {
             encoded: encode_data(compressed.codec.number(), &self.extents, &compressed.bytes),
             file_bytes: body.len() as u64,
@@ -97,7 +118,11 @@ pub(super) enum Step {
 
 impl Large {
     pub(super) fn open(file: Planned) -> Result<Self, (Planned, SourceError)> {
-        match SourceFile::open(&file.source, file.size, file.mtime) {
+        let opened = match &file.origin {
+            Origin::Path(path) => SourceFile::open(path, file.size, file.mtime),
+            Origin::Memory(_) => Err(SourceError::Changed),
+        };
+        match opened {
             Ok(source) => {
                 let tree =
                     TreeHasher::new(CHUNK_BYTES as u64, file.size).expect("the chunk size is a power of two of KiB");
@@ -107,8 +132,13 @@ impl Large {
         }
     }
 
+    /// Bytes that were not read yet.
+    pub(super) fn left(&self) -> u64 {
+        self.file.size.saturating_sub(self.next * CHUNK_BYTES as u64)
+    }
+
     /// The next chunk. Chunks in `have` are read and hashed, because the digest of the whole is needed, and not sent.
-    pub(super) fn step(&mut self, have: &RangeSet) -> Result<Step, SourceError> {
+    pub(super) fn step(&mut self, have: &RangeSet, press: &Press) -> Result<Step, SourceError> {
         let offset = self.next * CHUNK_BYTES as u64;
         if offset >= self.file.size {
             check_unchanged(&self.source)?;
@@ -126,20 +156,28 @@ impl Large {
             return Ok(Step::Known(length as u64));
         }
         let extent = Extent { entry: self.file.id, offset, length: length as u32, value };
-        Ok(Step::Chunk(Pack { extents: vec![extent], body }.encode()))
+        Ok(Step::Chunk(Pack::of(extent, body).encode(press)))
     }
 }
 
-/// The digest of a file, to be compared with what stands at the receiver.
-pub(super) fn digest_of(file: &Planned) -> Result<Digest, SourceError> {
-    let source = SourceFile::open(&file.source, file.size, file.mtime)?;
-    let mut offset = 0;
+/// The digest of a file, to be compared with what stands at the receiver; none if `is_over` says that nobody waits for it any more.
+pub(super) fn digest_of(file: &Planned, is_over: &dyn Fn() -> bool) -> Result<Option<Digest>, SourceError> {
+    let path = match &file.origin {
+        Origin::Path(path) => path,
+        Origin::Memory(bytes) => return Ok(Some(integrity::digest(bytes))),
+    };
+    let source = SourceFile::open(path, file.size, file.mtime)?;
+    let (mut offset, mut over) = (0, false);
     let digest = integrity::digest_of(|buffer| {
-        let length = (file.size - offset).min(buffer.len() as u64) as usize;
+        over = is_over();
+        let length = if over { 0 } else { (file.size - offset).min(buffer.len() as u64) as usize };
         source.read_exact_at(offset, &mut buffer[..length])?;
         offset += length as u64;
         Ok::<_, SourceError>(length)
     })?;
+    if over {
+        return Ok(None);
+    }
     check_unchanged(&source)?;
-    Ok(digest)
+    Ok(Some(digest))
 }

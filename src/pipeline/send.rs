@@ -1,21 +1,31 @@
 //! `resilient send`: files and directories to a waiting receiver.
 //!
-//! 1. look at the sources and count them; 2. connect to the node that the ticket names, and to no other; 3. ingest and the network side run
-//!    side by side until the receiver says that everything is complete and durable; 4. say goodbye.
+//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other (or be dialled: [`super::offer`]); 3. ingest and
+//!    the network side run side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
-use super::connect::{Line, dial, hang_up};
-use super::ingest::Ingest;
-use super::outward::{Outward, Patience};
+use super::connect::{FLUSH, Line, Peer, Ports, dial};
+use super::ingest::{Ingest, Pipe, Source};
+use super::outward::{Outward, Pace, Patience, Replies};
+use super::press::Press;
 use super::progress::Tally;
+use super::session::sleep_until;
+use super::throttle::Throttle;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
+use crate::chunk::compression::Choice;
 use crate::class::Class;
-use crate::event::{Event, Observer};
+use crate::event::{Event, LimitedBy, Observer, SoFar};
+use crate::filter::Classes;
 use crate::fs::source::{Selection, Sources, Totals};
+use crate::network::congestion::Pilot;
+use crate::network::endpoint::Endpoint;
+use crate::network::limit::Bandwidth;
 use crate::network::seam::now;
-use crate::ticket::Ticket;
+use crate::node_id::NodeId;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
+use quinn::Connection;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,16 +42,39 @@ const REDIAL: Duration = Duration::from_millis(200);
 pub struct SendOptions {
     /// Sources as typed.
     pub sources: Vec<PathBuf>,
+    /// A source that can be read only once, instead of those.
+    pub pipe: Option<Pipe>,
+    /// When to stop although there is more to send.
+    pub stop: Stop,
     /// What of them is sent.
     pub selection: Selection,
     /// Who receives.
-    pub ticket: Ticket,
+    pub peer: Peer,
     /// Which addresses may be used.
     pub family: Family,
+    /// Where to dial from.
+    pub ports: Ports,
     /// Time to a usable connection.
     pub contimeout: Duration,
     /// How long to probe a silent path.
     pub retry_for: RetryFor,
+    /// How chunks are compressed.
+    pub compress: Choice,
+    /// Limit of what is sent, UDP payload.
+    pub limit: Option<Bandwidth>,
+    /// Most chunks a second.
+    pub chunk_rate: Option<NonZeroU32>,
+    /// The class of the transfer, and those of files in it.
+    pub classes: Classes,
+}
+
+/// When to stop a transfer that could go on. What has arrived stays, and the same command continues from there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stop {
+    /// After this time.
+    pub after: Option<Duration>,
+    /// Before more than so many file bytes are sent.
+    pub bytes: Option<u64>,
 }
 
 /// Sends `options.sources`; see the module.
@@ -51,35 +84,113 @@ pub async fn send(
     observer: Arc<dyn Observer>,
     cancel: Cancel,
 ) -> Result<Summary, Error> {
-    let sources = Sources::new(&options.sources, options.selection.clone())?;
-    let session = session_id(env, &options);
-    let (sources, totals) = env
-        .blocking
-        .run(move || {
-            let totals = sources.totals();
-            (sources, totals)
-        })
-        .await;
-    observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
-
-    let connected_by = now() + options.contimeout;
+    let cargo = Cargo::new(env, options, observer.clone(), cancel.clone()).await?;
+    let began = now();
+    let mut connected_by = began + cargo.options.contimeout;
+    let mut retries = Retries::new(began, cargo.options.retry_for);
     loop {
-        match attempt(env, &options, &sources, totals, session, connected_by, &observer, &cancel).await {
+        match attempt(&cargo, connected_by).await {
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
                 tokio::time::sleep(REDIAL).await;
             }
-            ended => return ended.map_err(|unfinished| unfinished.error),
+            Err(Unfinished { error, .. }) => {
+                retries.wait(error, cargo.stop_at, &*observer, &cancel).await?;
+                connected_by = now() + cargo.options.contimeout;
+            }
+            Ok(summary) => return Ok(summary),
         }
     }
 }
 
+/// Comes again when the other side has said that it may, within the time that there is for it.
+pub(super) struct Retries {
+    until: Option<Instant>,
+    attempt: u32,
+}
+
+impl Retries {
+    pub(super) fn new(began: Instant, retry_for: RetryFor) -> Retries {
+        let until = match retry_for {
+            RetryFor::Span(span) => Some(began + span),
+            RetryFor::Forever => None,
+        };
+        Retries { until, attempt: 1 }
+    }
+
+    /// Waits for as long as `error` says; gives it back if it says nothing, or too long.
+    pub(super) async fn wait(
+        &mut self,
+        error: Error,
+        stop_at: Option<Instant>,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let Error::Refused { retry_after: Some(pause), .. } = error else { return Err(error) };
+        if self.until.is_some_and(|until| now() + pause > until) {
+            return Err(error);
+        }
+        self.attempt += 1;
+        let in_ms = pause.as_millis() as u64;
+        observer.event(&Event::Retry { attempt: self.attempt, in_ms, cause: error.to_string() });
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::Interrupted),
+            () = sleep_until(stop_at) => Err(Error::Stopped),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+}
+
+/// What is sent, and everything about it that does not depend on who dials.
+pub(super) struct Cargo {
+    pub(super) env: Env,
+    pub(super) options: SendOptions,
+    sources: Sources,
+    totals: Totals,
+    nonce: Option<[u8; 16]>,
+    pub(super) stop_at: Option<Instant>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) cancel: Cancel,
+}
+
+impl Cargo {
+    /// Looks at the sources and counts them.
+    pub(super) async fn new(
+        env: &Env,
+        options: SendOptions,
+        observer: Arc<dyn Observer>,
+        cancel: Cancel,
+    ) -> Result<Cargo, Error> {
+        let sources = Sources::new(&options.sources, options.selection.clone())?;
+        // What was read once from a pipe is not there to be continued by another run.
+        let nonce = options.pipe.is_some().then(|| {
+            let mut nonce = [0; 16];
+            (env.random)(&mut nonce);
+            nonce
+        });
+        let (sources, totals) = env
+            .blocking
+            .run(move || {
+                let totals = sources.totals();
+                (sources, totals)
+            })
+            .await;
+        observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
+        if let Some(limit) = options.limit {
+            observer.event(&Event::Limit { rate: limit.rate.get(), by: LimitedBy::Option });
+        }
+        let stop_at = options.stop.after.map(|after| now() + after);
+        Ok(Cargo { env: env.clone(), options, sources, totals, nonce, stop_at, observer, cancel })
+    }
+}
+
 /// An attempt that did not complete.
-struct Unfinished {
-    error: Error,
+pub(super) struct Unfinished {
+    pub(super) error: Error,
     /// The receiver had let us in.
-    accepted: bool,
+    pub(super) accepted: bool,
 }
 
 impl<E: Into<Error>> From<E> for Unfinished {
@@ -88,42 +199,77 @@ impl<E: Into<Error>> From<E> for Unfinished {
     }
 }
 
-/// One connection, from dialling to goodbye.
-#[expect(clippy::too_many_arguments, reason = "these are the state of one run, needed in one place")]
-async fn attempt(
-    env: &Env,
-    options: &SendOptions,
-    sources: &Sources,
-    totals: Totals,
-    session: SessionId,
-    connected_by: Instant,
-    observer: &Arc<dyn Observer>,
-    cancel: &Cancel,
-) -> Result<Summary, Unfinished> {
-    let Line { connection, pilot, endpoint } = tokio::select! {
+/// One connection that we have made, from dialling to goodbye.
+async fn attempt(cargo: &Cargo, connected_by: Instant) -> Result<Summary, Unfinished> {
+    let Cargo { env, options, stop_at, cancel, .. } = cargo;
+    let deadline = connected_by.saturating_duration_since(now());
+    let Line { connection, peer, pilot, endpoint } = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted.into()),
-        line = dial(env, &options.ticket, options.family, connected_by.saturating_duration_since(now())) => line.map_err(|error| error.within(options.contimeout))?,
+        () = sleep_until(*stop_at) => return Err(Error::Stopped.into()),
+        line = dial(env, &options.peer, options.family, options.ports, deadline) => {
+            line.map_err(|error| error.within(options.contimeout))?
+        }
     };
+    let replies = Replies::of(&connection);
+    let secret = options.peer.secret.as_ref().map(|secret| *secret.as_bytes());
+    let line = Outlet { connection, pilot, replies, endpoint, peer, secret };
+    transfer(cargo, line, connected_by).await
+}
+
+/// A connection to send on, whoever has made it.
+pub(super) struct Outlet {
+    pub(super) connection: Connection,
+    pub(super) pilot: Arc<Pilot>,
+    pub(super) replies: Replies,
+    pub(super) endpoint: Endpoint,
+    /// The key that the receiver has proved.
+    pub(super) peer: NodeId,
+    /// What the hello is to show.
+    pub(super) secret: Option<[u8; 16]>,
+}
+
+/// Sends on a connection, from the hello to the goodbye. The receiver must have let us in by `accepted_by`.
+pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant) -> Result<Summary, Unfinished> {
+    let Cargo { env, options, sources, totals, nonce, stop_at, observer, cancel } = cargo;
+    let Outlet { connection, pilot, replies, endpoint, peer, secret } = outlet;
+    let session = session_id(env, peer, *nonce, options);
+    observer.event(&Event::SoFar(SoFar { session: Some(session.to_string()), ..SoFar::default() }));
     let hello = Hello {
         version: crate::wire::VERSION,
         session,
-        secret: options.ticket.secret.as_ref().map(|secret| *secret.as_bytes()),
+        secret,
         chunk_bytes: CHUNK_BYTES as u32,
         files: totals.files,
         bytes: totals.bytes,
+        priority: options.classes.otherwise(),
     };
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);
-    let (replies, replied) = mpsc::unbounded_channel();
-    let walk = Box::new(sources.walk());
-    let ingest = Ingest::new(env.blocking, walk, hello, (offers, replied), observer.clone(), tally.clone());
-    let patience = Patience { accepted_by: connected_by, contimeout: options.contimeout, retry_for: options.retry_for };
-    let mut outward = Outward::new(connection.clone(), pilot, observer.clone(), tally.clone(), totals.bytes, patience);
+    let (answers, answered) = mpsc::unbounded_channel();
+    let press = Arc::new(Press::new(options.compress));
+    let source = match &options.pipe {
+        Some(pipe) => Source::Pipe(pipe.clone()),
+        None => Source::Walk(Box::new(sources.walk()), options.classes.clone()),
+    };
+    let ingest = Ingest::new(
+        env.blocking,
+        source,
+        options.stop.bytes,
+        hello,
+        (offers, answered),
+        observer.clone(),
+        (tally.clone(), press.clone()),
+    );
+    let patience =
+        Patience { accepted_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at: *stop_at };
+    let pace = Pace { throttle: Throttle::new(options.limit, options.chunk_rate), press };
+    let (watching, bytes) = (observer.clone(), totals.bytes);
+    let mut outward = Outward::new(connection.clone(), replies, pilot, watching, tally.clone(), bytes, patience, pace);
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
     let result = {
-        let mut running = pin!(outward.run(offered, replies, cancel, options.ticket.key));
+        let mut running = pin!(outward.run(offered, answers, cancel, peer));
         loop {
             tokio::select! {
                 biased;
@@ -141,15 +287,19 @@ async fn attempt(
         Ok(counters) if ended || outward.was_completed() => counters,
         result => {
             let error = result.err().unwrap_or(Error::Incomplete);
+            observer.event(&Event::SoFar(SoFar {
+                session: Some(session.to_string()),
+                bytes_sent: endpoint.traffic.sent_bytes(),
+                bytes_literal: outward.outbound.delivered_bytes(),
+                bytes_matched: tally.bytes_matched(),
+            }));
             outward.goodbye().await;
-            connection.close(close::BROKEN_OFF.into(), b"broken off");
-            hang_up(&endpoint, close::BROKEN_OFF).await;
+            part(&connection, &endpoint, close::BROKEN_OFF).await;
             return Err(Unfinished { error, accepted: outward.is_accepted() });
         }
     };
     outward.goodbye().await;
-    connection.close(close::DONE.into(), b"done");
-    hang_up(&endpoint, close::DONE).await;
+    part(&connection, &endpoint, close::DONE).await;
     let (sent_bytes, received_bytes) = (endpoint.traffic.sent_bytes(), endpoint.traffic.received_bytes());
     Ok(Summary {
         class: tally.worst().unwrap_or(Class::Done),
@@ -162,11 +312,20 @@ async fn attempt(
     })
 }
 
+/// Closes the connection and lets its last packets leave. One who was dialled still listens: others may be there.
+async fn part(connection: &Connection, endpoint: &Endpoint, code: u32) {
+    connection.close(code.into(), b"");
+    let _ = tokio::time::timeout(FLUSH, endpoint.quic.wait_idle()).await;
+}
+
 /// Names the session: who, to whom, what; so the same command is the same session, whatever ticket it uses.
-fn session_id(env: &Env, options: &SendOptions) -> SessionId {
+fn session_id(env: &Env, peer: NodeId, nonce: Option<[u8; 16]>, options: &SendOptions) -> SessionId {
     let mut hasher = blake3::Hasher::new_derive_key("resilient 2026-11 session id");
     hasher.update(env.identity.node_id().as_bytes());
-    hasher.update(options.ticket.key.as_bytes());
+    hasher.update(peer.as_bytes());
+    if let Some(nonce) = nonce {
+        hasher.update(&nonce);
+    }
     for source in &options.sources {
         let absolute = std::path::absolute(source).unwrap_or_else(|_| source.clone());
         let bytes = absolute.as_os_str().as_encoded_bytes();

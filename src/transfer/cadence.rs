@@ -15,6 +15,8 @@ const DENSE: u64 = 400;
 const AT_ONCE: u32 = 48;
 /// Reminders at the short interval before they slow down.
 const REMINDERS: u32 = 24;
+/// The longest pause between two requests of a receiver to which nothing has come yet.
+const ASKING: Duration = Duration::from_millis(400);
 /// The longest silence of a receiver that still lacks something.
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -27,6 +29,8 @@ pub(super) struct Path {
 
 #[derive(Debug)]
 pub(super) struct Cadence {
+    /// When there first was a reason to speak.
+    began: Option<Instant>,
     last: Option<Instant>,
     /// Shards since the last feedback.
     fresh: u32,
@@ -45,6 +49,7 @@ pub(super) struct Cadence {
 impl Cadence {
     pub(super) fn new() -> Self {
         Self {
+            began: None,
             last: None,
             fresh: 0,
             urgent: false,
@@ -58,6 +63,7 @@ impl Cadence {
     }
 
     pub(super) fn on_shard(&mut self, now: Instant, bytes: usize) {
+        self.begin(now);
         self.shards += 1;
         self.fresh += 1;
         self.reminders = 0;
@@ -71,6 +77,11 @@ impl Cadence {
         }
     }
 
+    /// There is something to say from now on, whether or not anything has arrived.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
+    }
+
     /// Something is worth saying at once: acceptance, completion, an answer to a ping.
     pub(super) fn urge(&mut self) {
         self.urgent = true;
@@ -82,9 +93,9 @@ impl Cadence {
         self.reminders > 0
     }
 
-    /// When the next feedback is due, `None` before anything arrived.
+    /// When the next feedback is due, `None` before anything arrived or was begun.
     pub(super) fn due(&self, path: Path) -> Option<Instant> {
-        let Some(last) = self.last else { return self.counted_from };
+        let Some(last) = self.last else { return self.began };
         if self.urgent || self.fresh >= AT_ONCE {
             return Some(last + Duration::from_millis(u64::from(!self.urgent)));
         }
@@ -93,7 +104,7 @@ impl Cadence {
         }
         let short = (path.rtt / 20).max(Duration::from_millis(8)).max(Duration::from_secs_f64(self.cost_seconds(0.1)));
         let slower = 2u32.saturating_pow(self.reminders.saturating_sub(REMINDERS).min(16));
-        Some(last + (short * slower).min(LONGEST))
+        Some(last + (short * slower).min(if self.shards == 0 { ASKING } else { LONGEST }))
     }
 
     pub(super) fn sent(&mut self, now: Instant, path: Path) {

@@ -1,11 +1,12 @@
 //! The receiving side: shards make stripes, stripes make chunks.
 //!
-//! Invariant: at most [`WINDOW`] stripes are open or handed up and not yet [`Inbound::consumed`], and before [`Inbound::accept`] at most
+//! Invariant: at most a window of [`WINDOW`] stripes or less is open or handed up and not yet [`Inbound::consumed`], and before [`Inbound::accept`] at most
 //! [`UNACCEPTED_BYTES`] are held, whatever a peer sends. A chunk is given up once. What its bytes mean is left to `wire::chunk`.
 
 use super::arrivals::Arrivals;
 use super::cadence::{Cadence, Path};
-use super::{Cut, UNACCEPTED_BYTES, WINDOW};
+use super::share::Seen;
+use super::{Cut, FIRST_WINDOW, UNACCEPTED_BYTES, WINDOW};
 use crate::chunk::erasure::{Inserted, StripeBuffer};
 use crate::wire::WireError;
 use crate::wire::chunk::encoded_length;
@@ -64,6 +65,12 @@ pub struct Inbound {
     base: u32,
     consumed: u32,
     accepted: bool,
+    window: u32,
+    /// The highest credit that was told.
+    promised: u32,
+    /// Bytes per second that the sender may send; 0 for as much as it can.
+    allowed: u32,
+    seen: Seen,
     held_bytes: usize,
     arrivals: Arrivals,
     cadence: Cadence,
@@ -84,6 +91,10 @@ impl Inbound {
             base: 0,
             consumed: 0,
             accepted: false,
+            window: WINDOW,
+            promised: 0,
+            allowed: 0,
+            seen: Seen::default(),
             held_bytes: 0,
             arrivals: Arrivals::default(),
             cadence: Cadence::new(),
@@ -95,6 +106,27 @@ impl Inbound {
     pub fn accept(&mut self) {
         self.accepted = true;
         self.cadence.urge();
+    }
+
+    /// Begins to speak before anything has arrived: this side has dialled.
+    pub fn begin(&mut self, now: Instant) {
+        self.cadence.begin(now);
+        self.cadence.urge();
+    }
+
+    /// From now on at most `stripes` are open, [`FIRST_WINDOW`] ..= [`WINDOW`]. What the sender was told before still counts.
+    pub fn set_window(&mut self, stripes: u32) {
+        self.window = stripes.clamp(FIRST_WINDOW, WINDOW);
+    }
+
+    /// Tells the sender how many bytes per second it may send; `None`: as many as the path carries.
+    pub fn allow(&mut self, rate: Option<u64>) {
+        self.allowed = rate.map_or(0, |rate| rate.clamp(1, u64::from(u32::MAX)) as u32);
+    }
+
+    /// What has arrived so far, as its share of the link is reckoned from it.
+    pub fn seen(&self) -> Seen {
+        self.seen
     }
 
     /// `stripes` of delivered chunks are done with: their memory is free, so as many new ones may come.
@@ -124,6 +156,7 @@ impl Inbound {
         }
         self.arrivals.arrived(now, seq);
         self.cadence.on_shard(now, shard.payload.len());
+        self.seen.count(shard.payload.len(), shard.more);
         let stripe = expand(shard.stripe, self.base);
         if stripe < self.base || stripe >= self.credit() {
             self.counters.spare += 1;
@@ -239,7 +272,9 @@ impl Inbound {
 
     fn credit(&self) -> u32 {
         // Behind a hole no more than feedback can name.
-        (self.consumed + WINDOW).min(self.base + MAX_REPORT as u32)
+        let window = if self.accepted { self.window } else { FIRST_WINDOW };
+        // What was once allowed stays allowed.
+        (self.consumed + window).max(self.promised).min(self.base + MAX_REPORT as u32)
     }
 
     /// Whether nothing arrives any more and the sender is only being reminded of what was said.
@@ -260,6 +295,7 @@ impl Inbound {
         }
         self.cadence.sent(now, path);
         self.arrivals.relax();
+        self.promised = self.credit();
         let report = |slot: &Slot| match slot {
             Slot::Empty => NOTHING,
             Slot::Open(open) => open.missing(),
@@ -273,6 +309,7 @@ impl Inbound {
             base: self.base,
             credit: self.credit(),
             train: self.arrivals.train(),
+            allowed: self.allowed,
             missing: self.slots.iter().take(MAX_REPORT).map(report).collect(),
             offset: 0,
             replies: Bytes::new(),

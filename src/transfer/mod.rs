@@ -8,6 +8,7 @@ mod arrivals;
 mod cadence;
 mod inbound;
 mod outbound;
+pub mod share;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,8 @@ use crate::wire::datagram::{MAX_DATA_SHARDS, SHARD_BYTES};
 /// Stripes that may be open at once: the receiver's credit. With stripes of at most 57.6 kB this bounds the memory of a transfer to
 /// about 22 MB on either side, and it is enough for 100 Mbit/s at a second of round trip and 30 % loss.
 pub const WINDOW: u32 = 384;
+/// The same before the receiver has said how many: enough for the first flight, and no receiver gives less.
+pub const FIRST_WINDOW: u32 = 16;
 /// Bytes that a receiver holds for a peer whose hello it has not accepted.
 pub const UNACCEPTED_BYTES: usize = 64 * 1024;
 /// Shards of the first flight, ahead of that acceptance; only repairs and probes go beyond. They may leave as fast as they can.

@@ -7,7 +7,7 @@
 //! Invariant: a stripe is kept until the receiver has decoded it; no more than the receiver's credit is open. Congestion and pacing are
 //! the connection's; this is asked for a shard only when one can leave soon.
 
-use super::{Cut, UNACCEPTED_SHARDS, WINDOW};
+use super::{Cut, FIRST_WINDOW, UNACCEPTED_SHARDS};
 use crate::chunk::erasure::ParityRows;
 use crate::wire::datagram::{Feedback, NOTHING, encode_ping, encode_shard};
 use bytes::Bytes;
@@ -112,7 +112,7 @@ impl Outbound {
             log_base: 0,
             needy: BTreeSet::new(),
             chunks: BTreeMap::new(),
-            credit: WINDOW,
+            credit: FIRST_WINDOW,
             accepted: false,
             idle: false,
             heard: Some(now),
@@ -342,7 +342,7 @@ impl Outbound {
 
     /// The stripe whose data shards come next.
     fn next_unsent(&mut self) -> Option<u32> {
-        if self.unsent_shards == 0 {
+        if self.unsent_shards == 0 || self.unsent >= self.credit {
             return None;
         }
         loop {
@@ -393,7 +393,8 @@ impl Outbound {
             row = stripe.parity.row(usize::from(index - stripe.k)).expect("k + rows stay below 255");
             &row[..]
         };
-        let datagram = encode_shard(seq, number, index, stripe.k, stripe.part, stripe.parts, payload);
+        let more = self.unsent_shards > 0;
+        let datagram = encode_shard(seq, number, index, stripe.k, more, stripe.part, stripe.parts, payload);
         stripe.next += 1;
         stripe.under_way += 1;
         self.log.push_back((number, now));

@@ -195,8 +195,16 @@ fn a_single_small_chunk_is_through_in_one_flight_most_of_the_time() {
 fn an_unaccepted_peer_can_make_us_hold_little() {
     let (now, mut inbound) = (origin(), Inbound::new());
     for stripe in 0..1000 {
-        let shard =
-            Shard { seq: stripe, stripe, index: 0, k: 50, part: 0, parts: 1, payload: Bytes::from(vec![0; 1152]) };
+        let shard = Shard {
+            seq: stripe,
+            stripe,
+            index: 0,
+            k: 50,
+            more: false,
+            part: 0,
+            parts: 1,
+            payload: Bytes::from(vec![0; 1152]),
+        };
         assert_eq!(inbound.on_shard(now, &shard).unwrap(), None);
     }
     let rtt = Duration::from_millis(1);
@@ -210,8 +218,16 @@ fn the_window_bounds_what_a_sender_may_open() {
     let (now, mut inbound) = (origin(), Inbound::new());
     inbound.accept();
     for stripe in 0..10 * WINDOW {
-        let shard =
-            Shard { seq: stripe, stripe, index: 0, k: 2, part: 0, parts: 1, payload: Bytes::from_static(b"abc") };
+        let shard = Shard {
+            seq: stripe,
+            stripe,
+            index: 0,
+            k: 2,
+            more: false,
+            part: 0,
+            parts: 1,
+            payload: Bytes::from_static(b"abc"),
+        };
         inbound.on_shard(now, &shard).unwrap();
     }
     let rtt = Duration::from_millis(1);
@@ -221,7 +237,8 @@ fn the_window_bounds_what_a_sender_may_open() {
 #[test]
 fn stripes_that_do_not_fit_together_are_refused() {
     let (now, mut inbound) = (origin(), Inbound::new());
-    let shard = |stripe, part, parts, payload| Shard { seq: 0, stripe, index: 0, k: 1, part, parts, payload };
+    let shard =
+        |stripe, part, parts, payload| Shard { seq: 0, stripe, index: 0, k: 1, more: false, part, parts, payload };
     let first = chunk(1, 100);
     assert_eq!(encoded_length(&first), Ok(first.len()));
     assert_eq!(inbound.on_shard(now, &shard(0, 0, 2, first.clone())), Ok(None));

@@ -6,6 +6,7 @@ use super::codec;
 use crate::class::Class;
 use crate::integrity::Digest;
 use crate::manifest::{Entry, EntryId};
+use crate::priority::Priority;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -45,6 +46,26 @@ pub struct Hello {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Class of the transfer.
+    pub priority: Priority,
+}
+
+/// Why a peer is sent away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Exit code for it.
+    pub code: u8,
+    /// Why.
+    pub message: String,
+    /// Seconds after which it may come again; 0: it need not.
+    pub retry_after: u32,
+}
+
+impl Refusal {
+    /// Whether it is within what a peer may say.
+    pub(super) fn is_sound(&self) -> bool {
+        Class::from_failure_code(self.code).is_some() && self.message.len() <= MAX_TEXT
+    }
 }
 
 /// A message of the sender.
@@ -59,10 +80,12 @@ pub enum Control {
         /// The entries, parents before what they hold.
         entries: Vec<Entry>,
     },
-    /// All chunks of this entry have been sent; this is the digest of the whole.
+    /// All chunks of this entry have been sent; this is the size and the digest of the whole.
     Sealed {
         /// Which.
         entry: EntryId,
+        /// Its bytes. Known only now if it is a stream.
+        size: u64,
         /// BLAKE3 of its bytes.
         digest: Digest,
     },
@@ -89,6 +112,8 @@ pub enum Control {
         /// Things that the sender could not announce at all, and has said so to its user.
         skipped: u32,
     },
+    /// Instead of a hello: a sender that was asked does not serve this receiver.
+    Refused(Refusal),
 }
 
 /// Reads the messages of one control chunk.
@@ -103,8 +128,12 @@ pub fn decode_all(mut bytes: &[u8]) -> Result<Vec<Control>, WireError> {
             Control::Hello(hello) => {
                 hello.chunk_bytes.is_power_of_two() && (1024..=128 * 1024).contains(&hello.chunk_bytes)
             }
+            Control::Refused(refusal) => refusal.is_sound(),
             Control::Entries { first, entries } => {
-                !entries.is_empty() && entries.len() <= MAX_BATCH && first.0.checked_add(entries.len() as u32).is_some()
+                !entries.is_empty()
+                    && entries.len() <= MAX_BATCH
+                    && first.0.checked_add(entries.len() as u32).is_some()
+                    && entries.iter().all(|entry| entry.meta.mtime.nanoseconds < 1_000_000_000)
             }
             Control::Failed { code, message, .. } => {
                 Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT
@@ -165,8 +194,15 @@ mod tests {
     #[test]
     fn a_chunk_size_that_cannot_be_is_refused() {
         for chunk_bytes in [0, 1000, 512, 256 * 1024] {
-            let hello =
-                Hello { version: 1, session: SessionId([0; 16]), secret: None, chunk_bytes, files: 0, bytes: 0 };
+            let hello = Hello {
+                version: 1,
+                session: SessionId([0; 16]),
+                secret: None,
+                chunk_bytes,
+                files: 0,
+                bytes: 0,
+                priority: Priority::Normal,
+            };
             assert!(decode_all(&encode(&Control::Hello(hello))).is_err());
         }
     }

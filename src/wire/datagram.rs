@@ -1,8 +1,8 @@
 //! QUIC datagrams (RFC 9221), byte for byte. Integers are big endian.
 //!
 //! ```text
-//! SHARD     02 | seq u24 | stripe u24 | index u8 | k u8 | part u4, parts-1 u4 | payload
-//! FEEDBACK  03 | flags u8 | high u32 | received u32 | resolved u32 | base u32 | credit u32 | train u32
+//! SHARD     02 | seq u24 | stripe u24 | index u8 | more u1, k u7 | part u4, parts-1 u4 | payload
+//! FEEDBACK  03 | flags u8 | high u32 | received u32 | resolved u32 | base u32 | credit u32 | train u32 | allowed u32
 //!              | n u16 | missing u8 × n | offset u32 | replies …
 //! PING      04 | padding …
 //! BYE       05 | padding …
@@ -10,7 +10,8 @@
 //!
 //! `seq` counts every shard datagram of a connection and is never reused; `stripe` counts stripes. Both travel cut to 24 bits and
 //! are expanded next to a number that the receiver knows (as QUIC does with packet numbers, RFC 9000 §A.3). `index` < k is a data
-//! shard, from k on a row of parity. A chunk is `parts` stripes in a row; `part` says which of them this one is.
+//! shard, from k on a row of parity. A chunk is `parts` stripes in a row; `part` says which of them this one is. `more` says that the
+//! sender has more to send than it may: a receiver that divides a link between senders gives such a one its share.
 
 use super::WireError;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -28,7 +29,9 @@ pub const MAX_DATAGRAM: usize = SHARD_HEADER + SHARD_BYTES;
 /// In [`Feedback::missing`]: no shard of this stripe has arrived.
 pub const NOTHING: u8 = 255;
 
-const FEEDBACK_FIXED: usize = 1 + 1 + 6 * 4 + 2 + 4;
+const FEEDBACK_FIXED: usize = 1 + 1 + 7 * 4 + 2 + 4;
+/// Bit of a shard's `k`: there is more behind it.
+const MORE: u8 = 0x80;
 /// Most stripes that one feedback reports on.
 pub const MAX_REPORT: usize = 800;
 
@@ -43,6 +46,8 @@ pub struct Shard {
     pub index: u8,
     /// Data shards of the stripe, 1 ..= 50.
     pub k: u8,
+    /// Whether the sender has more to send than congestion and limits let it.
+    pub more: bool,
     /// Which stripe of its chunk this is, below `parts`.
     pub part: u8,
     /// Stripes of the chunk, 1 ..= 16.
@@ -68,6 +73,8 @@ pub struct Feedback {
     pub credit: u32,
     /// Rate of the first back-to-back burst in bytes per second; 0 while unknown.
     pub train: u32,
+    /// Bytes per second that the sender may send; 0 for as much as the path carries.
+    pub allowed: u32,
     /// For stripes `base`, `base` + 1, …: shards that still lack, 0 = decoded, [`NOTHING`] = none arrived.
     pub missing: Vec<u8>,
     /// Where in the reply log `replies` stands.
@@ -89,13 +96,14 @@ pub enum Datagram {
     Bye,
 }
 
-/// Writes a SHARD with `payload` behind the header.
-pub fn encode_shard(seq: u32, stripe: u32, index: u8, k: u8, part: u8, parts: u8, payload: &[u8]) -> Bytes {
+/// Writes a SHARD with `payload` behind the header; `more` as in [`Shard::more`].
+#[expect(clippy::too_many_arguments, reason = "the fields of the header, in their order")]
+pub fn encode_shard(seq: u32, stripe: u32, index: u8, k: u8, more: bool, part: u8, parts: u8, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(SHARD_HEADER + payload.len());
     out.put_u32(0x02 << 24 | (seq & 0xff_ffff));
     out.put_uint(u64::from(stripe & 0xff_ffff), 3);
     out.put_u8(index);
-    out.put_u8(k);
+    out.put_u8(k | if more { MORE } else { 0 });
     out.put_u8(part << 4 | (parts - 1));
     out.put_slice(payload);
     out.freeze()
@@ -112,7 +120,7 @@ impl Feedback {
         let mut out = BytesMut::with_capacity(FEEDBACK_FIXED + self.missing.len() + self.replies.len());
         out.put_u8(0x03);
         out.put_u8(u8::from(self.accepted));
-        for field in [self.high, self.received, self.resolved, self.base, self.credit, self.train] {
+        for field in [self.high, self.received, self.resolved, self.base, self.credit, self.train, self.allowed] {
             out.put_u32(field);
         }
         out.put_u16(self.missing.len() as u16);
@@ -128,7 +136,7 @@ impl Feedback {
         if bytes.len() < FEEDBACK_FIXED {
             return Err(short());
         }
-        let count = usize::from(u16::from_be_bytes([bytes[26], bytes[27]]));
+        let count = usize::from(u16::from_be_bytes([bytes[30], bytes[31]]));
         if count > MAX_REPORT {
             return Err(WireError::Range("feedback"));
         }
@@ -143,9 +151,10 @@ impl Feedback {
             base: u32_at(14),
             credit: u32_at(18),
             train: u32_at(22),
-            missing: bytes[28..28 + count].to_vec(),
-            offset: u32_at(28 + count),
-            replies: bytes.slice(32 + count..),
+            allowed: u32_at(26),
+            missing: bytes[32..32 + count].to_vec(),
+            offset: u32_at(32 + count),
+            replies: bytes.slice(36 + count..),
         };
         if feedback.received > feedback.high || feedback.resolved > feedback.high {
             return Err(WireError::Range("feedback"));
@@ -188,7 +197,8 @@ fn decode_shard(bytes: &Bytes) -> Result<Shard, WireError> {
         seq: u32::from_be_bytes([0, bytes[1], bytes[2], bytes[3]]),
         stripe: u32::from_be_bytes([0, bytes[4], bytes[5], bytes[6]]),
         index: bytes[7],
-        k: bytes[8],
+        k: bytes[8] & !MORE,
+        more: bytes[8] & MORE != 0,
         part: bytes[9] >> 4,
         parts: (bytes[9] & 15) + 1,
         payload: bytes.slice(SHARD_HEADER..),
@@ -217,10 +227,13 @@ mod tests {
 
     #[test]
     fn golden_shard() {
-        let bytes = encode_shard(0x0102_0304, 0x0a0b_0c0d, 7, 38, 2, 3, b"xyz");
-        assert_eq!(&bytes[..], b"\x02\x02\x03\x04\x0b\x0c\x0d\x07\x26\x22xyz");
+        let bytes = encode_shard(0x0102_0304, 0x0a0b_0c0d, 7, 38, true, 2, 3, b"xyz");
+        assert_eq!(&bytes[..], b"\x02\x02\x03\x04\x0b\x0c\x0d\x07\xa6\x22xyz");
         let Datagram::Shard(shard) = Datagram::decode(&bytes).unwrap() else { panic!() };
-        assert_eq!((shard.seq, shard.stripe, shard.index, shard.k), (0x0002_0304, 0x000b_0c0d, 7, 38));
+        assert_eq!(
+            (shard.seq, shard.stripe, shard.index, shard.k, shard.more),
+            (0x0002_0304, 0x000b_0c0d, 7, 38, true)
+        );
         assert_eq!((shard.part, shard.parts, &shard.payload[..]), (2, 3, &b"xyz"[..]));
     }
 
@@ -234,6 +247,7 @@ mod tests {
             base: 1,
             credit: 400,
             train: 1_000_000,
+            allowed: 258,
             missing: vec![3, 0, NOTHING],
             offset: 5,
             replies: Bytes::from_static(b"re"),
@@ -241,7 +255,7 @@ mod tests {
         let bytes = feedback.encode();
         assert_eq!(
             &bytes[..],
-            b"\x03\x01\0\0\0\x09\0\0\0\x07\0\0\0\x08\0\0\0\x01\0\0\x01\x90\0\x0f\x42\x40\0\x03\x03\0\xff\0\0\0\x05re"
+            b"\x03\x01\0\0\0\x09\0\0\0\x07\0\0\0\x08\0\0\0\x01\0\0\x01\x90\0\x0f\x42\x40\0\0\x01\x02\0\x03\x03\0\xff\0\0\0\x05re"
         );
         assert_eq!(Datagram::decode(&bytes).unwrap(), Datagram::Feedback(feedback));
     }
@@ -253,7 +267,7 @@ mod tests {
         for length in 0..bytes.len() - 3 {
             assert!(Datagram::decode(&bytes.slice(..length)).is_err(), "{length}");
         }
-        let shard = encode_shard(0, 0, 0, 1, 0, 1, b"x");
+        let shard = encode_shard(0, 0, 0, 1, false, 0, 1, b"x");
         for length in 0..shard.len() {
             assert!(Datagram::decode(&shard.slice(..length)).is_err(), "{length}");
         }
@@ -264,7 +278,7 @@ mod tests {
         for (index, k, part, parts, length) in
             [(0, 0, 0, 1, 1), (0, 51, 0, 1, 1), (255, 1, 0, 1, 1), (0, 1, 1, 1, 1), (0, 1, 0, 1, 1153)]
         {
-            let bytes = encode_shard(0, 0, index, k, part, parts, &vec![0; length]);
+            let bytes = encode_shard(0, 0, index, k, false, part, parts, &vec![0; length]);
             assert_eq!(Datagram::decode(&bytes), Err(WireError::Range("shard")));
         }
     }

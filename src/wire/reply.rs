@@ -5,7 +5,7 @@
 
 use super::WireError;
 use super::codec;
-use super::control::MAX_TEXT;
+use super::control::{MAX_TEXT, Refusal};
 use crate::class::Class;
 use crate::manifest::EntryId;
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub enum Outcome {
     Transferred,
     /// It was there already.
     Identical,
+    /// Something else stands there, and the receiver leaves that as it is.
+    Skipped,
 }
 
 /// The receiver's counters, for the sender's statistics.
@@ -64,12 +66,7 @@ pub enum Reply {
     /// The hello is accepted.
     Accepted,
     /// The hello is refused; the connection ends.
-    Refused {
-        /// Exit code for the sender.
-        code: u8,
-        /// Why.
-        message: String,
-    },
+    Refused(Refusal),
     /// What is known of `count` entries from `first` on.
     Status {
         /// First of them.
@@ -99,6 +96,13 @@ pub enum Reply {
     },
     /// Every entry is complete or failed and everything written is durable.
     Complete(Counters),
+    /// The first word of a receiver that has dialled a sender: send to me.
+    Ask {
+        /// Protocol version, [`super::VERSION`].
+        version: u16,
+        /// The one-time secret of the sender's ticket.
+        secret: Option<[u8; 16]>,
+    },
 }
 
 /// Writes `reply` to the end of a log.
@@ -163,14 +167,15 @@ impl ReplyReader {
         let mut bytes = &self.buffer[4..4 + length];
         let reply: Reply = codec::decode(&mut bytes, "reply")?;
         let sound = match &reply {
-            Reply::Refused { code, message } | Reply::Failed { code, message, .. } => {
+            Reply::Refused(refusal) => refusal.is_sound(),
+            Reply::Failed { code, message, .. } => {
                 Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT
             }
             Reply::Status { count, status: Status::Have(ranges), .. } => *count == 1 && ranges.len() <= MAX_HAVE,
             Reply::Status { first, count, .. } | Reply::Done { first, count, .. } => {
                 first.0.checked_add(*count).is_some()
             }
-            Reply::Accepted | Reply::Complete(_) => true,
+            Reply::Accepted | Reply::Complete(_) | Reply::Ask { .. } => true,
         };
         if !sound || !bytes.is_empty() {
             return Err(WireError::Range("reply"));

@@ -67,9 +67,7 @@ fn what_a_later_version_has_is_4() {
     for command in ["sync -avz --delete a b", "relay --spool d", "sig f", "delta s f", "patch b d o", "resume --all"] {
         refused(command, 4, command.split(' ').next().unwrap());
     }
-    refused("key trust rz1x name", 4, "trust");
     refused("send file user@host:dir", 4, "user@host:dir");
-    refused("send file @node", 4, "@node");
     refused("send - TICKET", 4, "stdin");
     refused("recv TICKET", 4, "not in this version");
     refused("recv host:9000 dir", 4, "not in this version");
@@ -100,9 +98,34 @@ fn a_damaged_ticket_is_a_usage_error_that_does_not_repeat_it() {
 }
 
 #[test]
-fn an_address_without_a_pinned_key_is_41() {
-    refused("send file host:9000", 41, "resilient: send: host:9000: nothing pins the key");
-    refused("send file [::1]:9000", 41, "[::1]:9000");
+fn who_the_other_side_is_must_be_said_without_contradiction() {
+    let key = Identity::generate().unwrap().node_id();
+    refused("send file @base", 1, "@base: no known node");
+    refused(&format!("send file {key}"), 1, "no address");
+    refused(&format!("send file {key}@[::1]:9 --insecure"), 1, "--insecure is refused");
+    refused("send file TICKET --insecure", 1, "--insecure is refused");
+    refused("send file TICKET --ca system", 1, "--ca");
+    refused(&format!("send file TICKET --peer-key {key}"), 41, "the ticket has the key");
+    refused("send file host:9 --insecure --accept-new", 1, "--insecure");
+    refused("send file host:9 --cert c.pem", 1, "--cert-key");
+    refused("send file host:9 --ca missing", 1, "missing: no such file");
+    refused("send file host:9 --port 9-8", 1, "--port");
+    refused("send file host:9 --peer-key rz1x", 1, "--peer-key rz1x");
+}
+
+#[test]
+fn keys_are_named_as_they_should_be() {
+    let key = Identity::generate().unwrap().node_id();
+    refused("key trust rz1x name", 1, "rz1x");
+    refused(&format!("key trust {key} a/b"), 1, "a/b");
+    refused(&format!("key trust {key}@host"), 1, "HOST:PORT");
+    refused("key trust base", 1, "rz1");
+    refused("key trust", 1, "NODE");
+    refused("key allow base", 1, "base: no known node");
+    refused(&format!("key allow {key} --perm root"), 1, "root");
+    refused(&format!("key allow {key} --quota much"), 1, "--quota");
+    refused(&format!("key allow {key} --expire soon"), 1, "--expire");
+    refused("key forget rz1x", 1, "rz1x");
 }
 
 #[test]
@@ -132,7 +155,7 @@ fn a_short_help_fits_a_screen() {
 
 #[test]
 fn an_error_after_parsing_ends_the_json_too() {
-    for (words, exit) in [("send --json file", 1), ("--json send file host:9000", 41), ("recv --json host:dir", 4)] {
+    for (words, exit) in [("send --json file", 1), ("--json send file @base", 1), ("recv --json host:dir", 4)] {
         let (mut command, _home) = resilient(words);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(exit));

@@ -20,7 +20,7 @@ use resilient::manifest::{EntryId, Kind};
 use resilient::network::identity::Identity;
 use resilient::pipeline::{Cancel, Error, send};
 use resilient::wire::chunk::{encode_control, encode_data};
-use resilient::wire::control::Control;
+use resilient::wire::control::{Control, Refusal};
 use resilient::wire::datagram::{Feedback, NOTHING, encode_ping, encode_shard};
 use resilient::wire::reply::{Outcome, Reply, Status};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ fn strangers_are_refused_and_write_nothing() {
             peer.control(&[entries(0, vec![file("evil", 3)]), finish(1)]).await;
             peer.data(0, b"abc", 0, 3).await;
             let refused = peer.reply().await;
-            assert!(matches!(refused, Some(Reply::Refused { code: 41, .. })), "{refused:?}");
+            assert!(matches!(refused, Some(Reply::Refused(Refusal { code: 41, .. }))), "{refused:?}");
         }
         assert!(disk.tree().is_empty() && disk.partials().is_none());
         let (source, expected) = folder(&[("good", noise(1, 300_000))]);
@@ -70,7 +70,10 @@ fn a_ticket_serves_one_key_and_one_transfer_at_a_time() {
             let mut other = Peer::connect(&net, STRANGER, identity, &recv.ticket).await;
             other.hello(2, Some(SECRET)).await;
             let refused = other.reply().await;
-            assert!(matches!(refused, Some(Reply::Refused { code: c, .. }) if c == code), "{code}: {refused:?}");
+            assert!(
+                matches!(refused, Some(Reply::Refused(Refusal { code: c, .. })) if c == code),
+                "{code}: {refused:?}"
+            );
         }
         // The first one is not disturbed.
         peer.control(&[entries(0, vec![file("a", 3)]), finish(1)]).await;
@@ -92,7 +95,7 @@ fn a_ticket_that_expires_during_a_transfer_still_serves_it() {
         }
         let mut late = Peer::connect(&net, STRANGER, &Identity::generate().unwrap(), &recv.ticket).await;
         late.hello(1, Some(SECRET)).await;
-        assert!(matches!(late.reply().await, Some(Reply::Refused { code: 41, .. })));
+        assert!(matches!(late.reply().await, Some(Reply::Refused(Refusal { code: 41, .. }))));
     });
 }
 
@@ -103,17 +106,18 @@ fn garbage_before_the_hello_ends_that_connection_alone() {
         let disk = MemDisk::new();
         let mut recv = waiting(&net, &disk).await;
         let feedback = Feedback { missing: vec![NOTHING; 800], ..Feedback::default() };
-        let overlap = [encode_shard(0, 0, 0, 1, 1, 2, &[9; 20]), encode_shard(1, 1, 0, 1, 0, 2, &[9; 20])];
+        let overlap =
+            [encode_shard(0, 0, 0, 1, false, 1, 2, &[9; 20]), encode_shard(1, 1, 0, 1, false, 0, 2, &[9; 20])];
         let garbage: Vec<Vec<Bytes>> = vec![
             vec![Bytes::new()],
             vec![Bytes::from_static(&[0xff; 1000])],
             vec![feedback.encode()],
-            vec![encode_shard(0, 0, 0, 1, 0, 1, &[0, 0, 0, 0])],
-            vec![encode_shard(0, 0, 0, 1, 0, 1, &[255; 40])],
-            vec![encode_shard(0, 0, 0, 2, 0, 1, b"ab"), encode_shard(1, 0, 1, 2, 0, 1, b"abc")],
+            vec![encode_shard(0, 0, 0, 1, false, 0, 1, &[0, 0, 0, 0])],
+            vec![encode_shard(0, 0, 0, 1, false, 0, 1, &[255; 40])],
+            vec![encode_shard(0, 0, 0, 2, false, 0, 1, b"ab"), encode_shard(1, 0, 1, 2, false, 0, 1, b"abc")],
             overlap.to_vec(),
-            vec![encode_shard(0, 0, 0, 1, 0, 1, &encode_control(0, &[0xff; 100]))],
-            vec![encode_shard(0, 0xff_ffff, 254, 50, 15, 16, &[1; 1152])],
+            vec![encode_shard(0, 0, 0, 1, false, 0, 1, &encode_control(0, &[0xff; 100]))],
+            vec![encode_shard(0, 0xff_ffff, 254, 50, false, 15, 16, &[1; 1152])],
             vec![resilient::wire::datagram::encode_bye()],
         ];
         for datagrams in garbage {
@@ -266,7 +270,8 @@ fn a_file_whose_digest_is_wrong_gets_no_name() {
         peer.control(&[entries(0, vec![file("a", bytes.len())]), finish(1)]).await;
         peer.data(0, &bytes, 0, CHUNK).await;
         peer.data(0, &bytes, CHUNK, 5).await;
-        peer.control(&[Control::Sealed { entry: EntryId(0), digest: digest(b"another") }]).await;
+        peer.control(&[Control::Sealed { entry: EntryId(0), size: bytes.len() as u64, digest: digest(b"another") }])
+            .await;
         let replies = peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
         assert!(replies.iter().any(|reply| matches!(reply, Reply::Failed { code: 40, .. })), "{replies:?}");
         assert_eq!((disk.tree().len(), disk.partials()), (0, None));
@@ -301,7 +306,7 @@ fn done_is_said_after_data_and_name_are_durable() {
             if sync_fails {
                 assert!(!steps.contains(&"publish") && files(&disk.disk).is_empty(), "{log:?}");
             } else {
-                assert_eq!(&steps[..3], ["sync", "publish", "sync_dir"]);
+                assert_eq!(&steps[..4], ["begin_sync", "sync", "publish", "sync_dir"]);
             }
             assert_eq!(disk.disk.partials(), None);
         });

@@ -2,16 +2,25 @@
 
 mod architecture;
 mod cli;
+mod cron;
+mod events;
+mod exits;
 mod hostile;
 #[cfg(test)]
 mod memdisk;
 mod once_open;
+mod process;
+#[cfg(test)]
+mod rates;
 mod readme;
 #[cfg(test)]
 mod rsync_parity;
 #[cfg(test)]
 mod select;
+mod serve;
+mod settings;
 mod shows;
 mod sim;
 #[cfg(test)]
 mod transfers;
+mod trust_first;

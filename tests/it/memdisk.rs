@@ -235,7 +235,7 @@ impl Disk for MemDisk {
         }
     }
 
-    fn make_symlink(&self, path: &TreePath, target: &[u8]) -> Result<(), DiskError> {
+    fn make_symlink(&self, path: &TreePath, target: &[u8], replace: bool) -> Result<(), DiskError> {
         if path.names().is_empty() {
             return Err(DiskError::Exists);
         }
@@ -247,8 +247,19 @@ impl Disk for MemDisk {
         if target.contains(&0) {
             return Err(io_error(io::ErrorKind::InvalidInput));
         }
-        if state.nodes.contains_key(&path.to_bytes()) {
-            return Err(DiskError::Exists);
+        match state.nodes.get(&path.to_bytes()) {
+            None => {}
+            Some(Stored::File(file)) if replace => {
+                let freed = file.length();
+                state.used -= freed;
+                state.partials.get_or_insert_default();
+            }
+            Some(Stored::Symlink { .. }) if replace => drop(state.partials.get_or_insert_default()),
+            Some(_) if replace => {
+                state.partials.get_or_insert_default();
+                return Err(DiskError::Exists);
+            }
+            Some(_) => return Err(DiskError::Exists),
         }
         let link = Stored::Symlink { target: target.to_vec(), mtime: FileTime::default() };
         state.nodes.insert(path.to_bytes(), link);
@@ -285,6 +296,7 @@ impl Disk for MemDisk {
         let before = match state.nodes.get(&path) {
             None => 0,
             Some(Stored::File(file)) if replace => file.length(),
+            Some(Stored::Symlink { .. }) if replace => 0,
             Some(_) => return Err(DiskError::Exists),
         };
         let file = state.take_partial(&name).expect("looked at just now");
@@ -329,6 +341,11 @@ impl Disk for MemDisk {
         state.directory(path)?;
         state.syncs.directories += 1;
         Ok(())
+    }
+
+    fn free(&self) -> Result<u64, DiskError> {
+        let state = self.state();
+        Ok(state.capacity.unwrap_or(1 << 32) - state.used)
     }
 }
 
@@ -381,6 +398,20 @@ impl Partial for MemPartial {
         buffer.copy_from_slice(within(&mut file.0, offset, buffer.len())?);
         Ok(())
     }
+
+    fn extend(&mut self, size: u64) -> Result<(), DiskError> {
+        let length = self.file.length();
+        let mut state = self.disk.state();
+        let more = size.saturating_sub(length);
+        if state.used.checked_add(more).is_none_or(|used| used > state.capacity.unwrap_or(1 << 32)) {
+            return Err(DiskError::NoSpace);
+        }
+        state.used += more;
+        self.file.lock().0.resize(length.max(size) as usize, 0);
+        Ok(())
+    }
+
+    fn begin_sync(&mut self) {}
 
     fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError> {
         self.file.lock().1 = masked(meta)?;

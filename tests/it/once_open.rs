@@ -15,7 +15,7 @@ use resilient::integrity::digest;
 use resilient::manifest::{EntryId, Kind};
 use resilient::network::identity::Identity;
 use resilient::pipeline::{Cancel, Error, send};
-use resilient::wire::control::Control;
+use resilient::wire::control::{Control, Refusal};
 use resilient::wire::reply::{Counters, Reply};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn a_new_numbering_does_not_mix_files() {
         peer.control(&[entries(0, vec![file("new", new.len()), file("old", old.len())]), finish(2)]).await;
         peer.data(0, &new, 0, CHUNK).await;
         peer.data(1, &old, CHUNK, CHUNK).await;
-        peer.control(&[Control::Sealed { entry: EntryId(1), digest: digest(&old) }]).await;
+        peer.control(&[Control::Sealed { entry: EntryId(1), size: old.len() as u64, digest: digest(&old) }]).await;
         peer.replies_until(|reply| matches!(reply, Reply::Done { first: EntryId(1), .. })).await;
         assert!(files(&disk)["old"] == old, "`old` was said to be done and has other bytes");
         recv.cancel.send_replace(true);
@@ -169,7 +169,7 @@ fn a_refusal_with_code_0_is_no_success() {
         let lie = async {
             let mut liar = lair.accept().await;
             liar.heard().await;
-            liar.say(&Reply::Refused { code: 0, message: "no".into() }).await;
+            liar.say(&Reply::Refused(Refusal { code: 0, message: "no".into(), retry_after: 0 })).await;
             liar.connection.closed().await;
         };
         let seen = Seen::new();
@@ -227,8 +227,8 @@ fn small_files_do_not_all_stay_open() {
         let recv = waiting_for(&net, Arc::new(disk.clone()), HOUR, HOUR).await;
         let env = env(&net, SENDER, Arc::new(MemDisk::new()));
         honest(&env, source.path(), &recv.ticket, &Seen::new()).await.unwrap();
-        // GROUP is 128.
-        assert!(disk.most_open() <= 200, "{} of 3000 partial files open at once", disk.most_open());
+        // GROUP is 256.
+        assert!(disk.most_open() <= 300, "{} of 3000 partial files open at once", disk.most_open());
     });
 }
 

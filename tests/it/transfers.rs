@@ -5,12 +5,14 @@
 
 use crate::memdisk::{MemDisk, Node};
 use crate::sim::{Net, Profile, Rng, Stats, run, seeds};
+use resilient::chunk::compression::Choice;
 use resilient::class::Class;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
-use resilient::pipeline::{Cancel, Env, Family, Listen, RecvOptions, RetryFor, SendOptions, recv, send};
+use resilient::pipeline::{Cancel, Env, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
+use resilient::ticket::Ticket;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -55,9 +57,11 @@ impl Observer for Seen {
 fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk) -> Env {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Env {
+        authority: None,
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
+        authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.fill(7)),
         seed: Some(seed),
@@ -165,18 +169,24 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
     let receiver = tokio::spawn({
         let (env, seen, cancel) = (env(net, RECEIVER, seed, disk), seen.clone(), cancel.clone());
         let options = RecvOptions {
-            dir: PathBuf::from("."),
             listen: Listen { address: Some(RECEIVER), ..Listen::default() },
-            family: Family::Any,
             ticket_life: RETRY,
             retry_for: RetryFor::Span(RETRY),
+            ..RecvOptions::into_dir(".")
         };
         async move { recv(&env, options, seen, cancel).await }
     });
     let options = SendOptions {
+        compress: Choice::default(),
+        limit: None,
+        chunk_rate: None,
+        classes: resilient::filter::Classes::default(),
         sources: vec![tree.source()],
+        pipe: None,
+        stop: Stop::default(),
         selection: resilient::fs::source::Selection::default(),
-        ticket: seen.ticket().await.parse().unwrap(),
+        peer: seen.ticket().await.parse::<Ticket>().unwrap().into(),
+        ports: Ports::default(),
         family: Family::Any,
         contimeout: RETRY,
         retry_for: RetryFor::Span(RETRY),

@@ -3,6 +3,7 @@
 //! Fields may be added within version 1, none is removed. Integers are bytes and milliseconds; a path is `{"text":…}` or, where it is
 //! not UTF-8, `{"bytes":<base64>}`. Invariant: progress at most once a second, and `end` is the last line.
 
+use super::named;
 use super::terminal::{Terminal, lock};
 use crate::cli::exit::Failure;
 use crate::event::Event;
@@ -22,6 +23,9 @@ struct Line<'a> {
     t: &'a str,
     #[serde(flatten)]
     event: &'a Event,
+    /// Which of several sessions this is about; `start` and `end` have such a field of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +49,7 @@ struct State {
 impl JsonLines {
     /// Lines to `path`, which is emptied; `-` is stdout.
     pub(super) fn open(path: &Path) -> io::Result<JsonLines> {
-        let file = if path.as_os_str() == "-" { None } else { Some(Mutex::new(File::create(path)?)) };
+        let file = if path.as_os_str() == "-" { None } else { Some(Mutex::new(named::truncate(path)?)) };
         Ok(JsonLines { file, state: Mutex::default() })
     }
 
@@ -65,13 +69,15 @@ impl JsonLines {
         terminal: &Terminal,
         (now, stamp): (Instant, &str),
         event: &Event,
+        session: Option<&str>,
         failure: Option<&Failure>,
     ) -> io::Result<()> {
         let mut state = lock(&self.state);
         if state.closed {
             return Ok(());
         }
-        if let Event::Progress(_) = event {
+        // A session tells its progress once a second by itself.
+        if let (Event::Progress(_), None) = (event, session) {
             if state.progress.is_some_and(|last| now.saturating_duration_since(last) < PROGRESS_EVERY) {
                 return Ok(());
             }
@@ -81,6 +87,7 @@ impl JsonLines {
             v: 1,
             t: stamp,
             event,
+            session,
             message: failure.map(|failure| failure.message.as_str()),
             hint: failure.and_then(|failure| failure.hint.as_deref()),
         };
@@ -126,8 +133,8 @@ mod tests {
         let file = Event::File { path: EventPath(b"a\xff".to_vec()), action: Action::Transferred, bytes: 3 };
         let failure = Failure::new(Class::NoContact, "nobody there").hint("start recv");
         let lines = lines(|json, terminal, now| {
-            json.write(terminal, (now, "T"), &file, None).unwrap();
-            json.write(terminal, (now, "T"), &end(), Some(&failure)).unwrap();
+            json.write(terminal, (now, "T"), &file, None, None).unwrap();
+            json.write(terminal, (now, "T"), &end(), None, Some(&failure)).unwrap();
         });
         let expected = r#"{"v":1,"t":"T","event":"file","path":{"bytes":"Yf8="},"action":"transferred","bytes":3}"#;
         assert_eq!(lines[0], expected);
@@ -141,10 +148,10 @@ mod tests {
         let progress = Event::Progress(Progress::default());
         let lines = lines(|json, terminal, now| {
             for tenth in 0..25 {
-                json.write(terminal, (now + Duration::from_millis(100) * tenth, "T"), &progress, None).unwrap();
+                json.write(terminal, (now + Duration::from_millis(100) * tenth, "T"), &progress, None, None).unwrap();
             }
-            json.write(terminal, (now, "T"), &end(), None).unwrap();
-            json.write(terminal, (now, "T"), &Event::Warning { message: "late".into() }, None).unwrap();
+            json.write(terminal, (now, "T"), &end(), None, None).unwrap();
+            json.write(terminal, (now, "T"), &Event::Warning { message: "late".into() }, None, None).unwrap();
         });
         assert_eq!(lines.len(), 4, "{lines:?}");
         assert!(lines[3].contains(r#""event":"end""#));
@@ -164,7 +171,7 @@ mod tests {
         let terminal = Terminal::of(Box::new(Closed), Box::new(io::sink()));
         let json = JsonLines::open(Path::new("-")).unwrap();
         let now = crate::network::seam::now();
-        assert!(json.write(&terminal, (now, "T"), &end(), None).is_err());
-        assert!(json.write(&terminal, (now, "T"), &end(), None).is_ok());
+        assert!(json.write(&terminal, (now, "T"), &end(), None, None).is_err());
+        assert!(json.write(&terminal, (now, "T"), &end(), None, None).is_ok());
     }
 }

@@ -6,6 +6,9 @@
 
 pub(super) mod escape;
 mod json;
+mod log;
+mod metrics;
+pub(super) mod named;
 mod progress;
 mod terminal;
 mod text;
@@ -17,11 +20,16 @@ use super::args::{Global, When};
 use super::cancel::Cancel;
 use super::exit::{self, Failure};
 use crate::class::Class;
-use crate::event::{Action, Event, EventPath, Observer};
+use crate::event::{Action, Event, EventPath, Observer, Progress, SessionTag, SoFar};
 use crate::pipeline::Summary;
 use json::JsonLines;
+use log::Log;
+use metrics::Metrics;
 use progress::{Due, Meter, Mode};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use terminal::{Terminal, lock};
@@ -46,6 +54,11 @@ impl Clock {
     fn now(&self) -> Instant {
         (self.0)().0
     }
+
+    /// Seconds since 1970.
+    fn epoch(&self) -> f64 {
+        (self.0)().1.as_millisecond() as f64 / 1000.0
+    }
 }
 
 /// Everything a run shows, by what was asked for.
@@ -55,12 +68,19 @@ pub(super) struct Output {
     stats: bool,
     terminal: Terminal,
     json: Option<JsonLines>,
+    log: Option<Log>,
+    metrics: Option<Metrics>,
+    so_far: Mutex<SoFar>,
     meter: Mutex<Meter>,
     failed_files: Mutex<u64>,
+    /// The last progress of each of several sessions that run.
+    sessions: Mutex<BTreeMap<String, Progress>>,
     clock: Clock,
     began: Instant,
     cancel: Cancel,
     broken: OnceLock<Failure>,
+    /// Stdout is for what arrives.
+    data_on_stdout: bool,
 }
 
 impl Output {
@@ -90,34 +110,52 @@ impl Output {
         clock: Clock,
         cancel: Cancel,
     ) -> Result<Output, Failure> {
+        let level = Level {
+            quiet: global.quiet,
+            verbose: global.verbose,
+            summary: !global.quiet && (tty || global.verbose > 0),
+        };
+        // The log first: it is to have whatever goes wrong from here on.
+        let log = global.log_file.as_deref().map(|path| Log::open(path, level, style)).transpose()?;
         let json = global.json.as_deref().map(|path| {
-            JsonLines::open(path)
-                .map_err(|error| Failure::usage(format!("{}: {}", path.display(), escape::cause(&error))))
+            JsonLines::open(path).map_err(|error| {
+                Failure::usage(format!("{}: {}", escape::name(path.as_os_str().as_bytes()), escape::cause(&error)))
+            })
         });
+        let json = json.transpose()?;
         let began = clock.now();
+        let metrics =
+            global.metrics_file.as_deref().map(|path| Metrics::open(path, style.command, began)).transpose()?;
         Ok(Output {
             style,
-            level: Level {
-                quiet: global.quiet,
-                verbose: global.verbose,
-                summary: !global.quiet && (tty || global.verbose > 0),
-            },
+            level,
             stats: global.stats,
             terminal,
-            json: json.transpose()?,
+            json,
+            log,
+            metrics,
+            so_far: Mutex::default(),
             meter: Mutex::new(Meter::new(mode, began)),
             failed_files: Mutex::new(0),
+            sessions: Mutex::default(),
             clock,
             began,
             cancel,
             broken: OnceLock::new(),
+            data_on_stdout: false,
         })
+    }
+
+    /// The same; with `is_data` stdout is for what arrives, and the ticket goes to stderr.
+    pub(super) fn with_data_on_stdout(self, is_data: bool) -> Output {
+        Output { data_on_stdout: is_data, ..self }
     }
 
     /// Tells that the run begins.
     pub(super) fn start(&self) {
         let start = Event::Start { session: None, command: self.style.command, version: env!("CARGO_PKG_VERSION") };
-        self.to_json(&start, None);
+        self.to_json(&start, None, None);
+        self.to_log(&format!("resilient {} {} begins", env!("CARGO_PKG_VERSION"), self.style.command));
     }
 
     /// One line on where the transfer is, on request.
@@ -136,23 +174,67 @@ impl Output {
         self.terminal.clear();
         let elapsed_ms = self.clock.now().saturating_duration_since(self.began).as_millis() as u64;
         match (result, signal) {
-            (_, Some(_)) => self.terminal.err(&self.style.error("interrupted")),
-            (Err(failure), None) => self.terminal.err(&self.style.failure(failure)),
+            (_, Some(_)) => self.tell(|style, _| Some(style.error("interrupted"))),
+            (Err(failure), None) => self.tell(|style, _| Some(style.failure(failure))),
             (Ok(outcome), None) => {
                 if outcome.class != Class::Done {
-                    self.terminal.err(&self.style.error(&self.incomplete(outcome.class, outcome.session.is_empty())));
+                    let incomplete = self.incomplete(outcome.class, outcome.session.is_empty());
+                    self.tell(|style, _| Some(style.error(&incomplete)));
                 }
                 // A dry run has told its plan, and did nothing that could be summed up.
-                if self.level.summary && !outcome.session.is_empty() {
-                    self.terminal.err(&self.style.summary(outcome, elapsed_ms));
-                }
+                let is_dry = outcome.session.is_empty();
+                self.tell(|style, level| (level.summary && !is_dry).then(|| style.summary(outcome, elapsed_ms)));
             }
         }
         if let (true, Ok(outcome)) = (self.stats, result) {
-            self.terminal.err(&text::table(outcome, elapsed_ms));
+            let table = text::table(outcome, elapsed_ms);
+            self.tell(|_, _| Some(table.clone()));
         }
-        let end = Event::End(exit::end(result, signal, elapsed_ms));
-        self.to_json(&end, result.as_ref().err().filter(|_| signal.is_none()));
+        let end = exit::end(result, signal, &lock(&self.so_far), elapsed_ms);
+        if let Some(metrics) = &self.metrics
+            && let Err(error) = metrics.end(&end, self.clock.epoch(), self.clock.now())
+        {
+            let warning = format!("the metrics file could not be written: {}", escape::cause(&error));
+            self.tell(|style, _| Some(style.warning(&warning)));
+        }
+        self.to_log(&format!("exit {} {}", end.exit, end.class.word()));
+        self.to_json(&Event::End(end), None, result.as_ref().err().filter(|_| signal.is_none()));
+    }
+
+    /// Progress is of all sessions together that run.
+    fn session_progress(&self, session: &str, progress: &Progress) {
+        let sum = {
+            let mut sessions = lock(&self.sessions);
+            sessions.insert(session.to_owned(), progress.clone());
+            progress::sum(sessions.values())
+        };
+        self.draw(&sum);
+    }
+
+    fn draw(&self, progress: &Progress) {
+        let due = lock(&self.meter).take(progress, self.clock.now());
+        match due {
+            Due::Nothing => {}
+            Due::Draw(line) => self.terminal.draw(line),
+            Due::Line(line) => self.terminal.err(&line),
+        }
+    }
+
+    /// Tells stderr and the log, each at its own level, if they are to hear it.
+    fn tell(&self, line: impl Fn(Style, Level) -> Option<String>) {
+        if let Some(line) = line(self.style, self.level) {
+            self.terminal.err(&line);
+        }
+        if let Some(line) = self.log.as_ref().and_then(|log| line(log.style, log.level)) {
+            self.to_log(&line);
+        }
+    }
+
+    fn to_log(&self, line: &str) {
+        let Some(log) = &self.log else { return };
+        if let Err(error) = log.write(&self.clock.stamp(), line) {
+            self.terminal.err(&self.style.warning(&format!("the log ends here: {}", escape::cause(&error))));
+        }
     }
 
     fn incomplete(&self, class: Class, listed: bool) -> String {
@@ -167,9 +249,10 @@ impl Output {
         }
     }
 
-    fn to_json(&self, event: &Event, failure: Option<&Failure>) {
+    fn to_json(&self, event: &Event, session: Option<&str>, failure: Option<&Failure>) {
         let Some(json) = &self.json else { return };
-        if let Err(error) = json.write(&self.terminal, (self.clock.now(), &self.clock.stamp()), event, failure) {
+        if let Err(error) = json.write(&self.terminal, (self.clock.now(), &self.clock.stamp()), event, session, failure)
+        {
             // The transfer is worth more than its description: go on without.
             self.terminal.err(&self.style.warning(&format!("events end here: {}", escape::cause(&error))));
         }
@@ -177,6 +260,9 @@ impl Output {
 
     /// The ticket is why `recv` was started: if nobody can read it, nobody will come.
     fn show_ticket(&self, uri: &str) {
+        if self.data_on_stdout {
+            return self.terminal.err(uri);
+        }
         let shown = match &self.json {
             Some(json) if json.on_stdout() && json.is_closed() => Err(io::ErrorKind::BrokenPipe.into()),
             Some(json) if json.on_stdout() => Ok(()),
@@ -218,27 +304,47 @@ impl Observer for Output {
     fn event(&self, event: &Event) {
         match event {
             Event::Start { .. } | Event::End(_) => return,
+            Event::SoFar(so_far) => {
+                lock(&self.so_far).clone_from(so_far);
+                return;
+            }
             Event::Detail { .. } if self.level.verbose < 2 => return,
-            _ => self.to_json(event, None),
+            _ => self.to_json(event, None, None),
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.take(event);
         }
         if let Event::Progress(progress) = event {
-            let due = lock(&self.meter).take(progress, self.clock.now());
-            match due {
-                Due::Nothing => {}
-                Due::Draw(line) => self.terminal.draw(line),
-                Due::Line(line) => self.terminal.err(&line),
-            }
-            return;
+            return self.draw(progress);
         }
         match event {
             Event::Ticket { uri } => self.show_ticket(uri),
             Event::File { path, action: Action::WouldSend, .. } => self.list(path),
             Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+            Event::Unsent { files } => *lock(&self.failed_files) += *files,
             _ => {}
         }
-        if let Some(line) = self.style.line(event, self.level) {
-            self.terminal.err(&line);
+        self.tell(|style, level| style.line(event, level));
+    }
+
+    fn session_event(&self, session: &SessionTag, event: &Event) {
+        match event {
+            // Each session's end says it.
+            Event::SoFar(_) => return,
+            Event::Detail { .. } if self.level.verbose < 2 => return,
+            _ => self.to_json(event, Some(&session.session), None),
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.take(event);
+        }
+        match event {
+            Event::Progress(progress) => return self.session_progress(&session.session, progress),
+            Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
+            Event::Unsent { files } => *lock(&self.failed_files) += *files,
+            Event::SessionEnd { .. } => drop(lock(&self.sessions).remove(&session.session)),
+            _ => {}
+        }
+        self.tell(|style, level| style.session_line(&session.peer, event, level));
     }
 }
 
@@ -269,6 +375,25 @@ pub(super) fn complain(command: &str, failure: &Failure, color: When) {
     let command = ["send", "recv", "key"].into_iter().find(|name| *name == command).unwrap_or("");
     let style = Style { command, color: colored(color, io::stderr().is_terminal()) };
     let _ = io::stderr().lock().write_all(format!("{}\n", style.failure(failure)).as_bytes());
+}
+
+/// Writes a whole result to `file`, or to stdout. Whoever closed stdout has read enough.
+pub(super) fn result(file: Option<&Path>, text: &str) -> Result<(), Failure> {
+    let (object, written) = match file {
+        Some(file) => (escape::name(file.as_os_str().as_bytes()), std::fs::write(file, text)),
+        None => ("stdout".to_owned(), to_stdout(text)),
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Class::FileIo, format!("{object}: {}", escape::cause(&error))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes something for people to stderr, whatever the level.
+pub(super) fn to_stderr(text: &str) -> io::Result<()> {
+    io::stderr().lock().write_all(text.as_bytes())
 }
 
 /// Writes a whole result to stdout.

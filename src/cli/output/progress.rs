@@ -59,6 +59,25 @@ impl Meter {
     }
 }
 
+/// All of several transfers together; loss and parity are those of the fastest.
+pub(super) fn sum<'a>(sessions: impl Iterator<Item = &'a Progress>) -> Progress {
+    let mut sum = Progress::default();
+    let mut fastest = 0;
+    for session in sessions {
+        sum.bytes_done += session.bytes_done;
+        sum.bytes_total += session.bytes_total;
+        sum.files_done += session.files_done;
+        sum.rate += session.rate;
+        if session.rate >= fastest {
+            fastest = session.rate;
+            (sum.loss, sum.parity) = (session.loss, session.parity);
+        }
+    }
+    let left = sum.bytes_total.saturating_sub(sum.bytes_done);
+    sum.eta_ms = (sum.rate > 0).then(|| left.saturating_mul(1000) / sum.rate);
+    sum
+}
+
 /// Width of the drawn bar; with the line after it this fits a terminal of 80 columns.
 const BAR: usize = 14;
 

@@ -3,8 +3,9 @@
 //! `-q` errors only · default warnings and, on a terminal, one summary line · `-v` connection, plan, files, summary · `-vv` decisions.
 
 use super::escape;
+use crate::class::Class;
 use crate::cli::exit::Failure;
-use crate::event::{Action, Event};
+use crate::event::{Action, Event, LimitedBy};
 use crate::pipeline::Summary;
 use crate::ticket::Ticket;
 use crate::unit::{Rate, Size, Span};
@@ -83,8 +84,34 @@ impl Style {
             Event::File { path, action: Action::Identical, .. } => {
                 at(1, format!("{} (identical)", escape::name(&path.0)))
             }
+            Event::Limit { rate, by } => {
+                let by = if *by == LimitedBy::Receiver { " by the receiver" } else { "" };
+                at(1, format!("limited to {}{by}", Rate(*rate)))
+            }
+            Event::File { path, action: Action::Skipped, .. } => {
+                at(1, format!("{} (exists, skipped)", escape::name(&path.0)))
+            }
+            Event::Unsent { files } => Some(self.error(&format!("the sender could not read {}", count(*files)))),
+            Event::Retry { attempt, in_ms, cause } => {
+                at(2, format!("{}; attempt {attempt} in {}", escape::text(cause), Span(Duration::from_millis(*in_ms))))
+            }
             Event::Detail { message } => at(2, escape::text(message)),
             _ => None,
+        }
+    }
+
+    /// The line for an event of one of several sessions: with whom it is stands before it.
+    pub(super) fn session_line(self, peer: &str, event: &Event, level: Level) -> Option<String> {
+        let peer = escape::text(peer);
+        match event {
+            Event::SessionEnd { message: Some(message), .. } => Some(self.error(&format!("{peer}: {message}"))),
+            Event::SessionEnd { class, .. } if *class != Class::Done => {
+                Some(self.error(&format!("{peer}: some files failed; the others are complete")))
+            }
+            Event::SessionEnd { files, bytes_literal, .. } => (!level.quiet && level.verbose >= 1)
+                .then(|| format!("{peer}: received {}, {}", count(*files), Size(*bytes_literal))),
+            Event::Warning { message } => (!level.quiet).then(|| self.warning(&format!("{peer}: {message}"))),
+            _ => Some(format!("{peer}: {}", self.line(event, level)?)),
         }
     }
 
@@ -126,7 +153,6 @@ pub(super) fn table(summary: &Summary, elapsed_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::Class;
     use crate::event::EventPath;
 
     const PLAIN: Style = Style { command: "send", color: false };

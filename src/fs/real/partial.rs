@@ -1,14 +1,15 @@
 //! Files under construction: the bytes, their permissions and their being durable.
 //!
-//! Invariant: nothing is written or read outside of the size that was declared, and blocks for all of it are set aside at once
-//! where the file system can do that, so a disk that is too full says so before the first byte.
+//! Invariant: nothing is written or read outside of the size that was declared. Blocks for a file of more than one chunk are set aside
+//! at once where the file system can do that, so a disk that is too full says so before the first byte; and only if it has room
+//! for all of it, for a size that no disk has must not fill this one first.
 //!
 //! Where the files stand and how they get their names is left to [`super`].
 
 use crate::fs::confine::{disk_error, disk_io_error};
 use crate::fs::disk::{DiskError, Partial};
 use crate::manifest::{FileTime, MAX_FILE, Meta};
-use rustix::fs::{Mode, RawMode, Timespec, Timestamps, UTIME_OMIT, fchmod, ftruncate, futimens};
+use rustix::fs::{Mode, RawMode, Timespec, Timestamps, UTIME_OMIT, fchmod, fstatvfs, ftruncate, futimens};
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io;
@@ -32,10 +33,24 @@ pub(super) fn times(time: FileTime) -> Result<Timestamps, DiskError> {
     })
 }
 
+/// Files up to this many bytes come with one write, which fails by itself on a full disk. Blocks that are set aside and then written
+/// change their state in the journal once more, which made 10,000 files of 1 kB three times as slow.
+#[cfg(target_os = "linux")]
+const WRITTEN_AT_ONCE: u64 = 128 * 1024;
+
+/// Bytes that the file system of `file` has for us.
+pub(super) fn free(file: BorrowedFd<'_>) -> rustix::io::Result<u64> {
+    let system = retry_on_intr(|| fstatvfs(file))?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
+}
+
 /// Makes `file` that long, with the blocks for it where the file system can set them aside.
 fn reserve(file: BorrowedFd<'_>, size: u64) -> rustix::io::Result<()> {
     #[cfg(target_os = "linux")]
-    if size > 0 {
+    if size > WRITTEN_AT_ONCE {
+        if free(file)? < size {
+            return Err(Errno::NOSPC);
+        }
         match retry_on_intr(|| rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, size)) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
             other => return other,
@@ -81,11 +96,26 @@ impl Partial for RealPartial {
         self.file.read_exact_at(buffer, offset).map_err(disk_io_error)
     }
 
+    fn extend(&mut self, size: u64) -> Result<(), DiskError> {
+        if size > MAX_FILE {
+            return Err(DiskError::Io(Errno::FBIG.into()));
+        }
+        self.size = self.size.max(size);
+        Ok(())
+    }
+
     fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError> {
         let times = times(meta.mtime)?;
         self.meta_changed = true;
         fchmod(&self.file, mode(meta)).map_err(disk_error)?;
         futimens(&self.file, &times).map_err(disk_error)
+    }
+
+    fn begin_sync(&mut self) {
+        // Advice that asks for pages to be dropped starts to write those that are not on the disk yet. What comes of it is told by
+        // `sync`.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {

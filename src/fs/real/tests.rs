@@ -3,6 +3,7 @@
 mod hostile;
 
 use super::*;
+use crate::fs::disk::PARTIAL_DIR;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -112,11 +113,11 @@ fn the_deepest_path_can_be_written() {
 #[test]
 fn a_link_is_made_as_it_was_sent() {
     let (directory, disk) = disk();
-    disk.make_symlink(&path("l"), b"not/there \xff").unwrap();
+    disk.make_symlink(&path("l"), b"not/there \xff", false).unwrap();
     assert_eq!(fs::read_link(directory.path().join("l")).unwrap().as_os_str().as_bytes(), b"not/there \xff");
     assert_eq!(disk.read_link(&path("l")).unwrap(), b"not/there \xff");
-    assert!(disk.make_symlink(&path("m"), b"nul\0").is_err());
-    assert!(disk.make_symlink(&path("m"), b"").is_err());
+    assert!(disk.make_symlink(&path("m"), b"nul\0", false).is_err());
+    assert!(disk.make_symlink(&path("m"), b"", false).is_err());
     assert_eq!(disk.look(&path("m")).unwrap(), None);
 }
 

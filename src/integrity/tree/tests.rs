@@ -49,6 +49,42 @@ fn awkward_sizes() {
 }
 
 #[test]
+fn an_entry_may_tell_its_length_last() {
+    let whole = entry(40 * KIB);
+    for size in (KIB + 1..40 * KIB).step_by(509) {
+        let entry = &whole[..size as usize];
+        let mut values: Vec<_> = (0..size)
+            .step_by(KIB as usize)
+            .map(|offset| {
+                let end = (offset + KIB).min(size);
+                let total = if end - offset == KIB { OPEN_ENDED } else { end };
+                (offset, chunk_value(offset, total, &entry[offset as usize..end as usize]))
+            })
+            .collect();
+        for reversed in [false, true] {
+            for closed_after in [0, values.len() / 2, values.len()] {
+                let mut tree = TreeHasher::open_ended(KIB).unwrap();
+                for (n, (offset, value)) in values.iter().enumerate() {
+                    if n == closed_after {
+                        tree.close(size).unwrap();
+                    }
+                    assert!(tree.finish().is_err());
+                    tree.insert(*offset, value).unwrap();
+                }
+                if closed_after == values.len() {
+                    tree.close(size).unwrap();
+                }
+                assert_eq!(tree.finish().unwrap(), digest(entry), "{size} {reversed} {closed_after}");
+            }
+            values.reverse();
+        }
+    }
+    let mut tree = TreeHasher::open_ended(KIB).unwrap();
+    tree.insert(9 * KIB, &ChunkValue([1; 32])).unwrap();
+    assert_eq!((tree.close(KIB), tree.close(9 * KIB)), (Err(TreeError::Offset(KIB)), Err(TreeError::Offset(9 * KIB))));
+}
+
+#[test]
 fn in_order_only_one_value_a_level_waits() {
     let mut tree = TreeHasher::new(KIB, 1000 * KIB).unwrap();
     for n in 0..1000 {

@@ -1,101 +1,152 @@
-//! The end of files: durable, named, and said to be done, in that order.
+//! The end of files, links and directories: durable, named, and said to be done, in that order.
 //!
-//! Invariant: data is synced before a file is named, the name before "done" is said; what is given up leaves nothing behind.
+//! Invariant: data is synced before a file is named, the name before "done" is said; a directory gets its mode and time when nothing
+//! more goes into it; what is given up leaves nothing behind. The system is let write all files of a group before the first is
+//! waited for, so the group costs about one flush of the disk's journal, not one for each file.
 
-use super::{Assembler, disk_class};
-use crate::fs::disk::DiskError;
-use crate::manifest::EntryId;
-use crate::pipeline::entries::{Landing, Pending, Target};
-use crate::wire::reply::{Outcome, Reply};
+use super::{Assembler, Ready, disk_class};
+use crate::event::Event;
+use crate::fs::disk::{Disk, DiskError};
+use crate::manifest::TreePath;
+use crate::pipeline::entries::{Landing, Target};
+use crate::pipeline::policy::{Existing, numbered};
+use crate::wire::reply::Outcome;
+
+/// Other names that are tried.
+const OTHER_NAMES: u32 = 9999;
 
 impl Assembler {
-    /// Makes finished files durable and gives them their names: data first, then names, then the directories, then the word.
+    /// Makes finished entries durable and gives them their names: data first, then names, then the directories, then the word.
     pub(in crate::pipeline) fn commit(&mut self) {
-        let mut synced = Vec::new();
-        for (id, mut landing) in std::mem::take(&mut self.ready) {
-            match landing.finish(&*self.disk) {
-                Ok(()) => synced.push((id, landing)),
-                Err(error) => self.fail_landing(id, landing, &error),
-            }
-        }
-        let mut named = Vec::new();
-        for (id, landing) in synced {
-            match self.disk.publish(&landing.partial_name, &landing.target.path, false) {
-                Ok(()) => named.push((id, landing.target)),
-                Err(error) => self.fail_landing(id, landing, &error),
-            }
-        }
-        let mut parents: Vec<_> =
-            named.iter().filter_map(|(_, target)| target.path.split_last().map(|(parent, _)| parent)).collect();
-        if !named.is_empty() {
-            parents.extend(std::mem::take(&mut self.new_names));
-        }
-        parents.sort();
-        parents.dedup();
-        let synced = parents.iter().try_for_each(|parent| self.disk.sync_dir(parent));
-        for (id, target) in named {
-            match &synced {
-                Ok(()) => self.done(id, &target, Outcome::Transferred),
-                Err(error) => {
-                    let (class, cause) = (disk_class(error), error.to_string());
-                    self.fail(id, &target.path, class, &cause);
+        let (mut files, mut named) = (Vec::new(), Vec::new());
+        for ready in std::mem::take(&mut self.ready) {
+            match ready {
+                Ready::File(mut landing) => match landing.finish(&*self.disk, self.policy.fsync) {
+                    Ok(()) => files.push(landing),
+                    Err(error) => self.fail_landing(landing, &error),
+                },
+                Ready::Link(mut target, to) => {
+                    let replace = self.policy.existing == Existing::Replace;
+                    let made = self.name(&mut target, |disk, path| disk.make_symlink(path, &to, replace));
+                    match made.and_then(|()| self.disk.set_meta(&target.path, target.meta)) {
+                        Ok(()) => named.push(target),
+                        Err(error) => self.fail_naming(&target, &error),
+                    }
                 }
             }
         }
+        let mut synced = Vec::new();
+        for mut landing in files {
+            match if self.policy.fsync { landing.sync() } else { Ok(()) } {
+                Ok(()) => synced.push(landing),
+                Err(error) => self.fail_landing(landing, &error),
+            }
+        }
+        for mut landing in synced {
+            let (mut target, replace) = (landing.target.clone(), self.policy.existing == Existing::Replace);
+            let partial = &landing.partial_name;
+            match self.name(&mut target, |disk, path| disk.publish(partial, path, replace)) {
+                Ok(()) => named.push(target),
+                Err(error) => {
+                    landing.target = target;
+                    self.fail_landing(landing, &error);
+                }
+            }
+        }
+        for target in &named {
+            self.settle(target.parent);
+        }
+        self.say_when_durable(&named);
         self.conclude();
     }
 
-    fn fail_landing(&mut self, id: EntryId, landing: Landing, error: &DiskError) {
-        let path = landing.target.path.clone();
-        Pending::Landing(landing).into_target(&*self.disk);
-        match error {
-            DiskError::Exists => self.refuse_overwrite(id, &Target { path, ..Target::default() }),
-            error => self.fail_disk(id, &path, error),
+    /// Does `put` to the path of an entry or, where something stands there and that is the policy, to the first other name that is free.
+    fn name(
+        &mut self,
+        target: &mut Target,
+        put: impl Fn(&dyn Disk, &TreePath) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        match put(&*self.disk, &target.path) {
+            Err(DiskError::Exists) if self.policy.existing == Existing::Rename => {}
+            other => return other,
+        }
+        for other in (1..=OTHER_NAMES).map_while(|number| numbered(&target.path, number)) {
+            match put(&*self.disk, &other) {
+                Err(DiskError::Exists) => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let was = String::from_utf8_lossy(&target.path.to_bytes()).into_owned();
+                    let is = String::from_utf8_lossy(&other.to_bytes()).into_owned();
+                    self.out.events.push(Event::Detail { message: format!("{was}: exists; received as {is}") });
+                    target.path = other;
+                    return Ok(());
+                }
+            }
+        }
+        Err(DiskError::Exists)
+    }
+
+    /// Finishes the directories that nothing more goes into, and says what is done once all of it is durable.
+    fn say_when_durable(&mut self, named: &[Target]) {
+        let mut closed = Vec::new();
+        for target in std::mem::take(&mut self.closing) {
+            match self.disk.set_meta(&target.path, target.meta) {
+                Ok(()) => closed.push(target),
+                Err(error) => self.say_failed(&target, disk_class(&error), &error.to_string()),
+            }
+        }
+        if named.is_empty() && closed.is_empty() {
+            return;
+        }
+        let above = |target: &Target| target.path.split_last().map(|(parent, _)| parent);
+        let mut directories: Vec<_> = named.iter().chain(&closed).filter_map(above).collect();
+        directories.extend(closed.iter().map(|target| target.path.clone()));
+        directories.extend(std::mem::take(&mut self.new_names));
+        directories.sort();
+        directories.dedup();
+        let synced = if self.policy.fsync {
+            directories.iter().try_for_each(|directory| self.disk.sync_dir(directory))
+        } else {
+            Ok(())
+        };
+        if let Err(error) = &synced {
+            for target in named.iter().chain(&closed) {
+                self.say_failed(target, disk_class(error), &error.to_string());
+            }
+            return;
+        }
+        for target in named {
+            self.say_done(target, Outcome::Transferred);
+        }
+        for target in closed {
+            self.reply_done(target.id, Outcome::Transferred);
         }
     }
 
-    /// When every entry has its outcome: links, then the directories' own metadata, innermost first, then "complete".
+    fn fail_landing(&mut self, landing: Landing, error: &DiskError) {
+        let target = landing.discard(&*self.disk);
+        self.fail_naming(&target, error);
+    }
+
+    fn fail_naming(&mut self, target: &Target, error: &DiskError) {
+        match error {
+            DiskError::Exists if self.policy.existing == Existing::Skip => self.done(target, Outcome::Skipped),
+            DiskError::Exists => self.refuse_overwrite(target),
+            error => self.fail_disk(target, error),
+        }
+    }
+
+    /// When every entry has its outcome: "complete".
     pub(super) fn conclude(&mut self) {
-        let done =
-            self.finish.is_some() && self.pending.is_empty() && self.ready.is_empty() && self.early_data.is_empty();
-        if !done || self.complete {
-            return;
+        let done = self.finish.is_some()
+            && self.pending.is_empty()
+            && self.early_data.is_empty()
+            && self.directories.is_empty()
+            && !self.has_ready();
+        if done && !self.complete {
+            self.discard_kept();
+            self.complete = true;
         }
-        let mut parents = Vec::new();
-        for (id, target, to) in std::mem::take(&mut self.links) {
-            let made =
-                self.disk.make_symlink(&target.path, &to).and_then(|()| self.disk.set_meta(&target.path, target.meta));
-            match made {
-                Ok(()) => {
-                    parents.extend(target.path.split_last().map(|(parent, _)| parent));
-                    self.done(id, &target, Outcome::Transferred);
-                }
-                Err(DiskError::Exists) => self.refuse_overwrite(id, &target),
-                Err(error) => self.fail_disk(id, &target.path, &error),
-            }
-        }
-        for (id, directory) in
-            std::mem::take(&mut self.directories).into_iter().rev().filter(|(_, directory)| directory.usable)
-        {
-            match self.disk.set_meta(&directory.target.path, directory.target.meta) {
-                Ok(()) => {
-                    parents.extend(directory.target.path.split_last().map(|(parent, _)| parent));
-                    self.out.replies.push(Reply::Done { first: id, count: 1, outcome: Outcome::Transferred });
-                }
-                Err(error) => self.fail_disk(id, &directory.target.path, &error),
-            }
-        }
-        parents.extend(std::mem::take(&mut self.new_names));
-        parents.sort();
-        parents.dedup();
-        for parent in parents {
-            if let Err(error) = self.disk.sync_dir(&parent) {
-                self.tally.failed(disk_class(&error));
-                self.event_failed(&parent, disk_class(&error), error.to_string());
-            }
-        }
-        self.discard_kept();
-        self.complete = true;
     }
 
     /// Takes away everything unfinished: the session will not be continued.
@@ -103,15 +154,17 @@ impl Assembler {
         for (_, pending) in std::mem::take(&mut self.pending) {
             pending.into_target(&*self.disk);
         }
-        for (_, landing) in std::mem::take(&mut self.ready) {
-            Pending::Landing(landing).into_target(&*self.disk);
+        for ready in std::mem::take(&mut self.ready) {
+            if let Ready::File(landing) = ready {
+                landing.discard(&*self.disk);
+            }
         }
         self.discard_kept();
     }
 
-    pub(super) fn discard_kept(&mut self) {
+    fn discard_kept(&mut self) {
         for (_, landing) in std::mem::take(&mut self.kept) {
-            Pending::Landing(landing).into_target(&*self.disk);
+            landing.discard(&*self.disk);
         }
         // It stays if another session keeps something there.
         let _ = self.disk.remove_partial_dir();

@@ -6,12 +6,13 @@ use super::{Announced, Ingest, WAITING};
 use crate::class::Class;
 use crate::event::{Action, Event, EventPath};
 use crate::manifest::EntryId;
-use crate::wire::reply::{Outcome, Reply};
+use crate::wire::reply::{Outcome, Reply, Status};
 
 impl Ingest {
     /// An entry has come to its end.
     pub(super) fn forget(&mut self, id: EntryId) -> Option<Announced> {
         self.status.remove(&id);
+        self.compared.remove(&id);
         let announced = self.waiting.remove(&id)?;
         self.files_waiting -= usize::from(announced.is_file);
         Some(announced)
@@ -23,12 +24,21 @@ impl Ingest {
     }
 
     pub(super) fn reply(&mut self, reply: Reply) {
-        self.answered = true;
+        match reply {
+            Reply::Accepted => self.accepted = true,
+            _ => self.answered = true,
+        }
         match reply {
             Reply::Status { first, count, status } => {
                 for id in first.0..first.0 + count.min(WAITING as u32 * 2) {
                     if self.waiting.contains_key(&EntryId(id)) {
                         self.status.insert(EntryId(id), status.clone());
+                        // What stands there is another one, and the receiver takes ours in its place or beside it.
+                        if status != Status::Held {
+                            if let Some(file) = self.compared.remove(&EntryId(id)) {
+                                self.queue.push(file);
+                            }
+                        }
                     }
                 }
             }
@@ -43,7 +53,7 @@ impl Ingest {
                     self.report_failed(announced.path.to_bytes(), class, format!("receiver: {message}"));
                 }
             }
-            Reply::Accepted | Reply::Refused { .. } | Reply::Complete(_) => {}
+            Reply::Accepted | Reply::Refused(_) | Reply::Complete(_) | Reply::Ask { .. } => {}
         }
     }
 
@@ -55,6 +65,7 @@ impl Ingest {
         let action = match outcome {
             Outcome::Transferred => Action::Transferred,
             Outcome::Identical => Action::Identical,
+            Outcome::Skipped => Action::Skipped,
         };
         if action == Action::Identical {
             self.tally.add_matched(announced.size);

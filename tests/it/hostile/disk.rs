@@ -86,8 +86,8 @@ impl Disk for Watched {
     fn make_dir(&self, path: &TreePath) -> Result<(), DiskError> {
         self.disk.make_dir(path)
     }
-    fn make_symlink(&self, path: &TreePath, target: &[u8]) -> Result<(), DiskError> {
-        self.disk.make_symlink(path, target)
+    fn make_symlink(&self, path: &TreePath, target: &[u8], replace: bool) -> Result<(), DiskError> {
+        self.disk.make_symlink(path, target, replace)
     }
     fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
         let inner = self.disk.create_partial(name, size)?;
@@ -113,6 +113,9 @@ impl Disk for Watched {
         self.note(format!("sync_dir {}", String::from_utf8_lossy(&path.to_bytes())));
         if self.orders.sync_dir_fails { Err(io_error()) } else { self.disk.sync_dir(path) }
     }
+    fn free(&self) -> Result<u64, DiskError> {
+        self.disk.free()
+    }
 }
 
 impl Partial for WatchedPartial {
@@ -121,6 +124,13 @@ impl Partial for WatchedPartial {
     }
     fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
         self.inner.read_exact_at(offset, buffer)
+    }
+    fn extend(&mut self, size: u64) -> Result<(), DiskError> {
+        self.inner.extend(size)
+    }
+    fn begin_sync(&mut self) {
+        self.disk.note(format!("begin_sync {}", self.name));
+        self.inner.begin_sync();
     }
     fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError> {
         self.inner.set_meta(meta)

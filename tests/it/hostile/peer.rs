@@ -10,17 +10,19 @@ use crate::sim::Net;
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, TokioRuntime, VarInt};
+use resilient::chunk::compression::Choice;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::integrity::{ChunkValue, chunk_value};
 use resilient::manifest::{Entry, EntryId, FileTime, Kind, Meta, Name, TreePath};
 use resilient::network::endpoint::transport_config;
 use resilient::network::identity::Identity;
-use resilient::network::pin::{self, PinnedServer, SERVER_NAME};
+use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
-    Cancel, Env, Error, Family, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send,
+    Cancel, Env, Error, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
+use resilient::priority::Priority;
 use resilient::ticket::{Secret, Ticket};
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
 use resilient::wire::codec;
@@ -29,7 +31,7 @@ use resilient::wire::datagram::{Datagram, Feedback, MAX_DATA_SHARDS, SHARD_BYTES
 use resilient::wire::reply::{self, Reply, ReplyReader};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -93,9 +95,11 @@ fn fresh() -> u64 {
 
 pub(crate) fn env(net: &Net, host: IpAddr, disk: Arc<dyn Disk>) -> Env {
     Env {
+        authority: None,
         identity: Arc::new(Identity::generate().unwrap()),
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
+        authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.copy_from_slice(&SECRET)),
         seed: Some(fresh()),
@@ -115,11 +119,10 @@ pub(crate) async fn waiting_for(net: &Net, disk: Arc<dyn Disk>, ticket_life: Dur
     let seen = Seen::new();
     let (env, observer) = (env(net, RECEIVER, disk), seen.clone());
     let options = RecvOptions {
-        dir: PathBuf::from("."),
         listen: Listen { address: Some(RECEIVER), ..Listen::default() },
-        family: Family::Any,
         ticket_life,
         retry_for: RetryFor::Span(retry),
+        ..RecvOptions::into_dir(".")
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
     let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
@@ -139,9 +142,16 @@ impl Waiting {
 
 pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
     SendOptions {
+        compress: Choice::default(),
+        limit: None,
+        chunk_rate: None,
+        classes: resilient::filter::Classes::default(),
         sources: vec![source.join("")],
+        pipe: None,
+        stop: Stop::default(),
         selection: resilient::fs::source::Selection::default(),
-        ticket: ticket.clone(),
+        peer: ticket.clone().into(),
+        ports: Ports::default(),
         family: Family::Any,
         contimeout: Duration::from_secs(60),
         retry_for: RetryFor::Span(HOUR),
@@ -187,7 +197,7 @@ impl Peer {
         ticket: &Ticket,
         streams: u32,
     ) -> Result<Peer, quinn::ConnectionError> {
-        let tls = pin::client_config(identity, PinnedServer::new(ticket.key)).unwrap();
+        let tls = pin::client_config(identity, CheckedServer::new(ticket.key).unwrap()).unwrap();
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         let mut transport = transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()));
         transport.max_concurrent_uni_streams(VarInt::from_u32(streams)).receive_window(VarInt::from_u32(1 << 20));
@@ -246,7 +256,7 @@ impl Peer {
                 let mut shard = bytes[start..(start + shard_bytes).min(bytes.len())].to_vec();
                 shard.resize(shard_bytes, 0);
                 let (k, part, parts) = (k as u8, part as u8, parts as u8);
-                let datagram = encode_shard(self.seq, self.stripe, index as u8, k, part, parts, &shard);
+                let datagram = encode_shard(self.seq, self.stripe, index as u8, k, false, part, parts, &shard);
                 self.seq += 1;
                 self.datagram(datagram).await;
             }
@@ -308,7 +318,15 @@ impl Peer {
 
 pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
     let session = SessionId([session; 16]);
-    Hello { version: resilient::wire::VERSION, session, secret, chunk_bytes: 128 * 1024, files: 1, bytes: 1 }
+    Hello {
+        version: resilient::wire::VERSION,
+        session,
+        secret,
+        chunk_bytes: 128 * 1024,
+        files: 1,
+        bytes: 1,
+        priority: Priority::Normal,
+    }
 }
 
 pub(crate) fn extent(entry: u32, offset: u64, length: usize, value: ChunkValue) -> Extent {
@@ -363,7 +381,7 @@ pub(crate) struct Lair {
 
 pub(crate) fn lair(net: &Net) -> Lair {
     let identity = Identity::generate().unwrap();
-    let tls = pin::server_config(&identity).unwrap();
+    let tls = pin::server_config(&identity, None).unwrap();
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
     config.transport_config(Arc::new(transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()))));
     let address = SocketAddr::new(RECEIVER, 27183);

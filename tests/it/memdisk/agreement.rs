@@ -19,7 +19,7 @@ enum Call {
     ReadLink(&'static str),
     Open(&'static str),
     MakeDir(&'static str),
-    MakeSymlink(&'static str, &'static str),
+    MakeSymlink(&'static str, &'static str, bool),
     /// Builds a partial file that size, of that byte, and lets go of it.
     Create(&'static str, u8, u8),
     Publish(&'static str, &'static str, bool),
@@ -52,7 +52,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         1 => place().prop_map(Call::ReadLink),
         1 => place().prop_map(Call::Open),
         3 => place().prop_map(Call::MakeDir),
-        1 => (place(), target).prop_map(|(at, target)| Call::MakeSymlink(at, target)),
+        1 => (place(), target, any::<bool>()).prop_map(|(at, target, replace)| Call::MakeSymlink(at, target, replace)),
         4 => (partial(), 0..20_u8, any::<u8>()).prop_map(|(name, size, fill)| Call::Create(name, size, fill)),
         4 => (partial(), place(), any::<bool>()).prop_map(|(name, to, replace)| Call::Publish(name, to, replace)),
         1 => partial().prop_map(Call::Remove),
@@ -80,7 +80,9 @@ fn answer(disk: &dyn Disk, call: &Call) -> String {
             Ok(format!("{buffer:?} {first} {rest} {none}"))
         }),
         Call::MakeDir(at) => disk.make_dir(&path(at)).map(|()| String::new()),
-        Call::MakeSymlink(at, target) => disk.make_symlink(&path(at), target.as_bytes()).map(|()| String::new()),
+        Call::MakeSymlink(at, target, replace) => {
+            disk.make_symlink(&path(at), target.as_bytes(), *replace).map(|()| String::new())
+        }
         Call::Create(name, size, fill) => disk.create_partial(name, u64::from(*size)).and_then(|mut partial| {
             let size = usize::from(*size);
             let mut back = vec![9; size];
@@ -89,6 +91,10 @@ fn answer(disk: &dyn Disk, call: &Call) -> String {
             partial.set_meta(Meta { mode: 0o7000 | u32::from(*fill), mtime: FileTime::default() })?;
             partial.sync()?;
             let outside = partial.write_at(size as u64, b"x").is_err() && partial.read_exact_at(1, &mut back).is_err();
+            partial.extend(size as u64 / 3)?;
+            partial.extend(size as u64 + 2)?;
+            partial.write_at(size as u64, b"xy")?;
+            partial.begin_sync();
             Ok(format!("{back:?} {outside}"))
         }),
         Call::Publish(name, to, replace) => disk.publish(name, &path(to), *replace).map(|()| String::new()),
@@ -191,7 +197,7 @@ fn meta_and_syncs_are_kept_and_counted() {
     disk.publish("p", &path("f"), false).unwrap();
     // Still the same file, as on a real disk.
     partial.write_at(1, b"n").unwrap();
-    disk.make_symlink(&path("l"), b"f").unwrap();
+    disk.make_symlink(&path("l"), b"f", false).unwrap();
     for at in ["l", ""] {
         disk.set_meta(&path(at), twice).unwrap();
     }

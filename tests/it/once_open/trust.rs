@@ -99,7 +99,7 @@ fn a_strangers_sequence_numbers_do_no_harm() {
         let stranger = Peer::connect(&net, STRANGER, &Identity::generate().unwrap(), &recv.ticket).await;
         let mut seq = 0u32;
         for _ in 0..600 {
-            stranger.datagram(encode_shard(seq, 1, 0, 2, 0, 1, b"x")).await;
+            stranger.datagram(encode_shard(seq, 1, 0, 2, false, 0, 1, b"x")).await;
             seq = seq.saturating_add(0x7f_ffff);
         }
         pass(second(5)).await;
@@ -214,7 +214,8 @@ fn the_window_is_bounded_behind_a_hole() {
     let mut taken = 0;
     // Stripe 0 never comes.
     for stripe in 1..20_000 {
-        let Datagram::Shard(shard) = Datagram::decode(&encode_shard(stripe, stripe, 0, 1, 0, 1, &chunk)).unwrap()
+        let Datagram::Shard(shard) =
+            Datagram::decode(&encode_shard(stripe, stripe, 0, 1, false, 0, 1, &chunk)).unwrap()
         else {
             unreachable!()
         };

@@ -21,7 +21,7 @@ fn no_operation_goes_through_a_link_in_the_path() {
         refused(disk.read_link(&to).map(drop));
         refused(disk.open(&to).map(drop));
         refused(disk.make_dir(&to));
-        refused(disk.make_symlink(&to, b"x"));
+        refused(disk.make_symlink(&to, b"x", false));
         refused(disk.set_meta(&to, meta_of(0o777, 0, 0)));
         refused(deliver(&disk, &to, b"new", false));
         refused(deliver(&disk, &to, b"new", true));
@@ -49,15 +49,21 @@ fn no_operation_follows_a_link_at_the_end() {
         assert_eq!(disk.look(&to).unwrap(), Some(Found::Symlink));
         assert!(matches!(disk.open(&to).map(drop), Err(DiskError::NotDirectory)));
         assert!(matches!(disk.make_dir(&to), Err(DiskError::Exists)));
-        assert!(matches!(disk.make_symlink(&to, b"x"), Err(DiskError::Exists)));
+        assert!(matches!(disk.make_symlink(&to, b"x", false), Err(DiskError::Exists)));
         assert!(matches!(deliver(&disk, &to, b"new", false), Err(DiskError::Exists)));
-        assert!(matches!(deliver(&disk, &to, b"new", true), Err(DiskError::Exists)));
         assert!(matches!(disk.sync_dir(&to), Err(DiskError::NotDirectory)));
         disk.set_meta(&to, meta_of(0o777, -5, 7)).unwrap();
         let own = fs::symlink_metadata(directory.path().join(link)).unwrap();
         assert_eq!((own.mtime(), own.mtime_nsec()), (-5, 7));
     }
     assert_eq!(disk.read_link(&path("file")).unwrap(), victim.as_os_str().as_bytes());
+    // What is replaced is the link, not what it leads to.
+    deliver(&disk, &path("file"), b"new", true).unwrap();
+    disk.make_symlink(&path("dir"), b"file", true).unwrap();
+    assert_eq!(fs::read(directory.path().join("file")).unwrap(), b"new");
+    assert_eq!(disk.read_link(&path("dir")).unwrap(), b"file");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    assert!(partials(&directory).is_empty());
     assert_eq!(fs::read(&victim).unwrap(), b"old");
     let after = fs::metadata(&victim).unwrap();
     assert_eq!((before.mode(), before.mtime_nsec()), (after.mode(), after.mtime_nsec()));
@@ -100,7 +106,7 @@ fn the_partial_directory_is_no_part_of_the_tree() {
         let to = path(reserved);
         assert!(disk.look(&to).is_err());
         assert!(disk.make_dir(&to).is_err());
-        assert!(disk.make_symlink(&to, b"x").is_err());
+        assert!(disk.make_symlink(&to, b"x", false).is_err());
         assert!(disk.set_meta(&to, meta_of(0o777, 0, 0)).is_err());
         assert!(deliver(&disk, &to, b"x", true).is_err());
     }
@@ -130,8 +136,10 @@ fn nothing_is_written_outside_of_the_declared_size() {
     }
     partial.write_at(4, b"").unwrap();
     assert_eq!(fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(), [0; 4]);
-    // An old one of that name leaves nothing behind.
     partial.write_at(0, b"full").unwrap();
+    // Another run does not take away what this one still writes, and an old one of that name leaves nothing behind.
+    assert!(RealDisk::open(directory.path()).unwrap().create_partial("p", 2).is_err());
+    drop(partial);
     drop(disk.create_partial("p", 2).unwrap());
     assert_eq!(fs::read(directory.path().join(PARTIAL_DIR).join("p")).unwrap(), [0; 2]);
 }
@@ -142,5 +150,67 @@ fn a_size_that_no_disk_has_is_refused_and_leaves_nothing() {
     for size in [crate::manifest::MAX_FILE, u64::MAX] {
         assert!(disk.create_partial("p", size).is_err());
         assert!(partials(&directory).is_empty());
+    }
+}
+
+/// A directory is replaced by nothing, whatever was said.
+#[test]
+fn a_directory_is_never_replaced() {
+    let (directory, disk) = disk();
+    disk.make_dir(&path("d")).unwrap();
+    fs::write(directory.path().join("d/kept"), "x").unwrap();
+    assert!(matches!(deliver(&disk, &path("d"), b"new", true), Err(DiskError::Exists)));
+    assert!(matches!(disk.make_symlink(&path("d"), b"x", true), Err(DiskError::Exists)));
+    assert_eq!(fs::read(directory.path().join("d/kept")).unwrap(), b"x");
+}
+
+#[test]
+fn leftovers_are_taken_away_unless_they_are_young_or_written() {
+    let (directory, disk) = disk();
+    let name = |number| format!("{}-{:016x}-{number:x}", "0".repeat(32), 7);
+    let live = disk.create_partial(&name(1), 1).unwrap();
+    drop(disk.create_partial(&name(2), 1).unwrap());
+    fs::write(directory.path().join(PARTIAL_DIR).join("mine"), "x").unwrap();
+    drop(RealDisk::open(directory.path()).unwrap().create_partial("proof", 0).unwrap());
+    assert_eq!(partials(&directory).len(), 4, "young ones stay");
+    let dir = File::open(directory.path().join(PARTIAL_DIR)).unwrap();
+    partials::sweep(dir.as_fd(), u64::MAX);
+    let mut left = partials(&directory);
+    left.sort();
+    let left: Vec<_> = left.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(left, [&name(1), "mine", "proof"]);
+    drop(live);
+}
+
+#[test]
+fn unfinished_files_may_be_kept_elsewhere() {
+    let outer = tempfile::tempdir().unwrap();
+    let (top, elsewhere) = (outer.path().join("top"), outer.path().join("elsewhere"));
+    let disk = RealDisk::open_with(&top, PartialDir::At(elsewhere.clone())).unwrap();
+    drop(disk.create_partial("p", 1).unwrap());
+    assert_eq!(fs::metadata(&elsewhere).unwrap().mode() & 0o7777, 0o700);
+    assert!(elsewhere.join("p").exists());
+    disk.publish("p", &path("f"), false).unwrap();
+    disk.remove_partial_dir().unwrap();
+    assert!(top.join("f").exists() && elsewhere.exists());
+    // One that others may enter, a link, one inside of the tree.
+    fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o755)).unwrap();
+    assert!(RealDisk::open_with(&top, PartialDir::At(elsewhere.clone())).unwrap().create_partial("p", 1).is_err());
+    fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o700)).unwrap();
+    symlink(&elsewhere, outer.path().join("link")).unwrap();
+    let link = PartialDir::At(outer.path().join("link"));
+    assert!(RealDisk::open_with(&top, link).unwrap().create_partial("p", 1).is_err());
+    assert!(RealDisk::open_with(&top, PartialDir::At(top.join("inside"))).is_err());
+}
+
+#[test]
+fn the_reserved_name_follows_the_choice() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::open_with(directory.path(), PartialDir::Below(name(b".mine"))).unwrap();
+    drop(disk.create_partial("p", 1).unwrap());
+    assert!(directory.path().join(".mine/p").exists());
+    for reserved in [".mine", ".MINE", ".resilient-partial"] {
+        assert!(disk.make_dir(&path(reserved)).is_err());
+        assert!(disk.set_meta(&path(&format!("{reserved}/p")), meta_of(0o777, 1, 0)).is_err());
     }
 }

@@ -1,0 +1,108 @@
+//! One configuration file: TOML, keys are long names of options, `[peer."PATTERN"]` tables hold for some destinations only.
+//!
+//! Invariant: everything in the file is judged, whether this run needs it or not, so a mistake is found at the first run and not at
+//! the first bad night. An error names file and line.
+
+use super::value::Value;
+use super::world::Place;
+use super::{Setting, Source, check, keys, owner, peer};
+use crate::cli::exit::Failure;
+use crate::cli::output::{escape, named};
+use crate::cli::usage;
+use clap::Command;
+use std::ffi::OsString;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use toml::de::{DeTable, DeValue};
+
+/// More than any configuration has.
+const LIMIT: u64 = 1024 * 1024;
+
+/// Settings that hold together.
+pub(super) struct Section {
+    /// `None`: they hold for every destination.
+    peer: Option<String>,
+    pub(super) settings: Vec<Setting>,
+}
+
+impl Section {
+    /// Whether it holds for a destination of these names.
+    pub(super) fn is_for(&self, destination: &[OsString]) -> bool {
+        self.peer.as_ref().is_none_or(|pattern| peer::fits(pattern, destination))
+    }
+}
+
+/// Reads a file, the sections of peers in their order and then what holds for all. `None` if there is none and none was named.
+pub(super) fn read(definition: &Command, place: &Place) -> Result<Option<Vec<Section>>, Failure> {
+    let shown = escape::name(place.path.as_os_str().as_bytes());
+    let mut text = String::new();
+    let read = named::read(&place.path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
+    match read {
+        Err(error) if error.kind() == ErrorKind::NotFound && !place.named => Ok(None),
+        Err(error) => Err(Failure::usage(format!("{shown}: {}", escape::cause(&error)))),
+        Ok(size) if size as u64 > LIMIT => Err(Failure::usage(format!("{shown}: more than 1 MiB is no configuration"))),
+        Ok(_) => parse(definition, &place.path, &text).map(Some),
+    }
+}
+
+fn parse(definition: &Command, path: &Path, text: &str) -> Result<Vec<Section>, Failure> {
+    let at = |start: usize| Source::File { path: path.to_owned(), line: line(text, start) };
+    let wrong = |start: usize, message: &str| setting("", at(start)).wrong(message);
+    let document = DeTable::parse(text).map_err(|error| {
+        wrong(error.span().map_or(0, |span| span.start), error.message().lines().next().unwrap_or("not TOML"))
+    })?;
+    let settings = |table: &DeTable<'_>| -> Result<Vec<Setting>, Failure> {
+        let mut settings = Vec::new();
+        for (key, value) in table.iter().filter(|(key, _)| key.get_ref() != "peer") {
+            settings.push(read_setting(definition, key.get_ref(), value.get_ref(), at(key.span().start))?);
+        }
+        Ok(settings)
+    };
+    let mut sections = Vec::new();
+    if let Some((key, peers)) = document.get_ref().iter().find(|(key, _)| key.get_ref() == "peer") {
+        let not_tables = |start| wrong(start, "peer is for tables: [peer.\"*.example.org\"]");
+        let peers = peers.get_ref().as_table().ok_or_else(|| not_tables(key.span().start))?;
+        let mut peers: Vec<_> = peers.iter().collect();
+        // The order in the file, as in ssh's: a map has lost it, the places have not.
+        peers.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in peers {
+            let DeValue::Table(table) = value.get_ref() else { return Err(not_tables(key.span().start)) };
+            if let Some((inner, _)) = table.iter().find(|(inner, _)| inner.get_ref() == "peer") {
+                return Err(wrong(inner.span().start, "a peer inside of a peer"));
+            }
+            sections.push(Section { peer: Some(key.get_ref().to_string()), settings: settings(table)? });
+        }
+    }
+    sections.push(Section { peer: None, settings: settings(document.get_ref())? });
+    Ok(sections)
+}
+
+fn read_setting(definition: &Command, key: &str, value: &DeValue<'_>, source: Source) -> Result<Setting, Failure> {
+    let mut setting = setting(key, source);
+    let object = escape::name(key.as_bytes());
+    let known = owner(definition, key);
+    let Some((_, option)) = known.filter(|_| keys::HOW.contains(&key)) else {
+        return Err(if usage::exists(definition, key) {
+            setting.wrong(&format!("{object} {}", keys::refusal(key)))
+        } else if usage::is_later(key) {
+            setting.wrong(&format!("{object} is not in this version"))
+        } else {
+            setting
+                .wrong(&format!("{object}: no such key"))
+                .hint("keys are long names of options: man resilient-config")
+        });
+    };
+    setting.value = Value::from_toml(option, value).map_err(|wanted| setting.wrong(&format!("{object}: {wanted}")))?;
+    check(definition, &setting)?;
+    Ok(setting)
+}
+
+fn setting(name: &str, source: Source) -> Setting {
+    Setting { name: name.to_owned(), value: Value::Flag(false), source }
+}
+
+/// The number of the line that this byte is on.
+fn line(text: &str, at: usize) -> usize {
+    1 + text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
+}

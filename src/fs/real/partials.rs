@@ -1,0 +1,227 @@
+//! The directory of unfinished files: where it is, whose it is, and what is left in it by runs that were killed.
+//!
+//! Invariant: it belongs to us, nobody else may enter it, it is reached through no link, and it is on the file system of the
+//! destination, so a rename leads out of it. Every unfinished file is locked by the run that writes it (`flock`, which ends with the
+//! process): nobody takes away what another run still writes, and what has been unlocked for [`STALE`] is taken away at the start.
+//!
+//! The files themselves are left to `partial`.
+
+use crate::fs::confine::{Root, disk_error};
+use crate::fs::disk::{DiskError, PARTIAL_DIR};
+use crate::manifest::Name;
+use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::io::{Errno, retry_on_intr};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Age from which an unfinished file that nobody writes is a leftover.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+/// Most leftovers that one start takes away.
+const SWEPT_AT_ONCE: usize = 10_000;
+
+/// Where unfinished files are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartialDir {
+    /// In a directory of that name below the destination, which is no part of the tree.
+    Below(Name),
+    /// In a directory elsewhere on the same file system. Its parent must exist.
+    At(PathBuf),
+}
+
+impl Default for PartialDir {
+    fn default() -> Self {
+        Self::Below(Name::new(PARTIAL_DIR).expect("it is a plain name"))
+    }
+}
+
+/// The directory, opened when it is first needed.
+pub(super) struct Partials {
+    place: PartialDir,
+    open: Mutex<Option<Arc<OwnedFd>>>,
+}
+
+impl Partials {
+    /// The place for the destination `root` at `path`. A name below it is kept from the tree from now on.
+    pub(super) fn new(root: &mut Root, path: &Path, place: PartialDir) -> Result<Self, DiskError> {
+        match &place {
+            PartialDir::Below(name) => root.reserve(name.clone()),
+            PartialDir::At(at) => {
+                let parent = at.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let (parent, path) = (std::fs::canonicalize(parent)?, std::fs::canonicalize(path)?);
+                if parent.starts_with(path) {
+                    return Err(refusal(
+                        "the directory for unfinished files is below the destination: give its name alone",
+                    ));
+                }
+            }
+        }
+        Ok(Self { place, open: Mutex::new(None) })
+    }
+
+    /// The directory, if there is one or `make` is said. Leftovers are taken away when it is opened.
+    pub(super) fn open(&self, root: &Root, make: bool) -> Result<Option<Arc<OwnedFd>>, DiskError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = open.as_ref() {
+            // Deleted under our hands: what is written there could never be published.
+            if fstat(directory).map_err(disk_error)?.st_nlink != 0 {
+                return Ok(Some(Arc::clone(directory)));
+            }
+            *open = None;
+        }
+        let (base, path) = match &self.place {
+            PartialDir::Below(name) => (root.as_fd(), Path::new(OsStr::from_bytes(name.as_bytes()))),
+            PartialDir::At(path) => (CWD, path.as_path()),
+        };
+        if make {
+            match mkdirat(base, path, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(disk_error(errno)),
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match retry_on_intr(|| openat(base, path, flags, Mode::empty())) {
+            Err(Errno::NOENT) if !make => return Ok(None),
+            other => other.map_err(disk_error)?,
+        };
+        self.check(root, &directory)?;
+        sweep(directory.as_fd(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()));
+        let directory = Arc::new(directory);
+        *open = Some(Arc::clone(&directory));
+        Ok(Some(directory))
+    }
+
+    fn check(&self, root: &Root, directory: &OwnedFd) -> Result<(), DiskError> {
+        let stat = fstat(directory).map_err(disk_error)?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(refusal("the directory for unfinished files belongs to another user"));
+        }
+        if stat.st_dev != fstat(root.as_fd()).map_err(disk_error)?.st_dev {
+            return Err(refusal("the directory for unfinished files is on another file system"));
+        }
+        if stat.st_mode & 0o777 != 0o700 {
+            if self.place != PartialDir::default() {
+                // It may be one that is used for something else.
+                return Err(refusal(
+                    "the directory for unfinished files can be entered by others (mode 0700 is needed)",
+                ));
+            }
+            rustix::fs::fchmod(directory, Mode::RWXU).map_err(disk_error)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the directory away if it is empty and below the root.
+    pub(super) fn remove(&self, root: &Root) -> Result<(), DiskError> {
+        let PartialDir::Below(name) = &self.place else { return Ok(()) };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match unlinkat(root.as_fd(), name.as_bytes(), AtFlags::REMOVEDIR) {
+            Ok(()) => *open = None,
+            Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
+            Err(errno) => return Err(disk_error(errno)),
+        }
+        Ok(())
+    }
+}
+
+fn refusal(cause: &'static str) -> DiskError {
+    DiskError::Io(io::Error::new(io::ErrorKind::PermissionDenied, cause))
+}
+
+/// Whether a name is one that unfinished files get: session, path and number, in hexadecimal.
+fn is_ours(name: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = name.split(|byte| *byte == b'-').collect();
+    let hexadecimal = |part: &&[u8]| part.iter().all(u8::is_ascii_hexdigit);
+    parts.iter().all(hexadecimal)
+        && matches!(parts[..], [session, path, number]
+            if session.len() == 32 && path.len() == 16 && (1..=8).contains(&number.len()))
+}
+
+/// A name for a link that passes through here.
+pub(super) fn passing_name() -> Vec<u8> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("link-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)).into_bytes()
+}
+
+/// Whether the lock on `file` could be had. Where there are no locks, nobody else has one.
+fn lock(file: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+    match retry_on_intr(|| flock(file, FlockOperation::NonBlockingLockExclusive)) {
+        Err(Errno::AGAIN) => Ok(false),
+        Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK | Errno::INVAL) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Makes the file `name`, locked, in the place of a leftover of that name.
+pub(super) fn create(partials: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, DiskError> {
+    let busy = || refusal("another run receives this file");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let make = || retry_on_intr(|| openat(partials, name, flags, Mode::RUSR | Mode::WUSR));
+    let file = match make() {
+        Err(Errno::EXIST) => {
+            if !is_unlocked(partials, name).map_err(disk_error)? {
+                return Err(busy());
+            }
+            match unlinkat(partials, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(disk_error(errno)),
+            }
+            make().map_err(disk_error)?
+        }
+        other => other.map_err(disk_error)?,
+    };
+    if lock(file.as_fd()).map_err(disk_error)? { Ok(file) } else { Err(busy()) }
+}
+
+/// Whether nobody writes `name`.
+fn is_unlocked(partials: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match openat(partials, name, flags, Mode::empty()) {
+        Ok(file) => lock(file.as_fd()),
+        // A link that was put there, or something that went away just now.
+        Err(Errno::LOOP | Errno::NOENT) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Takes leftovers away; `now` is in seconds since 1970. What cannot be looked at stays: it is in nobody's way.
+pub(super) fn sweep(partials: BorrowedFd<'_>, now: u64) {
+    let Ok(listing) = Dir::read_from(partials) else { return };
+    let mut stale = Vec::new();
+    for found in listing.flatten().filter(|found| is_ours(found.file_name().to_bytes())) {
+        let name = found.file_name().to_bytes();
+        // When it was last changed in any way: its other time may have been set to that of the file it was to be.
+        let changed = statat(partials, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_ctime as u64);
+        if changed.is_ok_and(|changed| changed.saturating_add(STALE.as_secs()) < now) {
+            stale.push(name.to_vec());
+        }
+        if stale.len() == SWEPT_AT_ONCE {
+            break;
+        }
+    }
+    for name in stale {
+        if is_unlocked(partials, &name) == Ok(true) {
+            let _ = unlinkat(partials, &name, AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_unfinished_files_are_known() {
+        let session = "0123456789abcdef0123456789abcdef";
+        let yes = format!("{session}-0123456789abcdef-1f");
+        assert!(is_ours(yes.as_bytes()));
+        for no in ["proof", "photo.jpg", session, &format!("{session}-x123456789abcdef-1"), &format!("{yes}-1")] {
+            assert!(!is_ours(no.as_bytes()), "{no}");
+        }
+    }
+}

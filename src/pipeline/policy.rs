@@ -1,0 +1,262 @@
+//! What a receiver takes, and what it does with what stands there already.
+//!
+//! Invariant: a policy only ever narrows. A transfer whose totals it does not allow is refused before anything is written; an entry that
+//! it does not allow is refused alone and the others go on; what is announced is held against the same limits again, for totals
+//! are only what the sender says of itself.
+//!
+//! Typing is `cli`'s, doing is assembly's.
+
+use super::{Env, Error};
+use crate::class::Class;
+use crate::fs::disk::{Disk, DiskError};
+use crate::fs::nowhere::Nowhere;
+use crate::manifest::{Name, TreePath};
+use crate::unit::Size;
+use crate::wire::control::Hello;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Name of the partial file that proves that the destination can be written to.
+const PROOF: &str = "proof";
+
+/// What to do where something stands already that is not identical.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse that entry.
+    #[default]
+    Refuse,
+    /// Put the new one in its place, if it is a regular file or a link.
+    Replace,
+    /// Leave it, whatever it is; the entry counts as done.
+    Skip,
+    /// Give the new one another name: `photo (1).jpg`.
+    Rename,
+}
+
+/// Where what arrives goes.
+#[derive(Clone, Debug, Default)]
+pub enum Place {
+    /// Under the names that the sender gives, below the destination.
+    #[default]
+    Tree,
+    /// One file, under this name.
+    File(Name),
+    /// The bytes of one file, in order.
+    Stream(Stream),
+}
+
+/// A writer that is used once: what was written cannot be taken back, so nothing is ever begun anew.
+#[derive(Clone)]
+pub struct Stream {
+    name: &'static str,
+    writer: Arc<Mutex<Option<Box<dyn Write + Send>>>>,
+}
+
+impl Stream {
+    /// A stream into `writer`, which is called `name` where it fails. Writing may block: that slows the sender down.
+    pub fn new(name: &'static str, writer: impl Write + Send + 'static) -> Self {
+        Self { name, writer: Arc::new(Mutex::new(Some(Box::new(writer)))) }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The writer, the first time.
+    pub(super) fn take(&self) -> Option<Box<dyn Write + Send>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether something may have been written already.
+    pub(super) fn is_used(&self) -> bool {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Which files are taken: given a path below the root of the transfer, components separated by `/`.
+#[derive(Clone)]
+pub struct Accept(Arc<dyn Fn(&[u8]) -> bool + Send + Sync>);
+
+impl Accept {
+    /// Takes what `accepts` says yes to.
+    pub fn new(accepts: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(accepts))
+    }
+}
+
+impl Default for Accept {
+    fn default() -> Self {
+        Self::new(|_| true)
+    }
+}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accept")
+    }
+}
+
+/// What a receiver takes and how.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What to do where something stands already.
+    pub existing: Existing,
+    /// Where it goes.
+    pub place: Place,
+    /// Directory below the destination that everything goes into; made if it is missing, reached through no link.
+    pub base: TreePath,
+    /// Most file bytes of one transfer.
+    pub max_size: Option<u64>,
+    /// Most files and links of one transfer.
+    pub max_files: Option<u64>,
+    /// Which files and links are taken. Directories are always made: they may hold some.
+    pub accept: Accept,
+    /// Whether data and names are on the disk before "done" is said.
+    pub fsync: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            existing: Existing::default(),
+            place: Place::default(),
+            base: TreePath::ROOT,
+            max_size: None,
+            max_files: None,
+            accept: Accept::default(),
+            fsync: true,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether a transfer may begin, by what its sender says of it.
+    pub(super) fn admits(&self, hello: &Hello) -> Result<(), (Class, String)> {
+        if !matches!(self.place, Place::Tree) && hello.files > 1 {
+            return Err((Class::Select, "the sender has more than one file; this receiver takes one".to_owned()));
+        }
+        if let Some(most) = self.max_files.filter(|most| hello.files > *most) {
+            return Err((
+                Class::Refused,
+                format!("{} files are more than the {most} that are taken here", hello.files),
+            ));
+        }
+        if let Some(most) = self.max_size.filter(|most| hello.bytes > *most) {
+            let (size, most) = (Size(hello.bytes), Size(most));
+            return Err((Class::Refused, format!("{size} are more than the {most} that are taken here")));
+        }
+        Ok(())
+    }
+
+    /// The same with no more than this many file bytes.
+    pub(super) fn at_most(&self, bytes: Option<u64>) -> Policy {
+        let max_size = [self.max_size, bytes].into_iter().flatten().min();
+        Policy { max_size, ..self.clone() }
+    }
+
+    /// Opens the destination and makes sure that it can be written to, before a ticket is given out that would lead to nothing.
+    pub(super) fn destination(&self, env: &Env, dir: &Path) -> Result<Arc<dyn Disk>, Error> {
+        if let Place::Stream(_) = self.place {
+            return Ok(Arc::new(Nowhere));
+        }
+        let usable = |disk: Arc<dyn Disk>| {
+            self.prove_writable(&*disk)?;
+            Ok(disk)
+        };
+        (env.open_disk)(dir).and_then(usable).map_err(|error| Error::Destination { path: dir.to_owned(), error })
+    }
+
+    fn prove_writable(&self, disk: &dyn Disk) -> Result<(), DiskError> {
+        let mut base = TreePath::ROOT;
+        for name in self.base.names() {
+            base = base.join(name.clone()).expect("a part of a path is no longer than it");
+            if disk.look(&base)?.is_none() {
+                disk.make_dir(&base)?;
+            }
+        }
+        drop(disk.create_partial(PROOF, 0)?);
+        disk.remove_partial(PROOF)?;
+        disk.remove_partial_dir()
+    }
+
+    /// Whether a file or link is taken, by its path below the destination.
+    pub(super) fn accepts(&self, path: &TreePath) -> bool {
+        let below = path.names().get(self.base.names().len()..).unwrap_or_default();
+        (self.accept.0)(&below.iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b'/'))
+    }
+}
+
+/// The path with `number` put into its last name, before the ending: `photo (1).jpg`, `a (1).tar.gz`, `.profile (1)`. `None` if there
+/// is no such name.
+pub(super) fn numbered(path: &TreePath, number: u32) -> Option<TreePath> {
+    let (parent, last) = path.split_last()?;
+    let bytes = last.as_bytes();
+    let dot = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0);
+    let mut cut = dot(bytes).unwrap_or(bytes.len());
+    if let Some(inner) = dot(&bytes[..cut]).filter(|inner| bytes[*inner..cut].eq_ignore_ascii_case(b".tar")) {
+        cut = inner;
+    }
+    let (stem, ending) = bytes.split_at(cut);
+    let middle = format!(" ({number})");
+    let room = crate::manifest::MAX_NAME.checked_sub(middle.len() + ending.len())?;
+    let mut keep = stem.len().min(room);
+    // Not in the middle of a letter.
+    while keep < stem.len() && keep > 0 && stem[keep] & 0xc0 == 0x80 {
+        keep -= 1;
+    }
+    parent.join(Name::new([&stem[..keep], middle.as_bytes(), ending].concat()).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::priority::Priority;
+    use crate::wire::control::SessionId;
+
+    fn hello(files: u64, bytes: u64) -> Hello {
+        let session = SessionId([0; 16]);
+        Hello { version: 1, session, secret: None, chunk_bytes: 1024, files, bytes, priority: Priority::Normal }
+    }
+
+    #[test]
+    fn totals_are_held_against_the_limits() {
+        let policy = Policy { max_size: Some(100), max_files: Some(2), ..Policy::default() };
+        let code = |hello| policy.admits(&hello).map_err(|(class, _)| class.code());
+        assert_eq!(code(hello(2, 100)), Ok(()));
+        assert_eq!(code(hello(3, 1)), Err(45));
+        assert_eq!(code(hello(1, 101)), Err(45));
+        assert_eq!(Policy::default().admits(&hello(u64::MAX, u64::MAX)), Ok(()));
+        let one = Policy { place: Place::File(Name::new("x").unwrap()), ..Policy::default() };
+        assert_eq!(one.admits(&hello(2, 1)).unwrap_err().0, Class::Select);
+        assert_eq!(one.admits(&hello(1, 1)), Ok(()));
+    }
+
+    #[test]
+    fn numbers_stand_before_the_ending() {
+        let long = format!("{}.jpg", "ä".repeat(125));
+        let table = [
+            ("photo.jpg", "photo (7).jpg"),
+            ("a.tar.gz", "a (7).tar.gz"),
+            ("x.y.z", "x.y (7).z"),
+            (".profile", ".profile (7)"),
+            (".tar.gz", ".tar (7).gz"),
+            ("plain", "plain (7)"),
+            ("dot.", "dot (7)."),
+            (&long, &format!("{} (7).jpg", "ä".repeat(123))),
+        ];
+        for (name, expected) in table {
+            let path = TreePath::ROOT.join(Name::new("d").unwrap()).unwrap().join(Name::new(name).unwrap()).unwrap();
+            let numbered = String::from_utf8(numbered(&path, 7).unwrap().to_bytes()).unwrap();
+            assert_eq!(numbered, format!("d/{expected}"));
+        }
+        assert_eq!(numbered(&TreePath::ROOT, 1), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! `resilient recv TICKET`: dial a sender that offers something, and receive it.
+//!
+//! 1. open the destination; 2. dial the node that the ticket names, ask, and wait for its hello; 3. from there on all is as in
+//!    [`super::recv`]; when the connection is lost, dial again.
+
+use super::connect::{Line, Peer, Ports, dial, hang_up};
+use super::greet::{Guest, Refused, ask, refuse};
+use super::recv::with_traffic;
+use super::send::Retries;
+use super::session::{Place, Presence, receive};
+use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
+use crate::event::{Event, Observer};
+use crate::network::dial::ConnectError;
+use crate::network::endpoint::Endpoint;
+use crate::network::seam::now;
+use crate::transfer::share::Shares;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// Pause before a connection that broke before it was of any use is made again.
+const REDIAL: Duration = Duration::from_millis(200);
+/// The same after a transfer was interrupted: at first, and at most.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MOST: Duration = Duration::from_secs(20);
+
+/// What `recv TICKET` is to do.
+#[derive(Clone, Debug)]
+pub struct PullOptions {
+    /// Where files go.
+    pub dir: PathBuf,
+    /// Who offers.
+    pub peer: Peer,
+    /// Which addresses may be used.
+    pub family: Family,
+    /// Where to dial from.
+    pub ports: Ports,
+    /// Time to a usable connection.
+    pub contimeout: Duration,
+    /// How long to try to reach a sender that was lost.
+    pub retry_for: RetryFor,
+    /// Bytes per second that the sender may send.
+    pub allowed: Option<NonZeroU32>,
+    /// What is taken, and what is done with what stands there.
+    pub policy: Policy,
+}
+
+/// Receives into `options.dir` what the sender offers; see the module.
+pub async fn pull(
+    env: &Env,
+    options: PullOptions,
+    observer: Arc<dyn Observer>,
+    cancel: Cancel,
+) -> Result<Summary, Error> {
+    let disk = options.policy.destination(env, &options.dir)?;
+    let began = now();
+    let mut retries = Retries::new(began, options.retry_for);
+    let (guest, mut endpoint) = loop {
+        let by = now() + options.contimeout;
+        let reached = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Error::Interrupted),
+            reached = reach(env, &options, by, &*observer) => reached,
+        };
+        match reached {
+            Ok(reached) => break reached,
+            Err(error) => retries.wait(error, None, &*observer, &cancel).await?,
+        }
+    };
+    if let Err((class, message)) = options.policy.admits(&guest.hello) {
+        refuse(guest, Refused::new(class, message.clone()), cancel).await;
+        hang_up(&endpoint, close::REFUSED).await;
+        return Err(Error::Declined { class, message });
+    }
+    let place = Place {
+        blocking: env.blocking,
+        disk,
+        policy: options.policy.clone(),
+        retry_for: options.retry_for,
+        observer: observer.clone(),
+        cancel: cancel.clone(),
+        pool: Arc::new(Mutex::new(Shares::new(options.allowed))),
+    };
+    let (visits, coming) = mpsc::unbounded_channel();
+    let (tell, mut presence) = Presence::channel();
+    let ended = {
+        let mut receiving = pin!(receive(place, guest, coming, tell));
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut receiving => break ended,
+                () = lost(&mut presence) => {}
+            }
+            let again = tokio::select! {
+                biased;
+                // Gives up by itself once the sender was lost for too long.
+                ended = &mut receiving => break ended,
+                again = reach_again(env, &options, &*observer) => again,
+            };
+            match again {
+                Ok((guest, newer)) => {
+                    endpoint = newer;
+                    presence.mark_unchanged();
+                    // The session takes it as long as it runs, and how it ends is seen above.
+                    let _ = visits.send(guest);
+                }
+                Err(error) => {
+                    drop(visits);
+                    let _ = receiving.await;
+                    break Err(error);
+                }
+            }
+        }
+    };
+    hang_up(&endpoint, if ended.is_ok() { close::COMPLETE } else { close::STOPPED }).await;
+    ended.map(|summary| with_traffic(summary, &endpoint.traffic))
+}
+
+/// Returns once the session has no connection.
+async fn lost(presence: &mut watch::Receiver<Presence>) {
+    if presence.wait_for(|presence| !presence.connected).await.is_err() {
+        // The session has ended, and says so itself.
+        std::future::pending().await
+    }
+}
+
+/// Dials and asks until the sender says hello.
+async fn reach(
+    env: &Env,
+    options: &PullOptions,
+    by: Instant,
+    observer: &dyn Observer,
+) -> Result<(Guest, Endpoint), Error> {
+    let secret = options.peer.secret.as_ref().map(|secret| *secret.as_bytes());
+    loop {
+        let left = by.saturating_duration_since(now());
+        let line = dial(env, &options.peer, options.family, options.ports, left).await;
+        let line: Line = line.map_err(|error| error.within(options.contimeout))?;
+        match ask(&line, line.peer, secret, by.saturating_duration_since(now())).await {
+            Ok(guest) => return Ok((guest, line.endpoint)),
+            // A connection that broke before the sender has answered was never one.
+            Err(Error::Lost { cause }) if now() < by => {
+                observer.event(&Event::Detail { message: format!("no answer yet ({cause}); connecting again") });
+            }
+            Err(Error::Silent { .. }) => {
+                return Err(ConnectError::NoContact { after: options.contimeout, besides: None }.into());
+            }
+            Err(error) => return Err(error),
+        }
+        hang_up(&line.endpoint, close::STOPPED).await;
+        tokio::time::sleep(REDIAL).await;
+    }
+}
+
+/// The same after the connection was lost: for as long as the session waits.
+async fn reach_again(env: &Env, options: &PullOptions, observer: &dyn Observer) -> Result<(Guest, Endpoint), Error> {
+    let (mut pause, mut attempt) = (AGAIN, 1);
+    loop {
+        match reach(env, options, now() + options.contimeout, observer).await {
+            Err(error) if error.class().is_transient() => {
+                attempt += 1;
+                let in_ms = pause.as_millis() as u64;
+                observer.event(&Event::Retry { attempt, in_ms, cause: error.to_string() });
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(AGAIN_MOST);
+            }
+            reached => return reached,
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! A session that is being received, on a task of its own: from the accepted hello to the last word.
+//!
+//! Chunks from the network go to assembly, its replies go back; a sender that is lost may come back and goes on where it was; when
+//! everything is complete and durable, that is said until the sender has heard it. Who may come in, and who has dialled whom, is
+//! decided by those who bring the [`Guest`]s. Invariant: however it ends, assembly has ended and, unless it is complete, its
+//! unfinished files are taken away.
+
+use super::assemble::{Assembler, Tally};
+use super::assembling::{Output, assembling, lock};
+use super::greet::Guest;
+use super::inward::{Inward, Received};
+use super::progress::Meter;
+use super::{Cancel, Error, Policy, RetryFor, Summary, close};
+use crate::class::Class;
+use crate::event::{Event, Observer, Progress, SoFar};
+use crate::fs::disk::Disk;
+use crate::network::seam::{Blocking, now};
+use crate::transfer::share::{FlowId, Shares, TICK};
+use crate::transfer::{Delivered, Inbound, WINDOW};
+use crate::wire::control::SessionId;
+use crate::wire::reply::{Counters, Reply};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
+const LINGER: Duration = Duration::from_secs(15);
+/// Stripes that may be open in all sessions of a receiver together: two alone have all they can use, and many bound the memory.
+const WINDOWS: u32 = 2 * WINDOW;
+
+/// How a receiver divides what it can take among its sessions.
+pub(super) type Pool = Arc<Mutex<Shares>>;
+
+pub(super) fn pool(shares: &Mutex<Shares>) -> MutexGuard<'_, Shares> {
+    shares.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a session needs of the receiver it belongs to.
+pub(super) struct Place {
+    pub(super) blocking: Blocking,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) policy: Policy,
+    pub(super) retry_for: RetryFor,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) cancel: Cancel,
+    pub(super) pool: Pool,
+}
+
+/// What others can see of a session that runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presence {
+    /// When its sender was last heard.
+    pub(super) heard: Instant,
+    /// Whether it has a connection.
+    pub(super) connected: bool,
+}
+
+impl Presence {
+    pub(super) fn channel() -> (watch::Sender<Presence>, watch::Receiver<Presence>) {
+        watch::channel(Presence { heard: now(), connected: true })
+    }
+}
+
+/// Runs the session of `guest` to its end. Its sender may come again through `visits`; when that is closed, the session is given up.
+pub(super) async fn receive(
+    place: Place,
+    guest: Guest,
+    mut visits: mpsc::UnboundedReceiver<Guest>,
+    presence: watch::Sender<Presence>,
+) -> Result<Summary, Error> {
+    let flow = pool(&place.pool).join(guest.hello.priority);
+    let _member = Member { pool: place.pool.clone(), flow };
+    let mut session = Session::begin(&place, guest, flow);
+    loop {
+        presence.send_if_modified(|presence| {
+            let connected = session.inward.is_some();
+            let changed = presence.connected != connected;
+            *presence = Presence { heard: session.heard, connected };
+            changed
+        });
+        let given_up = session.given_up_at(place.retry_for);
+        tokio::select! {
+            biased;
+            () = place.cancel.cancelled() => {
+                session.abandon(&place).await;
+                return Err(Error::Interrupted);
+            }
+            guest = visits.recv() => match guest {
+                Some(guest) => session.reconnect(&place, guest).await,
+                None => {
+                    session.abandon(&place).await;
+                    return Err(Error::Lost { cause: "another transfer has taken its place".into() });
+                }
+            },
+            ended = session.run(&place, &presence) => match ended {
+                Ok(counters) => {
+                    session.stop_assembling(close::COMPLETE).await;
+                    return Ok(session.summary(&counters));
+                }
+                Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
+                    // What had arrived is still assembled, and that may have been all.
+                    session.stop_assembling(close::STOPPED).await;
+                    match session.last_outputs(&*place.observer) {
+                        Ok(None) => {}
+                        Ok(Some(counters)) => return Ok(session.summary(&counters)),
+                        Err(error) => {
+                            session.abandon(&place).await;
+                            return Err(error);
+                        }
+                    }
+                    let message = format!("{error}; waiting for the sender to come back");
+                    place.observer.event(&Event::Warning { message });
+                    session.lost = Some(error);
+                }
+                Err(error) => {
+                    session.abandon(&place).await;
+                    return Err(error);
+                }
+            },
+            () = sleep_until(given_up) => {
+                session.abandon(&place).await;
+                return Err(session.lost.unwrap_or(Error::Bug));
+            }
+        }
+    }
+}
+
+pub(super) async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Leaves the pool when the session ends, in whatever way.
+struct Member {
+    pool: Pool,
+    flow: FlowId,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        pool(&self.pool).leave(self.flow);
+    }
+}
+
+struct Session {
+    id: SessionId,
+    flow: FlowId,
+    /// The connection; none while the sender is lost.
+    inward: Option<Inward>,
+    assembler: Arc<Mutex<Assembler>>,
+    chunks: Option<mpsc::UnboundedSender<Delivered>>,
+    outputs: mpsc::UnboundedReceiver<Output>,
+    task: Option<JoinHandle<()>>,
+    bytes_total: u64,
+    chunk_bytes: u32,
+    tally: Tally,
+    meter: Meter,
+    /// When the share of the link is looked at next.
+    share_due: Instant,
+    heard: Instant,
+    /// What the last connection had counted when it ended.
+    received: Counters,
+    /// UDP payload of the connections before the present one: sent, received.
+    traffic: (u64, u64),
+    /// Everything is complete, and the sender is being told.
+    complete: Option<Counters>,
+    lost: Option<Error>,
+}
+
+impl Session {
+    fn begin(place: &Place, guest: Guest, flow: FlowId) -> Session {
+        let assembler =
+            Assembler::new(place.disk.clone(), guest.hello.session, guest.hello.chunk_bytes, place.policy.clone());
+        Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)))
+    }
+
+    /// The sender has come back: what is verified stays, all else begins anew.
+    async fn reconnect(&mut self, place: &Place, guest: Guest) {
+        self.stop_assembling(close::SUPERSEDED).await;
+        let traffic = self.traffic;
+        if self.chunk_bytes == guest.hello.chunk_bytes {
+            self.lock().reconnect();
+            let assembler = self.assembler.clone();
+            *self = Session::connected(place, guest, self.flow, assembler);
+        } else {
+            self.abandon(place).await;
+            *self = Session::begin(place, guest, self.flow);
+        }
+        self.traffic = traffic;
+    }
+
+    /// Lets the guest in.
+    fn connected(place: &Place, guest: Guest, flow: FlowId, assembler: Arc<Mutex<Assembler>>) -> Session {
+        let Guest { mut inward, hello, node, held, .. } = guest;
+        inward.inbound.accept();
+        inward.reply(&Reply::Accepted);
+        place.observer.event(&Event::Connected {
+            peer: inward.connection.remote_address().to_string(),
+            key: node.to_string(),
+            transport: "quic",
+            rtt_ms: inward.connection.rtt().as_millis() as u64,
+        });
+        place.observer.event(&Event::Plan { files: hello.files, bytes: hello.bytes });
+        let (chunks, taken) = mpsc::unbounded_channel();
+        let (given, outputs) = mpsc::unbounded_channel();
+        let task = tokio::spawn(assembling(place.blocking, assembler.clone(), taken, given));
+        for delivered in held {
+            // The task has just begun and listens.
+            let _ = chunks.send(delivered);
+        }
+        let mut session = Session {
+            id: hello.session,
+            flow,
+            inward: Some(inward),
+            assembler,
+            chunks: Some(chunks),
+            outputs,
+            task: Some(task),
+            bytes_total: hello.bytes,
+            chunk_bytes: hello.chunk_bytes,
+            tally: Tally::default(),
+            meter: Meter::new(now()),
+            share_due: now(),
+            heard: now(),
+            received: Counters::default(),
+            traffic: (0, 0),
+            complete: None,
+            lost: None,
+        };
+        session.share(&place.pool);
+        session
+    }
+
+    /// Runs until everything is complete or the connection is lost. Waits for ever without one. May be dropped and called again.
+    async fn run(&mut self, place: &Place, presence: &watch::Sender<Presence>) -> Result<Counters, Error> {
+        loop {
+            let share_due = self.share_due;
+            let Some(inward) = &mut self.inward else { return std::future::pending().await };
+            if let Some(counters) = self.complete {
+                // Chunks that still arrive are repairs of what is complete.
+                while let Ok(Received::Chunk(delivered)) = inward.next(RetryFor::Span(LINGER)).await {
+                    inward.inbound.consumed(delivered.stripes);
+                }
+                return Ok(counters);
+            }
+            self.heard = inward.heard();
+            presence.send_if_modified(|presence| {
+                presence.heard = self.heard;
+                false
+            });
+            tokio::select! {
+                biased;
+                output = self.outputs.recv() => {
+                    let (assembled, newest, ended) = output.ok_or(Error::Bug)??;
+                    self.tally = newest;
+                    inward.inbound.consumed(assembled.stripes);
+                    for event in &assembled.events {
+                        place.observer.event(event);
+                    }
+                    for reply in &assembled.replies {
+                        inward.reply(reply);
+                    }
+                    if ended {
+                        let counters = counters(&inward.inbound, &self.tally);
+                        inward.reply(&Reply::Complete(counters));
+                        self.complete = Some(counters);
+                    }
+                }
+                received = inward.next(place.retry_for) => match received? {
+                    Received::Chunk(delivered) => {
+                        if let Some(chunks) = &self.chunks {
+                            // The task ends only after this sender is dropped.
+                            let _ = chunks.send(delivered);
+                        }
+                    }
+                    Received::Bye => return Err(Error::Lost { cause: "the sender left".into() }),
+                },
+                () = tokio::time::sleep_until(self.meter.due().min(share_due).into()) => {
+                    self.progress(&*place.observer);
+                    if now() >= share_due {
+                        self.share(&place.pool);
+                    }
+                }
+            }
+        }
+    }
+
+    fn progress(&mut self, observer: &dyn Observer) {
+        let Some(inward) = &self.inward else { return };
+        let counters = inward.inbound.counters();
+        let snapshot = Progress {
+            bytes_done: self.tally.bytes_literal + self.tally.bytes_matched,
+            bytes_total: self.bytes_total,
+            files_done: self.tally.files_done,
+            loss: counters.lost as f64 / (counters.lost + counters.shards).max(1) as f64,
+            parity: counters.rebuilt as f64 / counters.shards.max(1) as f64,
+            ..Progress::default()
+        };
+        if let Some(progress) = self.meter.tick(now(), snapshot) {
+            observer.event(&Event::Progress(progress));
+        }
+    }
+
+    /// Takes this session's part of what all sessions may have: memory and rate.
+    fn share(&mut self, shares: &Pool) {
+        let Some(inward) = &mut self.inward else { return };
+        let mut shares = pool(shares);
+        inward.inbound.set_window(WINDOWS / shares.count().max(1) as u32);
+        let allowed = shares.allowed(now(), self.flow, inward.inbound.seen(), inward.connection.rtt());
+        inward.inbound.allow(allowed);
+        // As often as the meter is looked at anyway, while there is nothing to divide.
+        self.share_due = if shares.is_simple() { self.meter.due() } else { now() + TICK };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Assembler> {
+        lock(&self.assembler)
+    }
+
+    /// When waiting for a lost sender ends.
+    fn given_up_at(&self, retry_for: RetryFor) -> Option<Instant> {
+        match (&self.lost, retry_for) {
+            (Some(_), RetryFor::Span(span)) => Some(self.heard + span),
+            _ => None,
+        }
+    }
+
+    /// Ends the connection and waits until assembly has finished with what had arrived.
+    async fn stop_assembling(&mut self, code: u32) {
+        if let Some(inward) = self.inward.take() {
+            self.heard = inward.heard();
+            self.received = inward.inbound.counters();
+            let stats = inward.connection.stats();
+            self.traffic = (self.traffic.0 + stats.udp_tx.bytes, self.traffic.1 + stats.udp_rx.bytes);
+            inward.connection.close(code.into(), b"");
+        }
+        self.chunks = None;
+        if let Some(task) = self.task.take()
+            && let Err(panic) = task.await
+            && panic.is_panic()
+        {
+            std::panic::resume_unwind(panic.into_panic());
+        }
+    }
+
+    /// Gives the session up: takes its unfinished files away.
+    async fn abandon(&mut self, place: &Place) {
+        self.stop_assembling(close::STOPPED).await;
+        let tally = self.lock().tally();
+        place.observer.event(&Event::SoFar(SoFar {
+            session: Some(self.id.to_string()),
+            bytes_sent: self.traffic.0,
+            bytes_literal: tally.bytes_literal,
+            bytes_matched: tally.bytes_matched,
+        }));
+        let assembler = self.assembler.clone();
+        place.blocking.run(move || lock(&assembler).abandon()).await;
+    }
+
+    /// Tells what assembly still had to say when it was stopped. Counters if everything is complete.
+    fn last_outputs(&mut self, observer: &dyn Observer) -> Result<Option<Counters>, Error> {
+        while let Ok(output) = self.outputs.try_recv() {
+            let (assembled, tally, complete) = output?;
+            for event in &assembled.events {
+                observer.event(event);
+            }
+            if complete {
+                let (bytes_literal, bytes_matched) = (tally.bytes_literal, tally.bytes_matched);
+                return Ok(Some(Counters { bytes_literal, bytes_matched, ..self.received }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn summary(&self, counters: &Counters) -> Summary {
+        let tally = self.lock().tally();
+        let (sent, received) = self.traffic;
+        Summary {
+            class: tally.worst.unwrap_or(Class::Done),
+            session: self.id.to_string(),
+            files: tally.files_done,
+            bytes_sent: sent,
+            bytes_literal: tally.bytes_literal,
+            bytes_matched: tally.bytes_matched,
+            stats: vec![
+                ("entries complete", tally.files_done),
+                ("file bytes written", tally.bytes_literal),
+                ("file bytes there already", tally.bytes_matched),
+                ("shards received", counters.shards),
+                ("shards lost", counters.lost),
+                ("stripes decoded", counters.stripes),
+                ("shards rebuilt from parity", counters.rebuilt),
+                ("shards not needed", counters.spare),
+                ("UDP bytes sent", sent),
+                ("UDP bytes received", received),
+            ],
+        }
+    }
+}
+
+/// What the sender is told at the end.
+fn counters(inbound: &Inbound, tally: &Tally) -> Counters {
+    Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inbound.counters() }
+}

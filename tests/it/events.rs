@@ -1,0 +1,206 @@
+//! `docs/events.schema.json` and `resilient-events(7)` against the lines of real runs: every line fits the schema, every field is in
+//! the page.
+//!
+//! The checker knows as much of JSON schema as the file uses, and refuses a word that it does not know.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
+use crate::process::{Place, dead_ticket};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn file(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+fn schema() -> Value {
+    serde_json::from_str(&file("docs/events.schema.json")).unwrap()
+}
+
+/// Whether `value` is of the JSON type `name`.
+fn is(value: &Value, name: &str) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        _ => panic!("the checker does not know the type {name}"),
+    }
+}
+
+/// Why `value` does not fit `rule`.
+fn check(root: &Value, rule: &Value, value: &Value) -> Result<(), String> {
+    let wrong = |what: &str| Err(format!("{what}: {value} does not fit {rule}"));
+    for (word, wanted) in rule.as_object().unwrap() {
+        let fits = match word.as_str() {
+            "$schema" | "title" | "description" | "$defs" | "format" | "contentEncoding" => true,
+            "type" => match wanted {
+                Value::Array(names) => names.iter().any(|name| is(value, name.as_str().unwrap())),
+                name => is(value, name.as_str().unwrap()),
+            },
+            "const" => value == wanted,
+            "enum" => wanted.as_array().unwrap().contains(value),
+            "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
+            "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
+            "required" => wanted.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
+            "properties" => {
+                for (name, rule) in wanted.as_object().unwrap() {
+                    value.get(name).map_or(Ok(()), |value| check(root, rule, value))?;
+                }
+                true
+            }
+            "oneOf" => wanted.as_array().unwrap().iter().filter(|rule| check(root, rule, value).is_ok()).count() == 1,
+            "$ref" => {
+                let pointer = wanted.as_str().unwrap().strip_prefix('#').unwrap();
+                check(root, root.pointer(pointer).unwrap(), value)?;
+                true
+            }
+            _ => panic!("the checker does not know {word}"),
+        };
+        if !fits {
+            return wrong(word);
+        }
+    }
+    Ok(())
+}
+
+/// The rule of an event.
+fn rule<'a>(schema: &'a Value, event: &str) -> &'a Value {
+    let mut rules = schema["oneOf"].as_array().unwrap().iter();
+    rules.find(|rule| rule["properties"]["event"]["const"] == event).unwrap_or_else(|| panic!("no rule for {event}"))
+}
+
+/// Judges lines and gives the names of their events.
+fn judge(lines: &str) -> Vec<String> {
+    let schema = schema();
+    let mut names = Vec::new();
+    for line in lines.lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        check(&schema, &schema, &value).unwrap();
+        let name = value["event"].as_str().unwrap();
+        let known = rule(&schema, name)["properties"].as_object().unwrap();
+        for field in value.as_object().unwrap().keys() {
+            assert!(["v", "t"].contains(&field.as_str()) || known.contains_key(field), "{name}: {field} is in no rule");
+        }
+        names.push(name.to_owned());
+    }
+    names
+}
+
+fn last(lines: &str) -> Value {
+    serde_json::from_str(lines.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn real_runs_tell_what_is_written() {
+    let mut seen = BTreeSet::new();
+    let mut told = |lines: &str| seen.extend(judge(lines));
+    let place = Place::new();
+    place.write("source/a", vec![7; 300_000]);
+    place.write("source/b", "b");
+    place.write("inbox/b", "another one");
+
+    let receiver = place.receiver("-vv --json=recv.json inbox");
+    let sent = place.run(&format!("send -vv --json source/ missing {}", receiver.ticket));
+    let received = receiver.ended();
+    assert_eq!(sent.code(), Some(3), "{sent:?}");
+    told(&sent.out);
+    told(&place.read("recv.json"));
+    let end = last(&sent.out);
+    assert_eq!((end["event"].as_str(), end["resumable"].as_bool()), (Some("end"), Some(false)));
+    assert!(received.code() == Some(3) && end["session"] == last(&place.read("recv.json"))["session"], "{received:?}");
+
+    let failed = place.run(&format!("send --json --contimeout 1 source {}", dead_ticket()));
+    told(&failed.out);
+    let end = last(&failed.out);
+    assert_eq!((failed.code(), end["exit"].as_i64(), end["resumable"].as_bool()), (Some(35), Some(35), Some(true)));
+    assert!(end["session"].is_string() && end["message"].is_string(), "{end}");
+
+    let receiver = place.receiver("--json=signal.json inbox");
+    kill_process(Pid::from_child(&receiver.child), Signal::TERM).unwrap();
+    assert_eq!(receiver.ended().code(), None);
+    told(&place.read("signal.json"));
+    let end = last(&place.read("signal.json"));
+    assert_eq!((end["exit"].as_i64(), end["class"].as_str()), (Some(143), Some("interrupted")));
+    assert_eq!((end["resumable"].as_bool(), end["session"].is_null()), (Some(true), true));
+
+    told(&place.run("key show --json").out);
+    told(&place.run("send --show-config --json --stats").out);
+    let schema = schema();
+    let ruled = schema["oneOf"].as_array().unwrap().iter().map(|rule| rule["properties"]["event"]["const"].as_str());
+    let unseen: Vec<&str> = ruled.flatten().filter(|name| !seen.contains(*name)).collect();
+    // A run that is over within a second tells no progress.
+    assert!(unseen.iter().all(|name| ["progress", "detail", "warning"].contains(name)), "no run told {unseen:?}");
+}
+
+#[test]
+fn an_end_after_a_failure_tells_what_was_reached() {
+    let place = Place::new();
+    let receiver = place.receiver("--json=recv.json --retry-for 1 inbox");
+    // A pipe that nobody writes to keeps both sides in the middle of a transfer.
+    let mut sender = place.command(&format!("send --json=send.json - --name never {}", receiver.ticket));
+    let mut sender = sender.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    while !std::fs::read_to_string(place.path("recv.json")).unwrap().contains("\"event\":\"connected\"") {
+        assert!(sender.try_wait().unwrap().is_none(), "the sender has ended");
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&sender), Signal::INT).unwrap();
+    assert_eq!(sender.wait().unwrap().code(), None);
+    let received = receiver.ended();
+    for name in ["send.json", "recv.json"] {
+        judge(&place.read(name));
+        let end = last(&place.read(name));
+        assert_eq!(end["resumable"].as_bool(), Some(true), "{name}: {end} {received:?}");
+        assert!(end["session"].is_string() && end["bytes_sent"].as_u64().unwrap() > 0, "{name}: {end}");
+    }
+}
+
+#[test]
+fn the_page_has_every_event_and_field() {
+    let page = file("man/resilient-events.7");
+    for rule in schema()["oneOf"].as_array().unwrap() {
+        let properties = rule["properties"].as_object().unwrap();
+        let name = properties["event"]["const"].as_str().unwrap();
+        let section = page.split("\n.SS ").find(|section| section.lines().next() == Some(name));
+        let section = section.unwrap_or_else(|| panic!("{name} has no section"));
+        for field in properties.keys().filter(|field| *field != "event") {
+            assert!(section.contains(&format!(".TP\n.B {field}\n")), "{name}: {field} is not in the page");
+        }
+    }
+    let mut sections: Vec<&str> = page.split("\n.SS ").skip(1).map(|section| section.lines().next().unwrap()).collect();
+    sections.retain(|name| rule(&schema(), name).is_object());
+    assert!(sections.len() >= 12);
+}
+
+#[test]
+fn the_schema_has_every_class() {
+    let schema = schema();
+    let named: Vec<&str> = rule(&schema, "end")["properties"]["class"]["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let known: Vec<&str> = resilient::class::Class::ALL.iter().map(|class| class.word()).collect();
+    assert_eq!(named, known);
+    let page = file("man/resilient-events.7");
+    assert!(known.iter().all(|word| page.contains(word)));
+}
+
+#[test]
+fn the_checker_can_refuse() {
+    let schema = schema();
+    for line in [
+        r#"{"v":2,"t":"x","event":"ticket","uri":"x"}"#,
+        r#"{"v":1,"t":"x","event":"ticket"}"#,
+        r#"{"v":1,"t":"x","event":"nothing"}"#,
+        r#"{"v":1,"t":"x","event":"plan","files":-1,"bytes":0}"#,
+        r#"{"v":1,"t":"x","event":"file","path":"a","action":"transferred","bytes":0}"#,
+    ] {
+        assert!(check(&schema, &schema, &serde_json::from_str(line).unwrap()).is_err(), "{line}");
+    }
+}

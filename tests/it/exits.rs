@@ -1,0 +1,135 @@
+//! Exit statuses, each by a real run where one can be had without a lying peer; the table of the manual is held to `src/class.rs` beside
+//! the code that makes the page.
+//!
+//! What needs a peer that lies (2, 12, 40), a limit of the receiver (45) or a bug (70) is shown on the library, in `hostile`, the
+//! endpoint's tests and the assembler's.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
+use crate::process::{Ended, Place, Receiver, dead_ticket};
+use resilient::class::Class;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A run must have ended with `class`, and the end event must say so.
+fn ended_with(place: &Place, class: Class, words: &str) -> Ended {
+    let ended = place.run(words);
+    assert_eq!(ended.code(), Some(class.code().into()), "{words}: {ended:?}");
+    assert!(class == Class::Done || ended.err.starts_with("resilient: "), "{words}: {ended:?}");
+    ended
+}
+
+/// A transfer that stands in its middle: its sender waits for data on stdin. Gives the sender once it was let in.
+fn halfway(place: &Place, receiver: &Receiver, options: &str) -> Child {
+    let words = format!("send --json=halfway.json {options} - --name never {}", receiver.ticket);
+    let mut sender = place.command(&words).stdin(Stdio::piped()).spawn().unwrap();
+    while !std::fs::read_to_string(place.path("halfway.json"))
+        .is_ok_and(|text| text.contains("\"event\":\"connected\""))
+    {
+        assert!(sender.try_wait().unwrap().is_none(), "the sender has ended");
+        std::thread::yield_now();
+    }
+    sender
+}
+
+/// Waits for a sender whose stdin stays open.
+fn wait(mut sender: Child) -> Option<i32> {
+    let idle = sender.stdin.take();
+    let status = sender.wait().unwrap();
+    drop(idle);
+    status.code()
+}
+
+#[test]
+fn what_is_found_out_alone() {
+    let place = Place::new();
+    place.write("source", "content");
+    let dead = dead_ticket();
+    ended_with(&place, Class::Done, "key show");
+    ended_with(&place, Class::Usage, "send source");
+    ended_with(&place, Class::Select, &format!("send missing {dead}"));
+    ended_with(&place, Class::Unsupported, &format!("send --transport=stdio source {dead}"));
+    ended_with(&place, Class::FileIo, &format!("send --identity source/id.key source {dead}"));
+    ended_with(&place, Class::NoContact, &format!("send --contimeout 1 source {dead}"));
+    ended_with(&place, Class::NoContact, "recv --listen 127.0.0.1:0 --ticket-life 1 --retry-for 0");
+    ended_with(&place, Class::Authentication, "send source host:9000");
+}
+
+#[test]
+fn what_a_transfer_comes_to() {
+    let place = Place::new();
+    place.write("source/a", "content");
+    let receiver = place.receiver("inbox");
+    ended_with(&place, Class::Done, &format!("send source {}", receiver.ticket));
+    assert_eq!(receiver.ended().code(), Some(0));
+
+    let receiver = place.receiver("inbox");
+    ended_with(&place, Class::Partial, &format!("send source missing {}", receiver.ticket));
+    assert_eq!(receiver.ended().code(), Some(23));
+
+    // A file that grows for as long as it is read.
+    place.write("growing", vec![1; 8_000_000]);
+    let receiver = place.receiver("inbox");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = std::fs::OpenOptions::new().append(true).open(place.path("growing")).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                file.write_all(b"1").unwrap();
+            }
+        });
+        let ended = place.run(&format!("send growing {}", receiver.ticket));
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(ended.code(), Some(24), "{ended:?}");
+    });
+    assert_eq!(receiver.ended().code(), Some(24));
+}
+
+#[test]
+fn a_ticket_serves_one_sender() {
+    let place = Place::new();
+    place.write("source/a", "content");
+    let receiver = place.receiver("inbox");
+    let sender = halfway(&place, &receiver, "");
+    let other = format!("send --identity other.key source {}", receiver.ticket);
+    let refused = place.run(&other);
+    assert!([Some(41), Some(42)].contains(&refused.code()), "{refused:?}");
+    kill_process(Pid::from_child(&sender), Signal::TERM).unwrap();
+    wait(sender);
+    receiver.kill();
+}
+
+#[test]
+fn a_receiver_that_is_gone_is_a_network_that_failed() {
+    let place = Place::new();
+    let receiver = place.receiver("inbox");
+    let sender = halfway(&place, &receiver, "--retry-for 1");
+    receiver.kill();
+    assert_eq!(wait(sender), Some(Class::Network.code().into()));
+}
+
+#[test]
+fn a_stop_that_was_asked_for_is_20() {
+    let place = Place::new();
+    let receiver = place.receiver("inbox");
+    let sender = halfway(&place, &receiver, "--stop-after 1s");
+    assert_eq!(wait(sender), Some(Class::Stopped.code().into()));
+    receiver.kill();
+}
+
+#[test]
+fn a_signal_ends_a_transfer_by_that_signal() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let place = Place::new();
+        let receiver = place.receiver("inbox");
+        let mut sender = halfway(&place, &receiver, "");
+        kill_process(Pid::from_child(&sender), signal).unwrap();
+        assert_eq!(sender.wait().unwrap().signal(), Some(signal.as_raw()));
+        let end = place.read("halfway.json").lines().last().unwrap().to_owned();
+        assert!(end.contains(&format!("\"exit\":{}", 128 + signal.as_raw())), "{end}");
+        receiver.kill();
+    }
+}
