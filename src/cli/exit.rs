@@ -60,7 +60,7 @@ pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, so_far
     let reached = result.as_ref().map_or_else(
         |_| so_far.clone(),
         |summary| SoFar {
-            session: Some(summary.session.clone()),
+            session: Some(summary.session.clone()).filter(|session| !session.is_empty()),
             bytes_sent: summary.bytes_sent,
             bytes_literal: summary.bytes_literal,
             bytes_matched: summary.bytes_matched,

@@ -25,7 +25,10 @@ const RULES_FILE_LIMIT: u64 = 64 << 20;
 pub(super) struct Flags {
     #[command(flatten)]
     rules: Rules,
-    /// Send only what FILE lists, one path below PATH a line, `-` for stdin
+    /// Send only the paths in FILE, `-` for stdin
+    ///
+    /// One path a line, relative to PATH, which is one directory. Directories are sent whole, those above a path come with it.
+    /// Empty lines and those that begin with `#` or `;` count for nothing, unless --from0 is given.
     #[arg(long, value_name = "FILE", help_heading = "Select")]
     files_from: Option<PathBuf>,
     /// Entries of all these files end with NUL
@@ -75,13 +78,9 @@ impl Giver {
         let arg = Arg::new(self.name()).long(self.name()).action(ArgAction::Append);
         let arg = arg.value_parser(value_parser!(OsString)).allow_hyphen_values(true).help_heading("Select");
         match self {
-            Giver::Exclude => {
-                arg.value_name("PATTERN").help("Leave out what matches; the first rule that matches decides")
-            }
+            Giver::Exclude => arg.value_name("PATTERN").help("Leave out what matches; the first match decides"),
             Giver::Include => arg.value_name("PATTERN").help("Send what matches").hide_short_help(true),
-            Giver::Filter => {
-                arg.short('f').value_name("RULE").help("One of rsync's filter rules, as '- *.o' or 'merge FILE'")
-            }
+            Giver::Filter => arg.short('f').value_name("RULE").help("A filter rule of rsync: '- *.o', 'merge FILE'"),
             Giver::ExcludeFrom => {
                 arg.value_name("FILE").help("Leave out what patterns in FILE match").hide_short_help(true)
             }

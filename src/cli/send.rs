@@ -50,13 +50,13 @@ pub(super) struct Words {
     #[arg(value_name = "PATH", hide_default_value = true)]
     typed: Vec<OsString>,
     /// Send directories whole (always done)
-    #[arg(short = 'r', help_heading = "Select")]
+    #[arg(short = 'r', hide_short_help = true, help_heading = "Select")]
     _recursive: bool,
     /// Name at the receiver of what comes in on stdin (`-`)
     #[arg(long, value_name = "NAME", help_heading = "Select")]
     name: Option<OsString>,
     /// Preserve times and modes (always done)
-    #[arg(short = 'p', help_heading = "Preserve")]
+    #[arg(short = 'p', hide_short_help = true, help_heading = "Preserve")]
     _preserve: bool,
     #[command(flatten)]
     select: select::Flags,

@@ -87,7 +87,7 @@ impl Pattern {
             Some(body) if !body.is_empty() => (body, true),
             _ => (text, false),
         };
-        let slashes = body.iter().filter(|byte| **byte == b'/').count();
+        let components = components(body);
         let wild = body.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
         let stars = body.windows(2).any(|pair| pair == b"**");
         let slash_before = body.starts_with(b"**");
@@ -96,7 +96,7 @@ impl Pattern {
             Some(rest) => (Start::Root, rest),
             None if slash_before => (Start::Root, body),
             None if stars => (Start::Component, body),
-            None => (Start::Last(slashes + 1), body),
+            None => (Start::Last(components), body),
         };
         let body = if wild { Body::Wild(tokens(body)?) } else { Body::Literal(body.into()) };
         Ok(Self { text: text.into(), directories_only, start, slash_before, slash_after, body })
@@ -130,25 +130,21 @@ impl Pattern {
 
     /// The part of a path that the pattern is about.
     fn part<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        let Start::Last(components) = self.start else { return Some(path) };
+        let Start::Last(count) = self.start else { return Some(path) };
         let mut slashes = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        match slashes.nth(components - 1) {
-            Some(at) => Some(&path[at + 1..]),
-            None => {
-                let inside = path.iter().filter(|byte| **byte == b'/').count();
-                (inside + 1 == components).then_some(path)
-            }
+        if let Some(at) = slashes.nth(count - 1) {
+            return Some(&path[at + 1..]);
         }
+        (components(path) == count).then_some(path)
     }
 
     fn matches_wild(&self, tokens: &[Token], text: &[u8]) -> bool {
         let (mut short, mut long) = ([false; SHORT + 1], Vec::new());
-        let reached = match short.get_mut(..=text.len()) {
-            Some(short) => short,
-            None => {
-                long.resize(text.len() + 1, false);
-                long.as_mut_slice()
-            }
+        let reached = if let Some(short) = short.get_mut(..=text.len()) {
+            short
+        } else {
+            long.resize(text.len() + 1, false);
+            long.as_mut_slice()
         };
         reached[0] = true;
         if self.start == Start::Component {
@@ -158,6 +154,10 @@ impl Pattern {
         }
         tokens.iter().all(|token| step(token, text, reached)) && reached[text.len()]
     }
+}
+
+fn components(path: &[u8]) -> usize {
+    path.split(|byte| *byte == b'/').count()
 }
 
 /// Takes the positions that were reached before `token` to those behind it; whether there is one.
@@ -244,7 +244,7 @@ fn set(rest: &mut &[u8]) -> Result<Set, RuleError> {
                 match rest[1..end].strip_suffix(b":") {
                     Some(class) => {
                         let class = class_of(class).ok_or(RuleError::Set)?;
-                        (0..=u8::MAX).filter(|byte| class(byte)).for_each(|byte| set.add(byte));
+                        (0..=u8::MAX).filter(class).for_each(|byte| set.add(byte));
                         *rest = &rest[end + 1..];
                         remembered = None;
                     }

@@ -192,9 +192,8 @@ fn matches(pattern: &str, path: &str, is_directory: bool) -> bool {
     if body.ends_with("***") && is_directory {
         text.push('/');
     }
-    let whole = |body: &str, text: &str| match body.contains(['*', '?', '[']) {
-        true => wild(body.as_bytes(), text.as_bytes()),
-        false => body == text,
+    let whole = |body: &str, text: &str| {
+        if body.contains(['*', '?', '[']) { wild(body.as_bytes(), text.as_bytes()) } else { body == text }
     };
     if let Some(body) = body.strip_prefix('/') {
         return whole(body, &text);

@@ -1,10 +1,19 @@
 //! What is sent, through the program: filters, `--files-from` and `--dry-run`, which lists it.
 
+use crate::hostile::peer::*;
+use crate::memdisk::MemDisk;
+use crate::sim::run;
 use assert_cmd::Command;
+use resilient::class::Class;
+use resilient::event::Event;
+use resilient::filter::{Builder, Form};
+use resilient::fs::source::{List, Selection};
 use resilient::network::identity::Identity;
+use resilient::pipeline::{Cancel, send};
 use resilient::ticket::{Secret, Ticket};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A ticket that nobody answers to.
 fn ticket() -> String {
@@ -198,4 +207,32 @@ fn whoever_has_read_enough_of_a_listing_is_not_an_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn what_is_not_selected_is_not_transferred() {
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let mut recv = waiting(&net, &disk).await;
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let names = ["a.c", "a.o", "b.c", "c.c"];
+        let (source, _) = folder(&names.map(|name| (name, noise(1, 1000))));
+        let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let mut rules = Builder::new(false, &none);
+        rules.add(Form::Filter, b"- *.o").unwrap();
+        rules.add(Form::Filter, b"- /c*").unwrap();
+        let list = List::read(&b"a.c\na.o\nc.c\n"[..], false).unwrap();
+        let mut options = send_options(source.path(), &recv.ticket);
+        options.selection = Selection { rules: Arc::new(rules.build()), list: Some(Arc::new(list)) };
+        let (_alive, cancel) = Cancel::channel();
+        let seen = Seen::new();
+        let summary = send(&env, options, seen.clone(), cancel).await.unwrap();
+        let received = recv.ends(HOUR).await.unwrap().unwrap();
+        assert_eq!((summary.class, received.class), (Class::Done, Class::Done));
+        assert_eq!(files(&disk).keys().collect::<Vec<_>>(), ["a.c"]);
+        let events = seen.events();
+        assert!(events.contains(&Event::Plan { files: 1, bytes: 1000 }));
+        let told = |name: &str| Event::Detail { message: format!("{name}: excluded") };
+        assert!(events.contains(&told("a.o")) && events.contains(&told("c.c")));
+    });
 }

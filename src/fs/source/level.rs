@@ -174,16 +174,14 @@ fn from_root(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
 /// Names of a directory that is open: sorted, if there are not too many.
 fn list(directory: OwnedFd) -> rustix::io::Result<(Held, Names)> {
     let mut directory = Dir::new(directory)?;
-    let mut known = Vec::new();
+    let mut known: Vec<Found> = Vec::new();
     while known.len() < SORTED {
-        match read(&mut directory) {
-            Some(found) => known.push(found?),
-            None => {
-                known.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-                known.shrink_to_fit();
-                return Ok((Held::Listing(directory), Names::Directory { known: known.into_iter(), more: false }));
-            }
-        }
+        let Some(found) = read(&mut directory) else {
+            known.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            known.shrink_to_fit();
+            return Ok((Held::Listing(directory), Names::Directory { known: known.into_iter(), more: false }));
+        };
+        known.push(found?);
     }
     Ok((Held::Listing(directory), Names::Directory { known: known.into_iter(), more: true }))
 }

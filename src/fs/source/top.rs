@@ -80,13 +80,11 @@ impl Top {
 
     /// Whether it gives this name, and how the user would call it.
     fn path_of(&self, name: &[u8]) -> Option<PathBuf> {
-        match &self.name {
-            Some(own) => (own.as_bytes() == name).then(|| self.typed.clone()),
-            None => {
-                let below = OsStr::from_bytes(name);
-                fs::symlink_metadata(self.path.join(below)).is_ok().then(|| self.typed.join(below))
-            }
+        if let Some(own) = &self.name {
+            return (own.as_bytes() == name).then(|| self.typed.clone());
         }
+        let below = OsStr::from_bytes(name);
+        fs::symlink_metadata(self.path.join(below)).is_ok().then(|| self.typed.join(below))
     }
 }
 

@@ -70,7 +70,7 @@ fn what_is_excluded_has_no_name_that_could_clash() {
 fn a_list_is_all_that_is_sent() {
     let top = tree(&["d/", "d/x", "d/e/", "d/e/y", "d/e/z", "d.b", "f", "g/", "g/h/", "g/h/i", "g/o", "l -> g"]);
     for source in [contents(top.path()), top.path().to_owned()] {
-        let select = |list: &str, rules: &[&str]| selected(&[source.clone()], listed(list, rules));
+        let select = |list: &str, rules: &[&str]| selected(std::slice::from_ref(&source), listed(list, rules));
         let (sent, skipped) = select("g/h\n/f\nd/e/z\n./d//x\nd.b\nf\nl\n", &[]);
         assert_eq!(sent, ["d", "d/e", "d/e/z", "d/x", "d.b", "f", "g", "g/h", "g/h/i", "l"]);
         assert!(skipped.is_empty());
@@ -124,7 +124,9 @@ fn a_list_stands_below_one_directory() {
 fn a_directory_too_large_to_sort_is_listed_whole() {
     let top = tree(&["d/", "e/", "e/x"]);
     let names: std::collections::BTreeSet<String> = (0..SORTED + 100).map(|n| format!("d/{n}")).collect();
-    names.iter().for_each(|name| drop(File::create(top.path().join(name)).unwrap()));
+    for name in &names {
+        File::create(top.path().join(name)).unwrap();
+    }
     fs::create_dir(top.path().join("d/sub")).unwrap();
     fs::write(top.path().join("d/sub/y"), "").unwrap();
     let (sent, skipped) = walked(&sources(&[&contents(top.path())]).unwrap());
