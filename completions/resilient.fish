@@ -44,13 +44,32 @@ complete -c resilient -n "__fish_resilient_needs_command" -s h -l help -d 'Print
 complete -c resilient -n "__fish_resilient_needs_command" -s V -l version -d 'Print version'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "send" -d 'Send files and directories to a waiting `recv`'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "recv" -d 'Print a ticket and wait for one send'
-complete -c resilient -n "__fish_resilient_needs_command" -f -a "key" -d 'Show the identity of this node'
+complete -c resilient -n "__fish_resilient_needs_command" -f -a "key" -d 'Identities: this node\'s, whom it dials, who may come in'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l name -d 'Name at the receiver of what comes in on stdin (`-`)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l exclude -d 'Leave out what matches; the first match decides' -r -f
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l include -d 'Send what matches' -r -f
+complete -c resilient -n "__fish_resilient_using_subcommand send" -s f -l filter -d 'A filter rule of rsync: \'- *.o\', \'merge FILE\'' -r -f
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l exclude-from -d 'Leave out what patterns in FILE match' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l include-from -d 'Send what patterns in FILE match' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l files-from -d 'Send only the paths in FILE, `-` for stdin' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l stop-after -d 'Stop after this time (90m, 2h); the same command goes on from there' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l max-transfer -d 'Stop before more file bytes than this cross the network' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l ticket-file -d 'Read the ticket from FILE, `-` for stdin [or RESILIENT_TICKET]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l contimeout -d 'How long a usable connection may take, 0 for no limit' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l listen -d 'With --offer: wait on this UDP port, 0 for any' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l ticket-life -d 'How long a ticket can be used [default: 1h]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l wait-for -d 'How long to wait for the other side to come' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l peer-key -d 'Accept only this node: its id, or a file that begins with it' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l ca -d 'Check the peer\'s certificate and name by these authorities (PEM), or the system\'s' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l cert -d 'Present this certificate (PEM, with its chain) instead of this node\'s key' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l cert-key -d 'The key of that certificate (PEM)' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l retry-for -d 'Keep probing a silent path for this long, or `forever`' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -s z -l compress -d 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l max-chunk-rate -d 'Send at most N chunks a second, 0 for no limit' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l priority -d 'Class at the receiver and between files: critical, high or normal' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l priority-for -d 'Class of the files that PATTERN fits; the first that does counts' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
@@ -64,16 +83,38 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -l metrics-fil
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s r -d 'Send directories whole (always done)'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s p -d 'Preserve times and modes (always done)'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -s 0 -l from0 -d 'Entries of all these files end with NUL'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -s n -l dry-run -d 'List what would be sent, and send nothing'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l offer -d 'Print a ticket and wait for one `recv TICKET` instead of dialling'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l qr -d 'Show the ticket as a QR code on stderr, too'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l accept-new -d 'Trust an unknown node on first use, and remember its key'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l insecure -d 'Encrypt without checking who answers, this time'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s 4 -d 'Use IPv4 only'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s 6 -d 'Use IPv6 only'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l no-compress -d 'Do not compress'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-size -d 'Refuse a transfer of more bytes' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-files -d 'Refuse a transfer of more files' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l accept -d 'Take only files that match; repeat for more' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -s o -l output -d 'Write the one file that comes to FILE, or to stdout (-); the ticket is then on stderr' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l partial-dir -d 'Keep unfinished files there: a name below DIR or an absolute path [default: .resilient-partial]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l count -d 'Receive N transfers, several at a time, each with a ticket of its own' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket-life -d 'How long a ticket can be used [default: 1h]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l wait-for -d 'How long to wait for the other side to come' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket-file -d 'Write the ticket to FILE, too, readable by this user only' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l contimeout -d 'How long a usable connection to a `send --offer` may take, 0 for no limit' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l listen -d 'Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]' -r
-complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket-life -d 'How long the ticket can be used' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l peer-key -d 'Accept only this node: its id, or a file that begins with it' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ca -d 'Check the peer\'s certificate and name by these authorities (PEM), or the system\'s' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert -d 'Present this certificate (PEM, with its chain) instead of this node\'s key' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert-key -d 'The key of that certificate (PEM)' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l retry-for -d 'Keep probing a silent path for this long, or `forever`' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
@@ -86,6 +127,17 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -s f -l force -d 'Replace files and links that exist and are different'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l skip-existing -d 'Leave what exists as it is'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l rename -d 'Write `name (1)` where another `name` exists'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l fsync -d 'Make sure that files are on the disk before they count as done (default)'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l no-fsync -d 'Leave that to the system: faster, and a crash may cost what was received last'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l once -d 'Receive one transfer (the default)'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l keep -d 'Stay; only authorised keys are let in (`resilient key allow`)'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket -d 'With --keep: print tickets as well, a new one whenever one is used'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l qr -d 'Show the ticket as a QR code on stderr, too'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l accept-new -d 'Trust an unknown node on first use, and remember its key'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l insecure -d 'Encrypt without checking who answers, this time'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 4 -d 'Use IPv4 only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 6 -d 'Use IPv6 only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
@@ -94,24 +146,28 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l stats -d 'P
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
 always\t'In any case'
 never\t'Not at all'"
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
 always\t'In any case'
 never\t'Not at all'"
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -s q -l quiet -d 'Show errors only'
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l stats -d 'Print a table of counters at the end'
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l no-config -d 'Read no configuration file'
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show" -f -a "show" -d 'Print the node id, its spoken form and the file of the key'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -f -a "show" -d 'Print the node id, its spoken form and the file of the key'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -f -a "list" -d 'Print whom this node dials (known) and who may come in (allowed)'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -f -a "trust" -d 'Remember the key of a node that this one dials'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -f -a "allow" -d 'Let a node come in'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -f -a "forget" -d 'Undo trust and allow'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
@@ -129,3 +185,75 @@ complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l perm -d 'What for: recv, relay, admin' -r
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l dir -d 'Where its files go [default: where recv was told]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l quota -d 'Most bytes of one transfer' -r
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l expire -d 'The last day on which it is let in (UTC)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'

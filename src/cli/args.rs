@@ -168,9 +168,9 @@ mod tests {
         assert_eq!(cli.global.color, When::Always);
         let Command::Recv(words) = cli.command else { panic!("not recv") };
         let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }).unwrap();
-        let recv::Way::Wait(options, _) = order.way else { panic!("dials") };
-        assert_eq!(options.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
-        assert_eq!(options.family, Family::V6);
+        let recv::Way::Wait(wait) = order.way else { panic!("dials") };
+        assert_eq!(wait.0.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
+        assert_eq!(wait.0.family, Family::V6);
     }
 
     #[test]

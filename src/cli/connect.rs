@@ -12,10 +12,10 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span::patience)]
     pub(super) retry_for: RetryFor,
     /// Use IPv4 only
-    #[arg(short = '4', overrides_with = "ipv6")]
+    #[arg(short = '4', overrides_with = "ipv6", hide_short_help = true)]
     ipv4: bool,
     /// Use IPv6 only
-    #[arg(short = '6', overrides_with = "ipv4")]
+    #[arg(short = '6', overrides_with = "ipv4", hide_short_help = true)]
     ipv6: bool,
 }
 

@@ -19,38 +19,37 @@ use std::path::{Path, PathBuf};
 
 /// Which files are taken, where they go and what becomes of those that are there.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Write")]
 #[group(skip)]
 pub(super) struct Flags {
-    /// Write the one file that comes to FILE, or to stdout (-); the ticket is then on stderr
-    #[arg(short, long, value_name = "FILE|-", conflicts_with = "directory")]
-    output: Option<PathBuf>,
-    /// Replace files and links that exist and are different
-    #[arg(short, long, overrides_with_all = ["force", "skip_existing", "rename"])]
-    force: bool,
-    /// Leave what exists as it is
-    #[arg(long, overrides_with_all = ["force", "skip_existing", "rename"])]
-    skip_existing: bool,
-    /// Write `name (1)` where another `name` exists
-    #[arg(long, overrides_with_all = ["force", "skip_existing", "rename"])]
-    rename: bool,
     /// Refuse a transfer of more bytes
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| parse_size(text))]
+    #[arg(help_heading = "Select", long, value_name = "SIZE", value_parser = |text: &str| parse_size(text))]
     max_size: Option<u64>,
     /// Refuse a transfer of more files
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(help_heading = "Select", long, value_name = "N", hide_short_help = true)]
     max_files: Option<u64>,
     /// Take only files that match; repeat for more
-    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, hide_short_help = true)]
+    #[arg(help_heading = "Select", long, value_name = "PATTERN", allow_hyphen_values = true, hide_short_help = true)]
     accept: Vec<OsString>,
+    /// Write the one file that comes to FILE, or to stdout (-); the ticket is then on stderr
+    #[arg(help_heading = "Transfer", short, long, value_name = "FILE|-")]
+    output: Option<PathBuf>,
+    /// Replace files and links that exist and are different
+    #[arg(help_heading = "Transfer", short, long, overrides_with_all = ["force", "skip_existing", "rename"])]
+    force: bool,
+    /// Leave what exists as it is
+    #[arg(help_heading = "Transfer", long, overrides_with_all = ["force", "skip_existing", "rename"])]
+    skip_existing: bool,
+    /// Write `name (1)` where another `name` exists
+    #[arg(help_heading = "Transfer", long, overrides_with_all = ["force", "skip_existing", "rename"])]
+    rename: bool,
     /// Keep unfinished files there: a name below DIR or an absolute path [default: .resilient-partial]
-    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    #[arg(help_heading = "Transfer", long, value_name = "DIR", hide_short_help = true)]
     partial_dir: Option<PathBuf>,
     /// Make sure that files are on the disk before they count as done (default)
-    #[arg(long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
+    #[arg(help_heading = "Transfer", long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
     fsync: bool,
     /// Leave that to the system: faster, and a crash may cost what was received last
-    #[arg(long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
+    #[arg(help_heading = "Transfer", long, overrides_with_all = ["fsync", "no_fsync"], hide_short_help = true)]
     no_fsync: bool,
 }
 
@@ -157,7 +156,8 @@ mod tests {
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Recv(words) = cli.command else { panic!("not recv") };
         let order = words.resolve(&cli.global)?;
-        let Way::Wait(options, _) = order.way else { panic!("pulls") };
+        let Way::Wait(wait) = order.way else { panic!("pulls") };
+        let (options, _) = *wait;
         Ok(Order { options, partial_dir: order.partial_dir })
     }
 

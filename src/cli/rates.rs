@@ -23,9 +23,9 @@ const VARIABLE: &str = "RESILIENT_BWLIMIT";
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Transfer")]
 pub(super) struct Limits {
-    /// Send and let send at most RATE, or UP and DOWN; in KiB/s or with a unit, 0 for no limit
+    /// Go no faster than RATE (KiB/s, or with a unit)
     #[arg(
-        long, value_name = "RATE[,BURST]|UP:DOWN", value_parser = limit, help_heading = "Transfer", hide_short_help = true
+        long, value_name = "RATE[,BURST]|UP:DOWN", value_parser = limit, help_heading = "Transfer"
     )]
     bwlimit: Option<Limit>,
 }

@@ -39,7 +39,11 @@ pub(super) const LONG: &str = "Print a ticket and wait for one send; or, with a 
 pub(super) struct Words {
     /// Where to put what arrives [default: .], after the ticket of a `send --offer` if there is one
     #[arg(value_name = "DIR")]
-    words: Vec<OsString>,
+    typed: Vec<OsString>,
+    #[command(flatten)]
+    policy: policy::Flags,
+    #[command(flatten)]
+    limits: rates::Limits,
     #[command(flatten)]
     stay: StayFlags,
     #[command(flatten)]
@@ -54,15 +58,11 @@ pub(super) struct Words {
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = listen, help_heading = "Connect")]
     listen: Option<Listen>,
     #[command(flatten)]
-    policy: policy::Flags,
-    #[command(flatten)]
     peer: peer::Flags,
     #[command(flatten)]
     outlet: connect::Outlet,
     #[command(flatten)]
     connect: connect::Flags,
-    #[command(flatten)]
-    limits: rates::Limits,
 }
 
 /// For how many transfers to stay; the last one typed counts.
@@ -97,9 +97,9 @@ impl StayFlags {
 #[derive(Clone, Debug)]
 pub(super) enum Way {
     /// The sender does; these vouch for it, if they are asked to.
-    Wait(RecvOptions, Option<Authority>),
+    Wait(Box<(RecvOptions, Option<Authority>)>),
     /// We do; the peer is nobody until it was found out who that is.
-    Pull(Contact, PullOptions),
+    Pull(Box<(Contact, PullOptions)>),
 }
 
 /// The command as meant.
@@ -127,7 +127,7 @@ impl Words {
     }
 
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        let mut words = self.words.iter().peekable();
+        let mut words = self.typed.iter().peekable();
         let target = match words.peek().and_then(|word| place::target(word)) {
             Some(target) => {
                 words.next();
@@ -158,7 +158,7 @@ impl Words {
         let rules = self.peer.rules()?;
         if let Some(target) = target {
             let options = self.pull(directory, policy)?;
-            let way = Way::Pull(Contact::new(target, rules), options);
+            let way = Way::Pull(Box::new((Contact::new(target, rules), options)));
             return Ok(Order { way, show, partial_dir, credentials });
         }
         self.only_for_dialling(&rules)?;
@@ -189,7 +189,7 @@ impl Words {
             allowed: self.limits.resolve()?.allowed(),
             policy,
         };
-        Ok(Order { way: Way::Wait(options, rules.authority), show, partial_dir, credentials })
+        Ok(Order { way: Way::Wait(Box::new((options, rules.authority))), show, partial_dir, credentials })
     }
 
     /// What has a use only for one who dials contradicts waiting.
@@ -255,7 +255,7 @@ mod tests {
 
     fn waits(words: &str) -> RecvOptions {
         match resolve(words).unwrap().way {
-            Way::Wait(options, _) => options,
+            Way::Wait(wait) => wait.0,
             Way::Pull(..) => panic!("{words}: dials"),
         }
     }
@@ -305,9 +305,8 @@ mod tests {
     fn a_ticket_makes_it_dial() {
         let key = crate::network::identity::Identity::generate().unwrap().node_id();
         let ticket = Ticket::new(key, ["10.0.0.1:1".parse().unwrap()], None);
-        let Way::Pull(contact, options) = resolve(&format!("{ticket} d --contimeout 7")).unwrap().way else {
-            panic!("waits")
-        };
+        let Way::Pull(pull) = resolve(&format!("{ticket} d --contimeout 7")).unwrap().way else { panic!("waits") };
+        let (contact, options) = *pull;
         assert!(matches!(contact.target, Target::Ticket(typed) if typed == ticket));
         assert_eq!(options.dir.to_str(), Some("d"));
         assert_eq!(options.contimeout.as_secs(), 7);
@@ -323,7 +322,7 @@ mod tests {
     fn what_cannot_be_received_from_is_refused() {
         let ticket = "resilient://damaged";
         for (words, status) in
-            [(ticket, 1), ("host:9000", 41), ("host:dir", 4), ("@n d", 4), ("-", 4), ("a b", 1), ("h::m", 1)]
+            [(ticket, 1), ("host:dir", 4), ("-", 4), ("a b", 1), ("h::m", 1), ("--accept-new d", 1), ("-o f d", 1)]
         {
             assert_eq!(resolve(words).unwrap_err().class.code(), status, "{words}");
         }

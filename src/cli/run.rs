@@ -82,7 +82,8 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
         Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
     let env = Env { open_disk, ..env(&credentials)? };
     match way {
-        recv::Way::Pull(contact, mut options) => {
+        recv::Way::Pull(pull) => {
+            let (contact, mut options) = *pull;
             let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
             let introduced = contact.introduce(reach, &*observer, &cancel).await?;
             options.peer = introduced.peer.clone();
@@ -92,7 +93,8 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
             watching.tell(&contact, &*observer);
             result.map_err(|error| introduced.explain(error, env.identity.node_id()))
         }
-        recv::Way::Wait(options, authority) => {
+        recv::Way::Wait(wait) => {
+            let (options, authority) = *wait;
             let env = Env { authority, ..env };
             let invitation = Invitation::new(show, observer, &cancel);
             let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;

@@ -29,7 +29,7 @@ pub(super) struct Flags {
     ///
     /// One path a line, relative to PATH, which is one directory. Directories are sent whole, those above a path come with it.
     /// Empty lines and those that begin with `#` or `;` count for nothing, unless --from0 is given.
-    #[arg(long, value_name = "FILE", help_heading = "Select")]
+    #[arg(long, value_name = "FILE", help_heading = "Select", hide_short_help = true)]
     files_from: Option<PathBuf>,
     /// Entries of all these files end with NUL
     #[arg(short = '0', long, help_heading = "Select", hide_short_help = true)]

@@ -66,7 +66,7 @@ pub(super) struct Words {
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
     /// How long a usable connection may take, 0 for no limit
-    #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect")]
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
     contimeout: Duration,
     /// Print a ticket and wait for one `recv TICKET` instead of dialling
     #[arg(long, help_heading = "Connect", conflicts_with = "ticket_file")]
@@ -344,7 +344,7 @@ mod tests {
             ("host:9000 a TICKET", 1),
             ("host:9000 a", 1),
             ("host:9000", 1),
-            ("a host:1 --peer-key rz1x", 1),
+            ("a host:1 --peer-key k", 1),
             ("a host:1 --peer-key /nonexistent/key", 1),
             ("a host:1 --ca /nonexistent/ca", 1),
             ("a host:1 --cert c", 1),
@@ -356,7 +356,9 @@ mod tests {
             ("a user@host:dir", 4),
             ("a host:", 4),
             ("@node a TICKET", 1),
-            ("- TICKET", 4),
+            ("- TICKET", 1),
+            ("- a --name x TICKET", 1),
+            ("a --name x TICKET", 1),
             ("host:a TICKET", 4),
             ("a host::module", 1),
             ("a rsync://host/module", 1),

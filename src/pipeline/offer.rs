@@ -102,12 +102,9 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
             }
             Some(heard) = callers.join_next() => {
                 let (address, heard) = heard.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-                let caller = match heard {
-                    Ok(caller) => caller,
-                    Err(_) => {
-                        door.failed(address);
-                        continue;
-                    }
+                let Ok(caller) = heard else {
+                    door.failed(address);
+                    continue;
                 };
                 match judge(tickets, &caller) {
                     Ok(secret) => {

@@ -90,6 +90,7 @@ enum Input {
 }
 
 impl Outward {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a sending end, put together in one place")]
     pub(super) fn new(
         connection: Connection,
         replies: Replies,

@@ -123,7 +123,7 @@ pub async fn pull(
 async fn lost(presence: &mut watch::Receiver<Presence>) {
     if presence.wait_for(|presence| !presence.connected).await.is_err() {
         // The session has ended, and says so itself.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

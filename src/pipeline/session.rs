@@ -86,13 +86,13 @@ pub(super) async fn receive(
                 session.abandon(&place).await;
                 return Err(Error::Interrupted);
             }
-            guest = visits.recv() => match guest {
-                Some(guest) => session.reconnect(&place, guest).await,
-                None => {
+            guest = visits.recv() => {
+                let Some(guest) = guest else {
                     session.abandon(&place).await;
                     return Err(Error::Lost { cause: "another transfer has taken its place".into() });
-                }
-            },
+                };
+                session.reconnect(&place, guest).await;
+            }
             ended = session.run(&place, &presence) => match ended {
                 Ok(counters) => {
                     session.stop_assembling(close::COMPLETE).await;

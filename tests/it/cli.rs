@@ -45,6 +45,9 @@ fn refused(words: &str, status: i32, said: &str) {
 fn usage_is_1_and_says_what_is_wrong() {
     refused("send", 1, "resilient: send: no path");
     refused("send file", 1, "resilient: send: no destination");
+    refused("send - TICKET", 1, "no name");
+    refused("send - file --name x TICKET", 1, "alone");
+    refused("send file --name x TICKET", 1, "--name");
     refused("send TICKET", 1, "no path");
     refused("send one two", 1, "no destination");
     refused("send --nope file TICKET", 1, "--nope");
@@ -68,9 +71,6 @@ fn what_a_later_version_has_is_4() {
         refused(command, 4, command.split(' ').next().unwrap());
     }
     refused("send file user@host:dir", 4, "user@host:dir");
-    refused("send - TICKET", 4, "stdin");
-    refused("recv TICKET", 4, "not in this version");
-    refused("recv host:9000 dir", 4, "not in this version");
     refused("recv host:dir", 4, "host:dir");
 }
 

@@ -8,6 +8,7 @@
 mod file;
 mod keys;
 mod peer;
+mod role;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -89,7 +90,8 @@ pub(super) fn apply(
     for option in options(definition, command) {
         let name = option.get_long().unwrap_or_default();
         let Some(setting) = layers.iter().find(|setting| setting.name == name) else { continue };
-        if is_typed(&chain, option) || gives_way(definition, command, &chain, option) {
+        let suits = chain.get(1).is_none_or(|(command, matches)| role::suits(command, matches, name));
+        if !suits || is_typed(&chain, option) || gives_way(definition, command, &chain, option) {
             continue;
         }
         if is_global(definition, option) {

@@ -82,6 +82,8 @@ fn options_of_another_command_are_judged_and_not_used() {
     let fixture = Fixture::new("listen = 9000\nidentity = 'k'", "");
     assert_eq!(fixture.words("r send a").unwrap(), "r --identity=k send a");
     assert_eq!(fixture.words("r recv").unwrap(), "r --identity=k recv --listen=9000");
+    assert_eq!(fixture.words("r send --offer a").unwrap(), "r --identity=k send --listen=9000 --offer a");
+    assert_eq!(fixture.words("r recv host:1").unwrap(), "r --identity=k recv host:1");
     assert_eq!(fixture.words("r key show").unwrap(), "r --identity=k key show");
     assert!(
         Fixture::new("listen = 'nowhere'", "").error("r send a").starts_with("/user.toml:1: invalid value 'nowhere'")

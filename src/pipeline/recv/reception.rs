@@ -358,14 +358,13 @@ impl Reception {
     }
 
     fn start(&mut self, key: Key, guest: Guest, disk: Arc<dyn Disk>, grant: Option<Grant>, repeats: bool) {
-        let observer = match self.options.stay {
-            Stay::Once => self.observer.clone(),
-            _ => {
-                let address = guest.inward.connection.remote_address().to_string();
-                let peer = grant.as_ref().and_then(|grant| grant.name.clone()).unwrap_or(address);
-                let tag = SessionTag { session: key.1.to_string(), peer };
-                Arc::new(Tagged { tag, observer: self.observer.clone() })
-            }
+        let observer = if self.options.stay == Stay::Once {
+            self.observer.clone()
+        } else {
+            let address = guest.inward.connection.remote_address().to_string();
+            let peer = grant.as_ref().and_then(|grant| grant.name.clone()).unwrap_or(address);
+            let tag = SessionTag { session: key.1.to_string(), peer };
+            Arc::new(Tagged { tag, observer: self.observer.clone() })
         };
         let place = Place {
             blocking: self.env.blocking,
