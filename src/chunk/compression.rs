@@ -149,12 +149,23 @@ fn zstd_frame(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-/// Whether samples of the chunk shrink at all. A chunk that is not longer than one stride is its own sample.
+/// What samples of a chunk promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// They hardly shrink.
+    Nothing,
+    /// They shrink, or the chunk is too short to be sampled.
+    Something,
+    /// Little is left of them: packing costs less than carrying what it takes away, on any link.
+    Much,
+}
+
+/// Looks at samples of the chunk. One that is not longer than one stride is not sampled.
 ///
 /// Samples see no repetition that is further away than they are long, so they need not promise what the chunk must hold.
-pub fn is_promising(chunk: &[u8]) -> bool {
+pub fn promise(chunk: &[u8]) -> Promise {
     if chunk.len() <= STRIDE {
-        return true;
+        return Promise::Something;
     }
     let mut samples = Vec::with_capacity(chunk.len().div_ceil(STRIDE) * SAMPLE);
     for stride in chunk.chunks(STRIDE) {
@@ -163,7 +174,11 @@ pub fn is_promising(chunk: &[u8]) -> bool {
         samples.extend_from_slice(&stride[start..stride.len().min(start + SAMPLE)]);
     }
     let packed = block::compress(&samples).len();
-    packed < samples.len() - samples.len() / (2 * WORTH)
+    match packed {
+        packed if packed * 4 < samples.len() => Promise::Much,
+        packed if packed < samples.len() - samples.len() / (2 * WORTH) => Promise::Something,
+        _ => Promise::Nothing,
+    }
 }
 
 /// Unpacks a chunk of `exact_len` bytes, which must not be more than `max`.

@@ -37,8 +37,6 @@ pub(super) struct Inward {
     stream: mpsc::UnboundedSender<Bytes>,
     copies: Copies,
     heard: Instant,
-    /// Bytes per second that the sender may send; 0: any number.
-    pub(super) allowed: u32,
     /// Room in quinn's datagram buffer while nothing is queued.
     empty_space: usize,
 }
@@ -102,7 +100,6 @@ impl Inward {
             stream,
             copies: Copies::default(),
             heard: now(),
-            allowed: 0,
         }
     }
 
@@ -178,7 +175,6 @@ impl Inward {
             }
             let room = Feedback::room_for_replies(feedback.missing.len());
             let (offset, replies) = self.copies.next(room);
-            feedback.allowed = self.allowed;
             feedback.offset = offset as u32;
             feedback.replies = replies;
             // Feedback is what brings a dead path back to life, so it is never held up by a window full of lost packets.

@@ -54,7 +54,6 @@ fn a_failure_is_a_line_and_a_status() {
         (format!("send --transport=stdio source {dead}"), 4),
         (format!("send --contimeout 1 source {dead}"), 35),
         (format!("send --identity file/id.key source {dead}"), 11),
-        ("send source host:9000".to_owned(), 41),
     ] {
         let ended = wait(cron(&place, &words).spawn().unwrap());
         assert_eq!((ended.code(), ended.out.as_str()), (Some(status), ""), "{words}: {}", ended.err);

@@ -55,7 +55,6 @@ fn what_is_found_out_alone() {
     ended_with(&place, Class::FileIo, &format!("send --identity source/id.key source {dead}"));
     ended_with(&place, Class::NoContact, &format!("send --contimeout 1 source {dead}"));
     ended_with(&place, Class::NoContact, "recv --listen 127.0.0.1:0 --ticket-life 1 --retry-for 0");
-    ended_with(&place, Class::Authentication, "send source host:9000");
 }
 
 #[test]
@@ -63,8 +62,14 @@ fn what_a_transfer_comes_to() {
     let place = Place::new();
     place.write("source/a", "content");
     let receiver = place.receiver("inbox");
+    let ticket: resilient::ticket::Ticket = receiver.ticket.parse().unwrap();
+    ended_with(&place, Class::Authentication, &format!("send source {}", ticket.addresses[0]));
     ended_with(&place, Class::Done, &format!("send source {}", receiver.ticket));
     assert_eq!(receiver.ended().code(), Some(0));
+
+    let receiver = place.receiver("--max-size 3 inbox");
+    ended_with(&place, Class::Refused, &format!("send source {}", receiver.ticket));
+    receiver.kill();
 
     let receiver = place.receiver("inbox");
     ended_with(&place, Class::Partial, &format!("send source missing {}", receiver.ticket));

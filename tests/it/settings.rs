@@ -33,7 +33,6 @@ fn each_setting_is_shown_with_its_source() {
     let all = place.run("--show-config");
     assert_eq!(row(&all, "contimeout"), ("7", format!("{file}:2").as_str()));
     assert_eq!(row(&all, "retry-for"), ("10m", "built-in"));
-    assert_eq!(row(&all, "ticket-life"), ("1h", "built-in"));
     assert_eq!(row(&place.run("--no-config send --show-config"), "contimeout"), ("30", "built-in"));
 
     let line =

@@ -264,11 +264,11 @@ fn only_the_ticket_lets_a_sender_in() {
     hosts.refused("sender", &wrong_key.to_string(), &format!("expected {stranger}"));
     hosts.refused("sender", &wrong_secret.to_string(), "not one of those given out here");
     hosts.refused("sender", &none.to_string(), "has shown neither");
-    hosts.refused("sender", &ticket.addresses[0].to_string(), "nothing pins the key");
+    hosts.refused("sender", &ticket.addresses[0].to_string(), "the key of that node is not known");
     // None of that spends the ticket.
     assert!(hosts.send("sender", "out", &receiver.ticket).status.success());
     let (_, error, status) = receiver.finish();
-    assert!(status.success() && error.lines().count() == 2, "one line for each that knocked: {error}");
+    assert!(status.success() && error.lines().count() == 2, "one line for each that was refused: {error}");
     assert_eq!(snapshot(&hosts.path("inbox/out")), snapshot(&hosts.path("out")));
 }
 

@@ -6,7 +6,7 @@
 //! neighbours of the best are tried now and then. Invariants: of methods that do equally well the cheapest is taken; a chunk that does
 //! not look compressible costs a look at a sixteenth of it. No IO, no clock: times are arguments.
 
-use super::{Choice, Method, is_promising};
+use super::{Choice, Method, Promise, promise};
 use std::time::Duration;
 
 /// A method, the seconds it takes for a byte, and the share of its bytes that is left of a typical text.
@@ -118,8 +118,11 @@ impl Chooser {
     pub fn method(&mut self, chunk: &[u8]) -> Method {
         match self.choice {
             Choice::Always(method) => method,
-            Choice::Auto if !is_promising(chunk) => Method::None,
-            Choice::Auto => self.best(),
+            Choice::Auto => match (promise(chunk), self.best()) {
+                (Promise::Nothing, _) => Method::None,
+                (Promise::Much, Method::None) => Method::Lz4,
+                (_, best) => best,
+            },
         }
     }
 

@@ -61,12 +61,12 @@ fn noise_is_left_as_it_is_and_not_copied() {
 
 #[test]
 fn the_look_is_a_sixteenth_and_sees_text_among_noise() {
-    assert!(!is_promising(&noise(MIB)));
+    assert!(promise(&noise(MIB)) == Promise::Nothing);
     // One quarter text, wherever it stands.
     for quarter in 0..4 {
         let mut chunk = noise(MIB);
         chunk[quarter * MIB / 4..][..MIB / 4].copy_from_slice(&text(MIB / 4));
-        assert!(is_promising(&chunk));
+        assert!(Promise::Nothing != promise(&chunk));
         for method in [Method::Lz4, Method::Zstd(1)] {
             assert!(round_trip(method, chunk.clone()).bytes.len() < MIB * 77 / 100);
         }
@@ -90,7 +90,7 @@ fn repetition_beyond_a_sample_is_found_only_without_the_look() {
     let mut chunk = noise(60_000).repeat(6);
     chunk.truncate(5 * STRIDE);
     assert_eq!(round_trip(Method::Lz4, chunk.clone()).codec, Codec::Lz4);
-    assert!(!is_promising(&chunk));
+    assert!(Promise::Nothing == promise(&chunk));
 }
 
 #[test]
