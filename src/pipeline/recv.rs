@@ -9,6 +9,7 @@ mod tagged;
 mod warnings;
 
 use super::connect::{Listen, hang_up, listen};
+use super::send::Stop;
 use super::session::sleep_until;
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::event::{Event, Observer};
@@ -57,6 +58,8 @@ pub struct RecvOptions {
     pub allowed: Option<NonZeroU32>,
     /// What is taken, and what is done with what stands there.
     pub policy: Policy,
+    /// When to stop although there is more to receive.
+    pub stop: Stop,
 }
 
 impl RecvOptions {
@@ -72,6 +75,7 @@ impl RecvOptions {
             retry_for: RetryFor::Span(Duration::from_secs(600)),
             allowed: None,
             policy: Policy::default(),
+            stop: Stop::default(),
         }
     }
 }
@@ -94,6 +98,7 @@ pub async fn recv(
         observer.event(&Event::Detail { message });
     }
     let (mut waiting_since, mut expiry_told) = (now(), false);
+    let stop_at = options.stop.after.map(|after| now() + after);
     let ended = loop {
         let expires = match options.retry_for {
             // After it has expired, whoever comes too late is told so for a while; then there is nobody left to wait for.
@@ -107,6 +112,10 @@ pub async fn recv(
             () = cancel.cancelled() => {
                 reception.close().await;
                 break Err(Error::Interrupted);
+            }
+            () = sleep_until(stop_at) => {
+                reception.close().await;
+                break Err(Error::Stopped);
             }
             Some(arrival) = door.next() => reception.greet(arrival),
             happened = reception.next() => match happened {

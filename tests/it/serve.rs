@@ -9,8 +9,8 @@ use resilient::class::Class;
 use resilient::event::Event;
 use resilient::network::identity::Identity;
 use resilient::pipeline::{
-    Cancel, Env, Error, Listen, Offering, Policy, Ports, PullOptions, RecvOptions, RetryFor, Stay, Summary, offer,
-    pull, recv,
+    Cancel, Env, Error, Listen, Offering, Policy, Ports, PullOptions, RecvOptions, RetryFor, Stay, Stop, Summary,
+    offer, pull, recv,
 };
 use resilient::ticket::Ticket;
 use resilient::trust::authorized::Grant;
@@ -288,6 +288,7 @@ async fn pulled(net: &Net, host: IpAddr, disk: &MemDisk, ticket: &Ticket) -> Res
         peer: ticket.clone().into(),
         ports: Ports::default(),
         policy: Policy::default(),
+        stop: Stop::default(),
         family: resilient::pipeline::Family::Any,
         contimeout: second(60),
         retry_for: RetryFor::Span(HOUR),
@@ -328,6 +329,7 @@ fn a_receiver_that_dials_again_goes_on_where_it_was() {
             peer: offer.ticket.clone().into(),
             ports: Ports::default(),
             policy: Policy::default(),
+            stop: Stop::default(),
             family: resilient::pipeline::Family::Any,
             contimeout: second(60),
             retry_for: RetryFor::Span(HOUR),

@@ -371,6 +371,8 @@ impl Reception {
             disk,
             policy: self.options.policy.at_most(grant.and_then(|grant| grant.quota)),
             retry_for: self.options.retry_for,
+            most: self.options.stop.bytes,
+            stop_at: None,
             observer: observer.clone(),
             cancel: self.cancel.clone(),
             pool: self.pool.clone(),
