@@ -221,6 +221,8 @@ fn an_end_after_a_failure_tells_what_was_reached() {
     // A pipe that nobody writes to keeps both sides in the middle of a transfer.
     let mut sender = place.command(&format!("send --json=send.json - --name never {}", receiver.ticket));
     let mut sender = sender.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    // Held to the end: waiting for a child closes its stdin, which would complete what is sent.
+    let _pipe = sender.stdin.take();
     while !std::fs::read_to_string(place.path("recv.json")).unwrap().contains("\"event\":\"connected\"") {
         assert!(sender.try_wait().unwrap().is_none(), "the sender has ended");
         std::thread::yield_now();
