@@ -103,7 +103,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -s h -l help -
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-size -d 'Refuse a transfer of more bytes' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-files -d 'Refuse a transfer of more files' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l accept -d 'Take only files that match; repeat for more' -r
-complete -c resilient -n "__fish_resilient_using_subcommand recv" -s o -l output -d 'Write the one file that comes to FILE, or to stdout (-); the ticket is then on stderr' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -s o -l output -d 'Write the one file that comes to FILE, `-` for stdout' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l partial-dir -d 'Keep unfinished files there: a name below DIR or an absolute path [default: .resilient-partial]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l stop-after -d 'Stop after this time (90m, 2h); the same command goes on from there' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-transfer -d 'Stop before more file bytes than this cross the network' -r
