@@ -8,7 +8,15 @@ mod exits;
 mod hostile;
 #[cfg(test)]
 mod memdisk;
+#[cfg(test)]
+mod keep;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod offer;
 mod once_open;
+#[cfg(test)]
+mod pipes;
 #[cfg(test)]
 mod policy;
 mod process;

@@ -1,0 +1,87 @@
+//! `send --offer` and the pull that answers it, as typed: one receiver, its own files or its stdout, and an end when nobody comes.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
+use crate::process::{Live, Place, noise};
+use std::io::Write as _;
+use std::process::Stdio;
+
+/// Starts `send --offer WORDS` on a free port; its ticket is the first line of stdout.
+fn offer(place: &Place, words: &str) -> (Live, String) {
+    let mut command = place.command(&format!("send --offer --listen 127.0.0.1:0 {words}"));
+    command.stdin(Stdio::piped());
+    let mut live = Live::stdout(command);
+    let ticket = live.line();
+    assert!(ticket.starts_with("resilient://"), "{ticket}");
+    (live, ticket)
+}
+
+#[test]
+fn what_is_offered_can_be_pulled_once() {
+    let place = Place::new();
+    place.write("source/big", noise(1, 1_000_000));
+    place.write("source/in/small", "content");
+    let (offered, ticket) = offer(&place, "source");
+    let pulled = place.run_on("there", &format!("recv {ticket} inbox"));
+    assert_eq!((pulled.code(), pulled.out.as_str(), pulled.err.as_str()), (Some(0), "", ""));
+    let offered = offered.ended();
+    assert_eq!((offered.code(), offered.out.as_str(), offered.err.as_str()), (Some(0), "", ""));
+    assert_eq!(place.read("inbox/source/in/small"), "content");
+    assert!(std::fs::read(place.path("inbox/source/big")).unwrap() == noise(1, 1_000_000));
+    let again = place.run_on("there", &format!("recv --contimeout 1 {ticket} inbox"));
+    assert_eq!(again.code(), Some(35), "{again:?}");
+}
+
+#[test]
+fn a_second_receiver_is_refused_while_the_first_is_served() {
+    let place = Place::new();
+    let (mut offered, ticket) = offer(&place, "- --name x");
+    let mut first = Live::stdout(place.on("there", &format!("recv --json {ticket} inbox")));
+    first.event("connected");
+    let second = place.run_on("elsewhere", &format!("recv {ticket} other"));
+    assert_eq!(second.code(), Some(41), "{second:?}");
+    assert!(second.err.contains("used by another node") && !place.path("other/x").exists(), "{second:?}");
+    offered.child.stdin.take().unwrap().write_all(b"typed").unwrap();
+    assert_eq!((first.ended().code(), offered.ended().code()), (Some(0), Some(0)));
+    assert_eq!(place.read("inbox/x"), "typed");
+}
+
+#[test]
+fn an_offer_goes_to_stdout_or_under_another_name() {
+    let place = Place::new();
+    place.write("source", "content");
+    let (offered, ticket) = offer(&place, "source");
+    let pulled = place.run_on("there", &format!("recv {ticket} -o -"));
+    assert_eq!((pulled.code(), pulled.out.as_str(), pulled.err.as_str()), (Some(0), "content", ""));
+    assert_eq!(offered.ended().code(), Some(0));
+    let (offered, ticket) = offer(&place, "source");
+    assert_eq!(place.run_on("there", &format!("recv {ticket} -o name")).code(), Some(0));
+    assert_eq!((offered.ended().code(), place.read("name").as_str()), (Some(0), "content"));
+}
+
+#[test]
+fn an_offer_that_nobody_takes_is_35() {
+    let place = Place::new();
+    place.write("source", "content");
+    let ended = place.run("send --offer --listen 127.0.0.1:0 --wait-for 1 source");
+    assert_eq!(ended.code(), Some(35));
+    assert_eq!(ended.err, "resilient: send: nobody came within 1.0s\n");
+    let ended = place.run("recv --listen 127.0.0.1:0 --wait-for 1 inbox");
+    assert_eq!((ended.code(), ended.err.as_str()), (Some(35), "resilient: recv: nobody came within 1.0s\n"));
+}
+
+#[test]
+fn two_that_wait_or_two_that_dial_do_not_meet() {
+    let place = Place::new();
+    place.write("source", "content");
+    let (offered, ticket) = offer(&place, "source");
+    let wrong = place.run_on("there", &format!("send --retry-for 2 source {ticket}"));
+    assert!(wrong.code() != Some(0) && wrong.err.starts_with("resilient: send: "), "{wrong:?}");
+    assert_eq!(place.run_on("there", &format!("recv {ticket} inbox")).code(), Some(0));
+    assert_eq!(offered.ended().code(), Some(0));
+    let receiver = place.receiver("inbox");
+    let wrong = place.run_on("there", &format!("recv --retry-for 2 {}", receiver.ticket));
+    assert!(wrong.code() != Some(0) && wrong.err.starts_with("resilient: recv: "), "{wrong:?}");
+    assert_eq!(place.run(&format!("send source {}", receiver.ticket)).code(), Some(0));
+    assert_eq!(receiver.ended().code(), Some(0));
+}
