@@ -159,7 +159,7 @@ fn real_runs_tell_what_is_written() {
     let unseen: Vec<&str> = ruled.flatten().filter(|name| !seen.contains(*name)).collect();
     // A run that is over within a second tells no progress, and nothing that it would try again.
     assert!(
-        unseen.iter().all(|name| ["progress", "detail", "warning", "retry"].contains(name)),
+        unseen.iter().all(|name| ["progress", "detail", "note", "warning", "retry"].contains(name)),
         "no run told {unseen:?}"
     );
 }

@@ -65,7 +65,9 @@ fn a_receiver_refuses_what_is_too_much() {
     for name in ["a.c", "b.h", "c.o"] {
         place.write(&format!("source/{name}"), name);
     }
-    for (option, said) in [("--max-size 8", "9 B are more than the 8 B"), ("--max-files 2", "3 files are more than the 2")] {
+    for (option, said) in
+        [("--max-size 8", "9 B are more than the 8 B"), ("--max-files 2", "3 files are more than the 2")]
+    {
         let receiver = place.receiver(&format!("{option} inbox"));
         let refused = send(&place, "source", &receiver);
         assert!(refused.code() == Some(45) && refused.err.contains(said), "{refused:?}");
@@ -80,7 +82,8 @@ fn a_receiver_refuses_what_is_too_much() {
     assert!(place.path("some/source/b.h").exists() && !place.path("some/source/c.o").exists());
     // What comes from a pipe has no size before.
     let mut receiver = place.receiver("--max-size 100k piped");
-    let mut sender = place.command(&format!("send - --name x {}", receiver.ticket)).stdin(Stdio::piped()).spawn().unwrap();
+    let mut sender =
+        place.command(&format!("send - --name x {}", receiver.ticket)).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = sender.stdin.take().unwrap();
     let upstream = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &noise(1, 1_000_000)).is_ok());
     assert_eq!((sender.wait().unwrap().code(), receiver.child.wait().unwrap().code()), (Some(45), Some(45)));
@@ -159,11 +162,13 @@ fn hot_files_have_their_share_before_cold_ones() {
     let options = "--priority-for *.hot=critical --priority-for 7.hot=normal --bwlimit 4000";
     let sent = both(&place, "inbox", &format!("--json {options} source/"), 0);
     let files: Vec<Value> = events(&sent).into_iter().filter(|event| event["event"] == "file").collect();
-    let hot: Vec<bool> =
-        files.iter().map(|event| event["path"]["text"].as_str().unwrap().ends_with(".hot")).collect();
+    let hot: Vec<bool> = files.iter().map(|event| event["path"]["text"].as_str().unwrap().ends_with(".hot")).collect();
     let last_hot = hot.iter().rposition(|hot| *hot).unwrap();
     let cold_before = hot[..last_hot].iter().filter(|hot| !**hot).count();
-    assert!(hot.len() == 16 && (1..=4).contains(&cold_before), "{cold_before} of 8 cold files came before the last hot");
+    assert!(
+        hot.len() == 16 && (1..=4).contains(&cold_before),
+        "{cold_before} of 8 cold files came before the last hot"
+    );
     let wrong = place.run("send --priority-for *.hot=urgent source host:9");
     assert_eq!(wrong.code(), Some(1), "{wrong:?}");
 }
