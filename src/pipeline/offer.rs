@@ -6,6 +6,7 @@
 use super::admission::{Tickets, Worth, same_version};
 use super::connect::{Door, Listen, hang_up, listen};
 use super::greet::{Caller, Refused, listen_to, turn_away};
+use super::ingest::Pipe;
 use super::send::{Cargo, Outlet, SendOptions, Unfinished, transfer};
 use super::session::sleep_until;
 use super::{Cancel, Env, Error, RetryFor, Summary, close};
@@ -134,8 +135,11 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
             Some(_) = refusals.join_next() => {}
             ended = served(&mut serving) => {
                 serving = None;
+                let once = options.pipe.as_ref().is_some_and(Pipe::is_begun);
                 match ended {
                     Ok(summary) => return Ok(summary),
+                    // Nothing is left that a receiver could come back to.
+                    Err(Unfinished { error, .. }) if once => return Err(error),
                     Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Connect(_)), .. }) => {
                         let message = format!("{error}; waiting for the receiver to come back");
                         observer.event(&Event::Warning { message });
