@@ -279,9 +279,14 @@ impl Assembler {
                 }
                 self.come_to(None)?;
                 self.unsent(skipped);
-                if entries == 0 && skipped == 0 && !matches!(self.policy.place, Place::Tree) {
+                let one = match &self.policy.place {
+                    Place::Tree => None,
+                    Place::File(name) => Some(name.as_bytes()),
+                    Place::Stream(stream) => Some(stream.name().as_bytes()),
+                };
+                if let Some(name) = one.filter(|_| entries == 0 && skipped == 0).map(<[u8]>::to_vec) {
                     // One file was to come, and whoever waits for it must not take nothing for it.
-                    self.event_failed(Vec::new(), Class::Select, "the sender has sent no file".to_owned());
+                    self.event_failed(name, Class::Select, "the sender has sent no file".to_owned());
                 }
                 self.finish = Some(entries);
             }

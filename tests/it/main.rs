@@ -10,6 +10,7 @@ mod hostile;
 mod memdisk;
 mod once_open;
 #[cfg(test)]
+mod partials;
 mod policy;
 mod process;
 #[cfg(test)]
