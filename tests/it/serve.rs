@@ -229,6 +229,26 @@ fn a_flood_of_wrong_hellos_does_not_keep_a_sender_out() {
     });
 }
 
+/// Whoever connects to an offer and says nothing does not keep the right one waiting.
+#[test]
+fn silent_strangers_do_not_keep_a_receiver_from_an_offer() {
+    run(1, DAY, async |net| {
+        let (source, expected) = folder(&[("a", noise(1, 1000))]);
+        let offer = offered(&net, source.path(), Offering::default()).await;
+        let (identity, mut silent) = (Identity::generate().unwrap(), Vec::new());
+        for _ in 0..64 {
+            silent.extend(Peer::connect_with(&net, STRANGER, &identity, &offer.ticket, 1).await.ok());
+        }
+        assert!(silent.len() >= 8);
+        let disk = MemDisk::new();
+        let before = net.elapsed();
+        assert_eq!(class(&pulled(&net, RECEIVER, &disk, &offer.ticket).await), Class::Done);
+        assert!(net.elapsed().checked_sub(before).unwrap() < second(10));
+        assert_eq!(class(&offer.task.await.unwrap()), Class::Done);
+        assert_eq!(files(&disk), expected);
+    });
+}
+
 #[test]
 fn nobody_comes_in_time() {
     run(1, DAY, async |net| {
