@@ -9,6 +9,7 @@ use super::recv::with_traffic;
 use super::send::{Retries, Stop};
 use super::session::{Place, Presence, receive, sleep_until};
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
+use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::network::dial::ConnectError;
 use crate::network::endpoint::Endpoint;
@@ -121,7 +122,8 @@ pub async fn pull(
             }
         }
     };
-    hang_up(&endpoint, if ended.is_ok() { close::COMPLETE } else { close::STOPPED }).await;
+    let done = ended.as_ref().is_ok_and(|summary| summary.class == Class::Done);
+    hang_up(&endpoint, if done { close::COMPLETE } else { close::STOPPED }).await;
     ended.map(|summary| with_traffic(summary, &endpoint.traffic))
 }
 

@@ -12,6 +12,7 @@ use super::connect::{Listen, hang_up, listen};
 use super::send::Stop;
 use super::session::sleep_until;
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
+use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::network::copies::Traffic;
 use crate::network::seam::now;
@@ -148,7 +149,8 @@ pub async fn recv(
             }
         }
     };
-    let code = if ended.is_ok() { close::COMPLETE } else { close::STOPPED };
+    let code =
+        if ended.as_ref().is_ok_and(|summary| summary.class == Class::Done) { close::COMPLETE } else { close::STOPPED };
     hang_up(&door.endpoint, code).await;
     ended.map(|summary| with_traffic(summary, &door.endpoint.traffic))
 }

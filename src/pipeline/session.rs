@@ -103,7 +103,9 @@ pub(super) async fn receive(
             }
             ended = session.run(&place, &presence) => match ended {
                 Ok(counters) => {
-                    session.stop_assembling(close::COMPLETE).await;
+                    // Who has not heard what has failed must not take it for done.
+                    let failed = session.lock().tally().worst.is_some();
+                    session.stop_assembling(if failed { close::STOPPED } else { close::COMPLETE }).await;
                     return Ok(session.summary(&counters));
                 }
                 Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
