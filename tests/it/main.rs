@@ -7,11 +7,11 @@ mod events;
 mod exits;
 mod hostile;
 #[cfg(test)]
-mod memdisk;
-#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod memdisk;
 #[cfg(test)]
 mod offer;
 mod once_open;
