@@ -179,7 +179,9 @@ impl Words {
             return Err(Failure::usage("--keep makes no ticket that --ticket-file or --qr could show")
                 .hint("with --ticket it does"));
         }
-        let listen = self.listen.unwrap_or_default();
+        // Where no ticket tells the port, it is the one that everybody knows, or none.
+        let or_any = stay != (Stay::Keep { tickets: false });
+        let listen = self.listen.unwrap_or(Listen { or_any, ..Listen::default() });
         let family = self.connect.family();
         if listen.address.is_some_and(|address| !family.allows(address)) {
             return Err(Failure::usage("--listen names an address of the family that -4 or -6 excludes"));
@@ -299,7 +301,10 @@ mod tests {
             ("--once --count 3 --count 4", Stay::Count(4)),
             ("--count 3 --keep", Stay::Keep { tickets: false }),
         ] {
-            assert_eq!(waits(words).stay, stay, "{words}");
+            let options = waits(words);
+            assert_eq!(options.stay, stay, "{words}");
+            // Nobody would learn of another port where there is no ticket.
+            assert_eq!(options.listen.or_any, stay != Stay::Keep { tickets: false }, "{words}");
         }
         assert_eq!(waits("--wait-for 5m").wait_for, Some(Duration::from_secs(300)));
         let show = resolve("--qr --ticket-file t").unwrap().show;

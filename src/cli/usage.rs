@@ -38,8 +38,12 @@ const LATER_OPTIONS: &[&str] = &[
     "wait",
 ];
 
+/// Options of `send` that are for `recv`, too, in a later version.
+const LATER_OF_RECV: &[&str] =
+    &["compress", "max-chunk-rate", "max-transfer", "no-compress", "priority", "priority-for", "stop-after"];
+
 /// Those of them that have a short form.
-const LATER_SHORT: &[(&str, &str)] = &[("-e", "rsh")];
+const LATER_SHORT: &[(&str, &str)] = &[("-e", "rsh"), ("-z", "compress")];
 
 /// Answers what clap did not take as a command: help and version on stdout, anything else as one error line.
 pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
@@ -72,7 +76,7 @@ fn later_option(error: &clap::Error, command: &str) -> Option<Failure> {
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
     let short = LATER_SHORT.iter().find(|(short, _)| short == typed).map(|(_, long)| *long);
     let long = typed.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest)).or(short)?;
-    is_later(long).then(|| {
+    (is_later(long) || (command == "recv" && LATER_OF_RECV.contains(&long))).then(|| {
         Failure::new(Class::Unsupported, format!("{typed}: this version does not have that option"))
             .hint(format!("`resilient {command} --help` shows the options that it has"))
     })

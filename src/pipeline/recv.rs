@@ -93,6 +93,9 @@ pub async fn recv(
     let mut reception = Reception::new(env, &options, disk, door.addresses.clone(), observer.clone(), cancel.clone());
     if options.stay != (Stay::Keep { tickets: false }) {
         reception.issue_ticket();
+    } else {
+        let addresses: Vec<String> = door.addresses.iter().map(ToString::to_string).collect();
+        observer.event(&Event::Detail { message: format!("waiting at {}", addresses.join(", ")) });
     }
     if door.moved {
         let message = format!("UDP port {} is taken; listening on another one", options.listen.port);

@@ -8,12 +8,14 @@ use std::process::Stdio;
 
 /// A `recv --keep` of the host `there`, and the address that it tells in its log.
 fn keeper(place: &Place, words: &str) -> (Live, String) {
-    let mut command = place.on("there", &format!("recv -v --keep --listen 127.0.0.1:0 {words} inbox"));
+    let mut command = place.on("there", &format!("recv -vv --keep --listen 127.0.0.1:0 {words} inbox"));
     command.stdout(Stdio::null());
     let mut live = Live::stderr(command);
-    let line = live.line();
-    let (_, address) = line.split_once("waiting at ").unwrap_or_else(|| panic!("{line}"));
-    (live, address.trim().to_owned())
+    loop {
+        if let Some((_, address)) = live.line().split_once("waiting at ") {
+            return (live, address.trim().to_owned());
+        }
+    }
 }
 
 /// What lies there, without the folder of unfinished files.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
 use crate::process::{Ended, Live, Place, noise};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
@@ -84,16 +84,19 @@ fn a_sender_that_is_killed_ends_the_stream_as_a_failure() {
 fn a_file_that_was_cut_gets_no_name() {
     let place = Place::new();
     // An end of the sender that it can tell: interrupted, with all that it has read on its way.
-    for signal in [Signal::KILL, Signal::INT] {
-        let (receiver, ticket) = receiver(&place, "--json=events --retry-for 1 -o arrived");
+    for (signal, events) in [(Signal::KILL, "first"), (Signal::INT, "second")] {
+        let (receiver, ticket) = receiver(&place, &format!("--json={events} --retry-for 1 -o arrived"));
         let mut sender = sender(&place, "", &ticket);
         sender.stdin.as_ref().unwrap().write_all(&noise(2, 8 * CHUNK)).unwrap();
-        while !std::fs::read_to_string(place.path("events")).unwrap().contains("connected") {
+        while !std::fs::read_to_string(place.path(events)).unwrap().contains("connected") {
             assert!(sender.try_wait().unwrap().is_none(), "the sender has ended");
             std::thread::yield_now();
         }
-        rustix::process::kill_process(rustix::process::Pid::from_child(&sender), signal).unwrap();
+        // Its stdin stays open: closed, it would be the end of the data.
+        let stdin = sender.stdin.take();
+        kill_process(Pid::from_child(&sender), signal).unwrap();
         sender.wait().unwrap();
+        drop(stdin);
         let received = receiver.ended();
         assert_eq!(received.code(), Some(10), "{signal:?}: {received:?}");
         assert!(!place.path("arrived").exists(), "{signal:?}");
