@@ -234,8 +234,6 @@ fn what_this_version_does_not_have_is_4_and_touches_nothing() {
     let of_recv = [
         "--api 127.0.0.1:1",
         "--from x",
-        "--stop-after 1m",
-        "--max-transfer 1m",
         "--max-chunk-rate 4",
         "--priority high",
         "--priority-for *=high",
