@@ -86,11 +86,11 @@ pub async fn recv(
     let disk = options.policy.destination(env, &options.dir)?;
     let mut door = listen(env, options.listen, options.family)?;
     let mut reception = Reception::new(env, &options, disk, door.addresses.clone(), observer.clone(), cancel.clone());
-    if options.stay != (Stay::Keep { tickets: false }) {
-        reception.issue_ticket();
-    } else {
+    if options.stay == (Stay::Keep { tickets: false }) {
         let addresses: Vec<String> = door.addresses.iter().map(ToString::to_string).collect();
         observer.event(&Event::Detail { message: format!("waiting at {}", addresses.join(", ")) });
+    } else {
+        reception.issue_ticket();
     }
     if door.moved {
         let message = format!("UDP port {} is taken; listening on another one", options.listen.port);

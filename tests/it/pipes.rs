@@ -114,7 +114,7 @@ fn a_reader_that_is_gone_fails_both_sides() {
     // What is written when the sender has ended is lost, as from any program in a pipe.
     let upstream = std::thread::spawn(move || stdin.write_all(&content).is_ok());
     let mut stdout = receiver.child.stdout.take().unwrap();
-    stdout.read_exact(&mut [0; CHUNK]).unwrap();
+    stdout.read_exact(&mut vec![0; CHUNK]).unwrap();
     drop(stdout);
     let (sent, received) = (ended(sender), receiver.ended());
     upstream.join().unwrap();
