@@ -207,11 +207,15 @@ mod tests {
             assert!(!is_there, "--{name} is there: take it off the list");
         }
         assert!(exists(&definition, "retry-for") && !exists(&definition, "nope"));
-        let shorts = ["send", "recv"].map(|name| definition.find_subcommand(name).unwrap().clone());
+        let [send, recv] = ["send", "recv"].map(|name| definition.find_subcommand(name).unwrap());
+        for name in LATER_OF_RECV {
+            assert!(exists(send, name) && !exists(recv, name), "--{name}");
+        }
         for (short, long) in LATER_SHORT {
-            assert!(LATER_OPTIONS.contains(long));
-            let letter = short.chars().nth(1);
-            assert!(!shorts.iter().flat_map(clap::Command::get_arguments).any(|option| option.get_short() == letter));
+            let of_recv = LATER_OF_RECV.contains(long);
+            assert!(of_recv || LATER_OPTIONS.contains(long));
+            let has = |command: &clap::Command| command.get_arguments().any(|o| o.get_short() == short.chars().nth(1));
+            assert!(!has(recv) && has(send) == of_recv, "{short}");
         }
     }
 
