@@ -47,7 +47,7 @@ _resilient() {
 
     case "${cmd}" in
         resilient)
-            opts="-v -q -h -V --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help --version send recv key"
+            opts="-v -q -P -h -V --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help --version send recv key"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -89,7 +89,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key)
-            opts="-v -q -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help show list trust allow forget"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help show list trust allow forget"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -131,7 +131,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__allow)
-            opts="-v -q -h --perm --dir --quota --expire --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --perm --dir --quota --expire --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -189,7 +189,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__forget)
-            opts="-v -q -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -231,7 +231,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__list)
-            opts="-v -q -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -273,7 +273,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__show)
-            opts="-v -q -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,7 +315,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__trust)
-            opts="-v -q -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -357,7 +357,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__recv)
-            opts="-o -f -4 -6 -v -q -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --bwlimit --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-o -f -4 -6 -v -q -P -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --stop-after --max-transfer --bwlimit --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -384,6 +384,14 @@ _resilient() {
                     return 0
                     ;;
                 --partial-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-transfer)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -475,7 +483,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__send)
-            opts="-r -p -f -0 -n -4 -6 -z -v -q -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --bwlimit --compress --no-compress --max-chunk-rate --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-r -p -f -0 -n -4 -6 -z -v -q -P -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --bwlimit --compress --no-compress --max-chunk-rate --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

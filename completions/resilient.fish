@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_resilient_global_optspecs
-    string join \n identity= v/verbose q/quiet json= progress= stats color= log-file= metrics-file= config= no-config show-config h/help V/version
+    string join \n identity= v/verbose q/quiet json= progress= P stats color= log-file= metrics-file= config= no-config show-config h/help V/version
 end
 
 function __fish_resilient_needs_command
@@ -37,6 +37,7 @@ complete -c resilient -n "__fish_resilient_needs_command" -l metrics-file -d 'Ke
 complete -c resilient -n "__fish_resilient_needs_command" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_needs_command" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_needs_command" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_needs_command" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_needs_command" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_needs_command" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_needs_command" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -94,6 +95,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -s 6 -d 'Use I
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l no-compress -d 'Do not compress'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -101,8 +103,10 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -s h -l help -
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-size -d 'Refuse a transfer of more bytes' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-files -d 'Refuse a transfer of more files' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l accept -d 'Take only files that match; repeat for more' -r
-complete -c resilient -n "__fish_resilient_using_subcommand recv" -s o -l output -d 'Write the one file that comes to FILE, or to stdout (-); the ticket is then on stderr' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -s o -l output -d 'Write the one file that comes to FILE, `-` for stdout' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l partial-dir -d 'Keep unfinished files there: a name below DIR or an absolute path [default: .resilient-partial]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l stop-after -d 'Stop after this time (90m, 2h); the same command goes on from there' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-transfer -d 'Stop before more file bytes than this cross the network' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l count -d 'Receive N transfers, several at a time, each with a ticket of its own' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket-life -d 'How long a ticket can be used [default: 1h]' -r
@@ -142,6 +146,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 4 -d 'Use I
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 6 -d 'Use IPv6 only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -159,6 +164,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -181,6 +187,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -198,6 +205,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -215,6 +223,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -236,6 +245,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
@@ -253,6 +263,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s P -d 'The same as --progress; unfinished files are kept in any case'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l stats -d 'Print a table of counters at the end'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'

@@ -80,6 +80,11 @@ pub enum Event {
         /// Whose wish that is.
         by: LimitedBy,
     },
+    /// Something that whoever watches should know, and a log need not.
+    Note {
+        /// The sentence.
+        message: String,
+    },
     /// A decision that only `-vv` shows.
     Detail {
         /// The sentence.

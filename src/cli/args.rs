@@ -74,11 +74,14 @@ pub(super) struct Global {
     pub(super) json: Option<PathBuf>,
     /// Show progress: a line that is redrawn, or plain lines where stderr is no terminal
     #[arg(
-        long, global = true, value_name = "WHEN", value_enum, hide_possible_values = true,
+        long, global = true, overrides_with = "progress_always", value_name = "WHEN", value_enum, hide_possible_values = true,
         num_args = 0..=1, require_equals = true, default_value = "auto", default_missing_value = "always",
         help = "Show progress: auto, always or never [default: auto, on a terminal]", hide_default_value = true
     )]
     pub(super) progress: When,
+    /// The same as --progress; unfinished files are kept in any case
+    #[arg(short = 'P', global = true, overrides_with = "progress", hide_short_help = true)]
+    pub(super) progress_always: bool,
     /// Print a table of counters at the end
     #[arg(long, global = true)]
     pub(super) stats: bool,

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 #[group(skip)]
 pub(super) struct Flags {
     /// Refuse a transfer of more bytes
-    #[arg(help_heading = "Select", long, value_name = "SIZE", value_parser = |text: &str| parse_size(text))]
+    #[arg(help_heading = "Select", long, value_name = "SIZE", value_parser = |text: &str| parse_size(text), hide_short_help = true)]
     max_size: Option<u64>,
     /// Refuse a transfer of more files
     #[arg(help_heading = "Select", long, value_name = "N", hide_short_help = true)]
@@ -30,8 +30,8 @@ pub(super) struct Flags {
     /// Take only files that match; repeat for more
     #[arg(help_heading = "Select", long, value_name = "PATTERN", allow_hyphen_values = true, hide_short_help = true)]
     accept: Vec<OsString>,
-    /// Write the one file that comes to FILE, or to stdout (-); the ticket is then on stderr
-    #[arg(help_heading = "Transfer", short, long, value_name = "FILE|-")]
+    /// Write the one file that comes to FILE, `-` for stdout
+    #[arg(help_heading = "Transfer", short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace files and links that exist and are different
     #[arg(help_heading = "Transfer", short, long, overrides_with_all = ["force", "skip_existing", "rename"])]

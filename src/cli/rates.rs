@@ -24,8 +24,10 @@ const VARIABLE: &str = "RESILIENT_BWLIMIT";
 #[command(next_help_heading = "Transfer")]
 pub(super) struct Limits {
     /// Go no faster than RATE (KiB/s, or with a unit)
+    ///
+    /// RATE[,BURST], or UP:DOWN for each direction; 0 is no limit.
     #[arg(
-        long, value_name = "RATE[,BURST]|UP:DOWN", value_parser = limit, help_heading = "Transfer"
+        long, value_name = "RATE", value_parser = limit, help_heading = "Transfer"
     )]
     bwlimit: Option<Limit>,
 }

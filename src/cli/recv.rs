@@ -16,6 +16,7 @@ use super::policy;
 use super::rates;
 use super::run;
 use super::span;
+use super::stop;
 use crate::fs::real::PartialDir;
 use crate::location::Location;
 use crate::network::authority::Authority;
@@ -37,11 +38,13 @@ pub(super) const LONG: &str = "Print a ticket and wait for one send; or, with a 
 #[derive(Args, Debug)]
 #[command(override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET [DIR]")]
 pub(super) struct Words {
-    /// Where to put what arrives [default: .], after the ticket of a `send --offer` if there is one
+    /// The ticket of a `send --offer`, if there is one; where to put what arrives [default: .]
     #[arg(value_name = "DIR")]
     typed: Vec<OsString>,
     #[command(flatten)]
     policy: policy::Flags,
+    #[command(flatten)]
+    stop: stop::Flags,
     #[command(flatten)]
     limits: rates::Limits,
     #[command(flatten)]
@@ -73,13 +76,13 @@ struct StayFlags {
     #[arg(long, overrides_with_all = ["count", "keep"], help_heading = "Connect", hide_short_help = true)]
     once: bool,
     /// Receive N transfers, several at a time, each with a ticket of its own
-    #[arg(long, value_name = "N", overrides_with_all = ["once", "keep"], value_parser = clap::value_parser!(u64).range(1..), help_heading = "Connect")]
+    #[arg(long, value_name = "N", overrides_with_all = ["once", "keep"], value_parser = clap::value_parser!(u64).range(1..), help_heading = "Connect", hide_short_help = true)]
     count: Option<u64>,
     /// Stay; only authorised keys are let in (`resilient key allow`)
     #[arg(long, overrides_with_all = ["once", "count"], help_heading = "Connect")]
     keep: bool,
     /// With --keep: print tickets as well, a new one whenever one is used
-    #[arg(long, help_heading = "Connect")]
+    #[arg(long, help_heading = "Connect", hide_short_help = true)]
     ticket: bool,
 }
 
@@ -162,7 +165,10 @@ impl Words {
             return Ok(Order { way, show, partial_dir, credentials });
         }
         self.only_for_dialling(&rules)?;
-        let stay = self.stay.stay();
+        let (stay, stop) = (self.stay.stay(), self.stop.stop());
+        if stay != Stay::Once && stop.bytes.is_some() {
+            return Err(Failure::usage("--max-transfer is for one transfer, --count and --keep receive more"));
+        }
         if stay != Stay::Once && !matches!(policy.place, Place::Tree) {
             return Err(Failure::usage("--output takes one transfer, --count and --keep receive more"));
         }
@@ -190,6 +196,7 @@ impl Words {
             retry_for: self.connect.retry_for,
             allowed: self.limits.resolve()?.allowed(),
             policy,
+            stop,
         };
         Ok(Order { way: Way::Wait(Box::new((options, rules.authority))), show, partial_dir, credentials })
     }
@@ -225,6 +232,7 @@ impl Words {
             retry_for: self.connect.retry_for,
             allowed: self.limits.resolve()?.allowed(),
             policy,
+            stop: self.stop.stop(),
         })
     }
 }

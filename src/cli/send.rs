@@ -161,6 +161,9 @@ impl Words {
             }
         };
         let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
+        if stdin.is_some() && (self.select.dry_run || !selection.is_everything()) {
+            return Err(Failure::usage("what comes in on stdin is sent whole: it cannot be listed or filtered"));
+        }
         let pipe = stdin.map(stdin::pipe);
         let options = SendOptions {
             sources: if pipe.is_some() { Vec::new() } else { self.typed.iter().map(PathBuf::from).collect() },
@@ -358,6 +361,8 @@ mod tests {
             ("@node a TICKET", 1),
             ("- TICKET", 1),
             ("- a --name x TICKET", 1),
+            ("- --name x -n TICKET", 1),
+            ("- --name x --exclude y TICKET", 1),
             ("a --name x TICKET", 1),
             ("host:a TICKET", 4),
             ("a host::module", 1),

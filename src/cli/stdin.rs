@@ -9,7 +9,6 @@ use crate::pipeline::Pipe;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::{Arc, Mutex};
 
 /// Permissions that what comes from a pipe gets: what it had is not known.
 const MODE: u32 = 0o644;
@@ -27,5 +26,5 @@ pub(super) fn name(typed: Option<&OsStr>) -> Result<Name, Failure> {
 pub(super) fn pipe(name: Name) -> Pipe {
     let now = jiff::Timestamp::now();
     let mtime = FileTime { seconds: now.as_second(), nanoseconds: now.subsec_nanosecond().max(0) as u32 };
-    Pipe { name, meta: Meta { mode: MODE, mtime }, reader: Arc::new(Mutex::new(io::stdin())) }
+    Pipe::new(name, Meta { mode: MODE, mtime }, io::stdin())
 }

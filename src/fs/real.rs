@@ -29,6 +29,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Times that the directory of partial files is made again when it goes away under our hands.
+const REMAKES: usize = 100;
+
 /// A destination directory of this machine.
 ///
 /// A file system mounted below the root can be written to, but nothing can be published there: a rename does not cross from one
@@ -55,6 +58,25 @@ impl RealDisk {
     /// The directory of partial files, if there is one or `make` is said.
     fn partials(&self, make: bool) -> Result<Option<Arc<OwnedFd>>, DiskError> {
         self.partials.open(&self.root, make)
+    }
+
+    /// Makes something in the directory of partial files, which another run or session takes away whenever it is empty.
+    fn make_partial<T>(
+        &self,
+        make: impl Fn(BorrowedFd<'_>) -> Result<T, DiskError>,
+    ) -> Result<(Arc<OwnedFd>, T), DiskError> {
+        let attempt = || {
+            let partials = self.partials(true)?.ok_or_else(|| disk_error(Errno::NOENT))?;
+            let made = make(partials.as_fd())?;
+            Ok((partials, made))
+        };
+        for _ in 0..REMAKES {
+            match attempt() {
+                Err(DiskError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        attempt()
     }
 }
 
@@ -173,9 +195,16 @@ impl Disk for RealDisk {
             Err(DiskError::Exists) if replace => {}
             other => return other,
         }
-        let partials = self.partials(true)?.ok_or_else(|| disk_error(Errno::NOENT))?;
-        let name = partials::passing_name();
-        symlinkat(target, &partials, &name).map_err(disk_error)?;
+        let (partials, name) = self.make_partial(|partials| {
+            loop {
+                let name = partials::passing_name();
+                match symlinkat(target, partials, &name) {
+                    // Left by a run of the same number that was killed.
+                    Err(Errno::EXIST) => {}
+                    made => return made.map(|()| name).map_err(disk_error),
+                }
+            }
+        })?;
         let replaced = self.root.at(path, |directory, last| replace_with(partials.as_fd(), &name, directory, last));
         if replaced.is_err() {
             let _ = unlinkat(&partials, &name, AtFlags::empty());
@@ -185,8 +214,7 @@ impl Disk for RealDisk {
 
     fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
         let name = partial_name(name)?;
-        let partials = self.partials(true)?.ok_or_else(|| disk_error(Errno::NOENT))?;
-        let file = partials::create(partials.as_fd(), name.as_bytes())?;
+        let (partials, file) = self.make_partial(|partials| partials::create(partials, name.as_bytes()))?;
         match RealPartial::new(file, size) {
             Ok(partial) => Ok(Box::new(partial)),
             Err(error) => {

@@ -16,7 +16,7 @@ use self::directories::Directory;
 use self::memory::Memory;
 pub(super) use super::entries::Tally;
 use super::entries::{Landing, Pending, Target};
-use super::policy::Policy;
+use super::policy::{Place, Policy};
 use crate::class::Class;
 use crate::event::Event;
 use crate::fs::disk::{Disk, DiskError};
@@ -84,6 +84,8 @@ pub(super) struct Assembler {
     announced: u32,
     announced_files: u64,
     announced_bytes: u64,
+    /// Bytes that were taken of files whose length was not announced.
+    unannounced_bytes: u64,
     finish: Option<u32>,
     complete: bool,
     /// Directories that are not finished, and those of them in which the next entry may stand, outermost first.
@@ -127,6 +129,7 @@ impl Assembler {
             announced: 0,
             announced_files: 0,
             announced_bytes: 0,
+            unannounced_bytes: 0,
             finish: None,
             complete: false,
             directories: BTreeMap::new(),
@@ -168,9 +171,7 @@ impl Assembler {
         self.early_data.clear();
         (self.announced, self.announced_files, self.announced_bytes) = (0, 0, 0);
         self.finish = None;
-        self.directories.clear();
-        self.stack.clear();
-        self.closing.clear();
+        self.leave_directories();
         self.replacing.clear();
         self.memory.again();
         self.out = Assembled::default();
@@ -278,6 +279,15 @@ impl Assembler {
                 }
                 self.come_to(None)?;
                 self.unsent(skipped);
+                let one = match &self.policy.place {
+                    Place::Tree => None,
+                    Place::File(name) => Some(name.as_bytes()),
+                    Place::Stream(stream) => Some(stream.name().as_bytes()),
+                };
+                if let Some(name) = one.filter(|_| entries == 0 && skipped == 0).map(<[u8]>::to_vec) {
+                    // One file was to come, and whoever waits for it must not take nothing for it.
+                    self.event_failed(name, Class::Select, "the sender has sent no file".to_owned());
+                }
                 self.finish = Some(entries);
             }
         }

@@ -158,6 +158,16 @@ impl Parts {
         Ok(())
     }
 
+    /// Whether its length is not known yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.size.is_none()
+    }
+
+    /// What is here of it, while its length is not known.
+    pub(super) fn bytes_of_open(&self) -> u64 {
+        if self.is_open() { self.have.len() * self.chunk } else { 0 }
+    }
+
     /// Whether it takes more than one chunk.
     pub(super) fn is_large(&self) -> bool {
         self.size.is_none_or(|size| size > self.chunk)

@@ -6,6 +6,7 @@
 use super::admission::{Tickets, Worth, same_version};
 use super::connect::{Door, Listen, hang_up, listen};
 use super::greet::{Caller, Refused, listen_to, turn_away};
+use super::ingest::Pipe;
 use super::send::{Cargo, Outlet, SendOptions, Unfinished, transfer};
 use super::session::sleep_until;
 use super::{Cancel, Env, Error, RetryFor, Summary, close};
@@ -14,6 +15,7 @@ use crate::event::{Event, Observer};
 use crate::network::seam::now;
 use crate::ticket::{Secret, Ticket};
 use crate::wire::control::SessionId;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use tokio::task::JoinSet;
 
 /// Receivers that are connected and have not yet asked.
 const MAX_CALLERS: usize = 64;
+/// The same from one address: silence alone must not keep the right one out.
+const MAX_CALLERS_EACH: usize = 8;
 /// Receivers that are being turned away.
 const MAX_REFUSALS: usize = 32;
 /// Time for a receiver that was served to let the hello in.
@@ -80,6 +84,7 @@ pub async fn offer(
 async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: &Offering) -> Result<Summary, Error> {
     let Cargo { observer, cancel, stop_at, options, .. } = cargo;
     let mut callers: JoinSet<(IpAddr, Result<Caller, Error>)> = JoinSet::new();
+    let mut called: BTreeMap<IpAddr, usize> = BTreeMap::new();
     let mut refusals: JoinSet<()> = JoinSet::new();
     let mut serving: Option<Serving<'_>> = None;
     let mut lost: Option<(Instant, Error)> = None;
@@ -96,12 +101,19 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
             () = cancel.cancelled(), if serving.is_none() => return Err(Error::Interrupted),
             () = sleep_until(*stop_at), if serving.is_none() => return Err(Error::Stopped),
             Some(arrival) = door.next() => {
-                if callers.len() < MAX_CALLERS {
+                let theirs = called.entry(arrival.connection.remote_address().ip()).or_insert(0);
+                if callers.len() < MAX_CALLERS && *theirs < MAX_CALLERS_EACH {
+                    *theirs += 1;
                     callers.spawn(listen_to(arrival));
                 }
+                called.retain(|_, count| *count > 0);
             }
             Some(heard) = callers.join_next() => {
                 let (address, heard) = heard.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                if let Some(theirs) = called.get_mut(&address) {
+                    *theirs -= 1;
+                    called.retain(|_, count| *count > 0);
+                }
                 let Ok(caller) = heard else {
                     door.failed(address);
                     continue;
@@ -134,8 +146,11 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
             Some(_) = refusals.join_next() => {}
             ended = served(&mut serving) => {
                 serving = None;
+                let once = options.pipe.as_ref().is_some_and(Pipe::is_begun);
                 match ended {
                     Ok(summary) => return Ok(summary),
+                    // Nothing is left that a receiver could come back to.
+                    Err(Unfinished { error, .. }) if once => return Err(error),
                     Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Connect(_)), .. }) => {
                         let message = format!("{error}; waiting for the receiver to come back");
                         observer.event(&Event::Warning { message });

@@ -198,10 +198,11 @@ impl Outward {
         self.accepted
     }
 
-    /// Whether the receiver has closed the connection because it is complete; then it has all that was sent.
+    /// Whether the receiver that has let us in has closed the connection because everything is complete and done.
     pub(super) fn was_completed(&self) -> bool {
         let closed = self.connection.close_reason();
-        matches!(closed, Some(ConnectionError::ApplicationClosed(closed)) if closed.error_code == close::COMPLETE.into())
+        self.accepted
+            && matches!(closed, Some(ConnectionError::ApplicationClosed(closed)) if closed.error_code == close::COMPLETE.into())
             && self.outbound.is_drained()
     }
 

@@ -16,10 +16,11 @@ use crate::wire::control::Hello;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Name of the partial file that proves that the destination can be written to.
-const PROOF: &str = "proof";
+/// Tells the partial files apart that prove that a destination can be written to.
+static PROOFS: AtomicU32 = AtomicU32::new(0);
 
 /// What to do where something stands already that is not identical.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,8 +186,11 @@ impl Policy {
                 disk.make_dir(&base)?;
             }
         }
-        drop(disk.create_partial(PROOF, 0)?);
-        disk.remove_partial(PROOF)?;
+        // Two receivers may begin at once. The name is one of those that are swept should it be left.
+        let number = PROOFS.fetch_add(1, Ordering::Relaxed);
+        let proof = format!("{:032x}-{:016x}-{number:x}", 0, std::process::id());
+        drop(disk.create_partial(&proof, 0)?);
+        disk.remove_partial(&proof)?;
         disk.remove_partial_dir()
     }
 

@@ -6,9 +6,10 @@
 use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::greet::{Guest, Refused, ask, refuse};
 use super::recv::with_traffic;
-use super::send::Retries;
-use super::session::{Place, Presence, receive};
+use super::send::{Retries, Stop};
+use super::session::{Place, Presence, receive, sleep_until};
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
+use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::network::dial::ConnectError;
 use crate::network::endpoint::Endpoint;
@@ -46,6 +47,8 @@ pub struct PullOptions {
     pub allowed: Option<NonZeroU32>,
     /// What is taken, and what is done with what stands there.
     pub policy: Policy,
+    /// When to stop although there is more to receive.
+    pub stop: Stop,
 }
 
 /// Receives into `options.dir` what the sender offers; see the module.
@@ -57,17 +60,19 @@ pub async fn pull(
 ) -> Result<Summary, Error> {
     let disk = options.policy.destination(env, &options.dir)?;
     let began = now();
+    let stop_at = options.stop.after.map(|after| began + after);
     let mut retries = Retries::new(began, options.retry_for);
     let (guest, mut endpoint) = loop {
         let by = now() + options.contimeout;
         let reached = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Error::Interrupted),
+            () = sleep_until(stop_at) => return Err(Error::Stopped),
             reached = reach(env, &options, by, &*observer) => reached,
         };
         match reached {
             Ok(reached) => break reached,
-            Err(error) => retries.wait(error, None, &*observer, &cancel).await?,
+            Err(error) => retries.wait(error, stop_at, &*observer, &cancel).await?,
         }
     };
     if let Err((class, message)) = options.policy.admits(&guest.hello) {
@@ -80,6 +85,8 @@ pub async fn pull(
         disk,
         policy: options.policy.clone(),
         retry_for: options.retry_for,
+        most: options.stop.bytes,
+        stop_at,
         observer: observer.clone(),
         cancel: cancel.clone(),
         pool: Arc::new(Mutex::new(Shares::new(options.allowed))),
@@ -115,7 +122,8 @@ pub async fn pull(
             }
         }
     };
-    hang_up(&endpoint, if ended.is_ok() { close::COMPLETE } else { close::STOPPED }).await;
+    let done = ended.as_ref().is_ok_and(|summary| summary.class == Class::Done);
+    hang_up(&endpoint, if done { close::COMPLETE } else { close::STOPPED }).await;
     ended.map(|summary| with_traffic(summary, &endpoint.traffic))
 }
 

@@ -9,8 +9,10 @@ mod tagged;
 mod warnings;
 
 use super::connect::{Listen, hang_up, listen};
+use super::send::Stop;
 use super::session::sleep_until;
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
+use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::network::copies::Traffic;
 use crate::network::seam::now;
@@ -57,6 +59,8 @@ pub struct RecvOptions {
     pub allowed: Option<NonZeroU32>,
     /// What is taken, and what is done with what stands there.
     pub policy: Policy,
+    /// When to stop although there is more to receive.
+    pub stop: Stop,
 }
 
 impl RecvOptions {
@@ -72,6 +76,7 @@ impl RecvOptions {
             retry_for: RetryFor::Span(Duration::from_secs(600)),
             allowed: None,
             policy: Policy::default(),
+            stop: Stop::default(),
         }
     }
 }
@@ -97,6 +102,7 @@ pub async fn recv(
         observer.event(&Event::Detail { message });
     }
     let (mut waiting_since, mut expiry_told) = (now(), false);
+    let stop_at = options.stop.after.map(|after| now() + after);
     let ended = loop {
         let expires = match options.retry_for {
             // After it has expired, whoever comes too late is told so for a while; then there is nobody left to wait for.
@@ -110,6 +116,10 @@ pub async fn recv(
             () = cancel.cancelled() => {
                 reception.close().await;
                 break Err(Error::Interrupted);
+            }
+            () = sleep_until(stop_at) => {
+                reception.close().await;
+                break Err(Error::Stopped);
             }
             Some(arrival) = door.next() => reception.greet(arrival),
             happened = reception.next() => match happened {
@@ -142,7 +152,8 @@ pub async fn recv(
             }
         }
     };
-    let code = if ended.is_ok() { close::COMPLETE } else { close::STOPPED };
+    let code =
+        if ended.as_ref().is_ok_and(|summary| summary.class == Class::Done) { close::COMPLETE } else { close::STOPPED };
     hang_up(&door.endpoint, code).await;
     ended.map(|summary| with_traffic(summary, &door.endpoint.traffic))
 }

@@ -177,6 +177,13 @@ impl Cargo {
                 (sources, totals)
             })
             .await;
+        let mut totals = totals;
+        if options.pipe.is_some() {
+            totals.files = 1;
+            let message =
+                "what comes in on stdin is read once: a transfer that breaks off cannot be continued".to_owned();
+            observer.event(&Event::Note { message });
+        }
         observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
         if let Some(limit) = options.limit {
             observer.event(&Event::Limit { rate: limit.rate.get(), by: LimitedBy::Option });

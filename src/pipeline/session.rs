@@ -42,6 +42,10 @@ pub(super) struct Place {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) policy: Policy,
     pub(super) retry_for: RetryFor,
+    /// File bytes that may cross the network before it is to stop.
+    pub(super) most: Option<u64>,
+    /// When it is to stop.
+    pub(super) stop_at: Option<Instant>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) cancel: Cancel,
     pub(super) pool: Pool,
@@ -86,6 +90,10 @@ pub(super) async fn receive(
                 session.abandon(&place).await;
                 return Err(Error::Interrupted);
             }
+            () = sleep_until(place.stop_at) => {
+                session.abandon(&place).await;
+                return Err(Error::Stopped);
+            }
             guest = visits.recv() => {
                 let Some(guest) = guest else {
                     session.abandon(&place).await;
@@ -95,7 +103,9 @@ pub(super) async fn receive(
             }
             ended = session.run(&place, &presence) => match ended {
                 Ok(counters) => {
-                    session.stop_assembling(close::COMPLETE).await;
+                    // Who has not heard what has failed must not take it for done.
+                    let failed = session.lock().tally().worst.is_some();
+                    session.stop_assembling(if failed { close::STOPPED } else { close::COMPLETE }).await;
                     return Ok(session.summary(&counters));
                 }
                 Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
@@ -262,6 +272,9 @@ impl Session {
                     }
                     for reply in &assembled.replies {
                         inward.reply(reply);
+                    }
+                    if !ended && place.most.is_some_and(|most| self.tally.bytes_literal >= most) {
+                        return Err(Error::Stopped);
                     }
                     if ended {
                         let counters = counters(&inward.inbound, &self.tally);

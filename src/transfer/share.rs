@@ -208,6 +208,11 @@ impl Shares {
                 break;
             }
         }
+        if parts.iter().all(Option::is_some) {
+            // Nobody wants what is left now; whoever wants more in a moment, or is new and was never measured, finds it allowed.
+            let level = left.max(0.0) / weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+            return parts.iter().zip(&weights).map(|(part, own)| part.unwrap_or_default() + level * own).collect();
+        }
         let level = left.max(0.0) / weight.max(f64::MIN_POSITIVE);
         parts.iter().zip(&weights).map(|(part, own)| part.unwrap_or(level * own)).collect()
     }

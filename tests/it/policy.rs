@@ -244,6 +244,37 @@ fn durability_can_be_left_to_the_system() {
 
 // ---- Manifests ----------------------------------------------------------------------------------------------------------------
 
+/// A directory that its owner may not write to is as it was when the sender is lost, has come back, and is done.
+#[test]
+fn a_directory_that_was_read_only_stays_so() {
+    let mode = |disk: &MemDisk| match &disk.tree()[&b"d"[..]] {
+        Node::Directory { meta } => meta.mode,
+        other => panic!("{other:?}"),
+    };
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        disk.plant(&path(&["d"]), Node::Directory { meta: Meta { mode: 0o555, ..meta() } });
+        let mut recv = under(&net, &disk, Policy::default()).await;
+        let sender = Identity::generate().unwrap();
+        let inside =
+            || entries(0, vec![entry(None, "d", Kind::Directory), entry(Some(0), "x", Kind::File { size: 3 })]);
+        for round in 0..2 {
+            let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+            peer.hello(1, Some(SECRET)).await;
+            peer.control(&[inside(), finish(2)]).await;
+            peer.replies_until(|reply| matches!(reply, Reply::Status { .. })).await;
+            assert_eq!(mode(&disk), 0o755);
+            if round == 1 {
+                peer.data(1, b"abc", 0, 3).await;
+                peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
+            }
+            peer.connection.close(0u32.into(), b"");
+        }
+        assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Done);
+        assert_eq!(mode(&disk), 0o555);
+    });
+}
+
 /// A directory is done as soon as it was left, and forgotten: nothing can come into it any more.
 #[test]
 fn a_directory_that_was_left_is_done_and_closed() {

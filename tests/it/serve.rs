@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
+mod pipe;
+
 use crate::hostile::peer::*;
 use crate::memdisk::MemDisk;
 use crate::sim::{Net, Profile, run};
@@ -9,8 +11,8 @@ use resilient::class::Class;
 use resilient::event::Event;
 use resilient::network::identity::Identity;
 use resilient::pipeline::{
-    Cancel, Env, Error, Listen, Offering, Policy, Ports, PullOptions, RecvOptions, RetryFor, Stay, Summary, offer,
-    pull, recv,
+    Cancel, Env, Error, Listen, Offering, Pipe, Policy, Ports, PullOptions, RecvOptions, RetryFor, Stay, Stop, Summary,
+    offer, pull, recv,
 };
 use resilient::ticket::Ticket;
 use resilient::trust::authorized::Grant;
@@ -227,6 +229,26 @@ fn a_flood_of_wrong_hellos_does_not_keep_a_sender_out() {
     });
 }
 
+/// Whoever connects to an offer and says nothing does not keep the right one waiting.
+#[test]
+fn silent_strangers_do_not_keep_a_receiver_from_an_offer() {
+    run(1, DAY, async |net| {
+        let (source, expected) = folder(&[("a", noise(1, 1000))]);
+        let offer = offered(&net, source.path(), Offering::default()).await;
+        let (identity, mut silent) = (Identity::generate().unwrap(), Vec::new());
+        for _ in 0..64 {
+            silent.extend(Peer::connect_with(&net, STRANGER, &identity, &offer.ticket, 1).await.ok());
+        }
+        assert!(silent.len() >= 8);
+        let disk = MemDisk::new();
+        let before = net.elapsed();
+        assert_eq!(class(&pulled(&net, RECEIVER, &disk, &offer.ticket).await), Class::Done);
+        assert!(net.elapsed().checked_sub(before).unwrap() < second(10));
+        assert_eq!(class(&offer.task.await.unwrap()), Class::Done);
+        assert_eq!(files(&disk), expected);
+    });
+}
+
 #[test]
 fn nobody_comes_in_time() {
     run(1, DAY, async |net| {
@@ -270,9 +292,14 @@ struct Offer {
 }
 
 async fn offered(net: &Net, source: &Path, offering: Offering) -> Offer {
+    offered_of(net, source, None, offering).await
+}
+
+async fn offered_of(net: &Net, source: &Path, pipe: Option<Pipe>, offering: Offering) -> Offer {
     let env = env(net, SENDER, Arc::new(MemDisk::new()));
     let offering = Offering { listen: Listen { address: Some(SENDER), ..Listen::default() }, ..offering };
-    let options = send_options(source, &Ticket::new(env.identity.node_id(), [], None));
+    let mut options = send_options(source, &Ticket::new(env.identity.node_id(), [], None));
+    options.pipe = pipe;
     let (cancel, cancelled) = Cancel::channel();
     let seen = Seen::new();
     let observer = seen.clone();
@@ -282,17 +309,22 @@ async fn offered(net: &Net, source: &Path, offering: Offering) -> Offer {
     Offer { seen, task, cancel, ticket }
 }
 
-async fn pulled(net: &Net, host: IpAddr, disk: &MemDisk, ticket: &Ticket) -> Result<Summary, Error> {
-    let options = PullOptions {
+fn pull_options(ticket: &Ticket) -> PullOptions {
+    PullOptions {
         dir: ".".into(),
         peer: ticket.clone().into(),
         ports: Ports::default(),
         policy: Policy::default(),
+        stop: Stop::default(),
         family: resilient::pipeline::Family::Any,
         contimeout: second(60),
         retry_for: RetryFor::Span(HOUR),
         allowed: None,
-    };
+    }
+}
+
+async fn pulled(net: &Net, host: IpAddr, disk: &MemDisk, ticket: &Ticket) -> Result<Summary, Error> {
+    let options = pull_options(ticket);
     let (_keep, cancel) = Cancel::channel();
     pull(&env(net, host, Arc::new(disk.clone())), options, Seen::new(), cancel).await
 }
@@ -323,16 +355,7 @@ fn a_receiver_that_dials_again_goes_on_where_it_was() {
         let (source, expected) = folder(&[("a", noise(1, 4_000_000))]);
         let offer = offered(&net, source.path(), Offering::default()).await;
         let env = env(&net, RECEIVER, Arc::new(disk.clone()));
-        let options = PullOptions {
-            dir: ".".into(),
-            peer: offer.ticket.clone().into(),
-            ports: Ports::default(),
-            policy: Policy::default(),
-            family: resilient::pipeline::Family::Any,
-            contimeout: second(60),
-            retry_for: RetryFor::Span(HOUR),
-            allowed: None,
-        };
+        let options = pull_options(&offer.ticket);
         // The first one is interrupted by its user; the same command is typed again.
         let (cancel, cancelled) = Cancel::channel();
         let first = pull(&env, options.clone(), Seen::new(), cancelled);

@@ -349,7 +349,7 @@ impl Observer for Output {
 }
 
 fn mode(global: &Global, drawable: bool, interval: Duration) -> Mode {
-    match global.progress {
+    match if global.progress_always { When::Always } else { global.progress } {
         When::Never => Mode::Off,
         When::Always if !drawable => Mode::Lines(interval),
         When::Auto if !drawable || global.quiet => Mode::Off,

@@ -95,6 +95,7 @@ impl Style {
             Event::Retry { attempt, in_ms, cause } => {
                 at(2, format!("{}; attempt {attempt} in {}", escape::text(cause), Span(Duration::from_millis(*in_ms))))
             }
+            Event::Note { message } => level.summary.then(|| escape::text(message)),
             Event::Detail { message } => at(2, escape::text(message)),
             _ => None,
         }

@@ -95,7 +95,7 @@ impl Assembler {
             return Some((Class::Refused, format!("more than the {most} files that are taken here")));
         }
         if let Some(most) = self.policy.max_size
-            && self.announced_bytes.saturating_add(target.size) > most
+            && self.announced_bytes.saturating_add(self.unannounced_bytes).saturating_add(target.size) > most
         {
             return Some((Class::Refused, format!("more than the {} that are taken here", Size(most))));
         }

@@ -160,6 +160,7 @@ impl Assembler {
             }
         }
         self.discard_kept();
+        self.leave_directories();
     }
 
     fn discard_kept(&mut self) {

@@ -62,7 +62,7 @@ impl Assembler {
         if parts.has(extent.offset) {
             return Ok(());
         }
-        let (is_first, is_large) = (parts.have.is_empty(), parts.is_large());
+        let (is_first, is_large, is_open) = (parts.have.is_empty(), parts.is_large(), parts.is_open());
         if self.is_too_much(extent.entry, extent.offset + length) {
             return Ok(());
         }
@@ -80,6 +80,7 @@ impl Assembler {
         match written {
             Ok(()) => {
                 self.tally.bytes_literal += length;
+                self.unannounced_bytes += if is_open { length } else { 0 };
                 self.check_landed(extent.entry);
                 Ok(())
             }
@@ -94,8 +95,11 @@ impl Assembler {
     /// Whether a stream has become longer than what is taken here; it fails then.
     fn is_too_much(&mut self, id: EntryId, end: u64) -> bool {
         let Some(most) = self.policy.max_size else { return false };
-        let Some(size) = self.pending.get(&id).map(|pending| pending.target().size) else { return false };
-        let too_much = end > size && self.announced_bytes.saturating_add(end - size) > most;
+        let Some(pending) = self.pending.get_mut(&id) else { return false };
+        let size = pending.target().size;
+        let own = pending.parts().map_or(0, |parts| parts.bytes_of_open());
+        let others = self.announced_bytes.saturating_add(self.unannounced_bytes.saturating_sub(own));
+        let too_much = end > size && others.saturating_add(end - size) > most;
         if too_much {
             let cause = format!("more than the {} that are taken here", Size(most));
             self.give_up(id, |assembler, target| assembler.fail(target, Class::Refused, &cause));

@@ -71,6 +71,19 @@ impl Assembler {
         self.settle(parent);
     }
 
+    /// Leaves all of them unfinished. One that its owner may not write to was made writable for us, and is as it was again.
+    pub(super) fn leave_directories(&mut self) {
+        self.stack.clear();
+        let unfinished = std::mem::take(&mut self.directories).into_values().rev();
+        let unfinished = unfinished.filter(|directory| directory.usable).map(|directory| directory.target);
+        for target in std::mem::take(&mut self.closing).into_iter().chain(unfinished) {
+            if target.meta.mode & 0o700 != 0o700 {
+                // It is looked at again by the next connection, or nobody.
+                let _ = self.disk.set_meta(&target.path, target.meta);
+            }
+        }
+    }
+
     /// Counts a path as held in memory.
     pub(super) fn remember(&mut self, path: &TreePath) -> Result<(), AssembleError> {
         self.remembered += cost(path);

@@ -5,6 +5,7 @@
 //! in, and nothing of a stream is sent before the receiver has said that it wants it: it cannot be read a second time.
 
 use super::{Announced, Ingest, Offer};
+use crate::class::Class;
 use crate::fs::source::SourceError;
 use crate::integrity::{OPEN_ENDED, TreeHasher, chunk_value};
 use crate::manifest::{Entry, EntryId, Kind, Meta, Name, TreePath};
@@ -15,6 +16,7 @@ use crate::wire::control::Control;
 use bytes::Bytes;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +32,20 @@ pub struct Pipe {
     pub name: Name,
     /// Its mode and time there.
     pub meta: Meta,
-    /// Where the bytes come from.
-    pub reader: Arc<Mutex<dyn Read + Send>>,
+    reader: Arc<Mutex<dyn Read + Send>>,
+    begun: Arc<AtomicBool>,
+}
+
+impl Pipe {
+    /// What comes from `reader`.
+    pub fn new(name: Name, meta: Meta, reader: impl Read + Send + 'static) -> Pipe {
+        Pipe { name, meta, reader: Arc::new(Mutex::new(reader)), begun: Arc::default() }
+    }
+
+    /// Whether something may have been read: then it cannot be sent again from its beginning.
+    pub(in crate::pipeline) fn is_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
 }
 
 impl fmt::Debug for Pipe {
@@ -92,6 +106,13 @@ impl Ingest {
 
     /// Reads the first chunk and announces what it is the beginning of.
     async fn begin_pipe(&mut self, pipe: Pipe) {
+        if pipe.begun.swap(true, Ordering::Relaxed) {
+            // What is left would look like a whole file.
+            self.skipped += 1;
+            let cause = "the connection was cut; what comes from a pipe cannot be sent again";
+            self.report_failed(pipe.name.as_bytes().to_vec(), Class::Network, cause.to_owned());
+            return self.finish_pipe(None).await;
+        }
         let read = match self.read_pipe(&pipe).await {
             Ok(first) if first.len() == CHUNK_BYTES => self.read_pipe(&pipe).await.map(|next| (first, next)),
             first => first.map(|first| (first, Vec::new())),

@@ -322,11 +322,15 @@ impl Reception {
             // Its session ends because nobody can visit it any more.
             self.running.remove(&other);
         }
+        let mut repeats = pass.again;
         let guest = match self.running.get(&key) {
             Some(session) => match session.visits.send(guest) {
                 Ok(()) => return,
-                // It has just ended.
-                Err(mpsc::error::SendError(guest)) => guest,
+                // It has just ended, and this one counts in its place.
+                Err(mpsc::error::SendError(guest)) => {
+                    repeats = session.repeats;
+                    guest
+                }
             },
             None => guest,
         };
@@ -346,7 +350,7 @@ impl Reception {
             self.tickets.spend(secret, key);
         }
         self.admitted += 1;
-        self.start(key, guest, disk, pass.grant, pass.again);
+        self.start(key, guest, disk, pass.grant, repeats);
         let more = match self.options.stay {
             Stay::Once => false,
             Stay::Count(count) => self.tickets.issued() < count,
@@ -371,6 +375,8 @@ impl Reception {
             disk,
             policy: self.options.policy.at_most(grant.and_then(|grant| grant.quota)),
             retry_for: self.options.retry_for,
+            most: self.options.stop.bytes,
+            stop_at: None,
             observer: observer.clone(),
             cancel: self.cancel.clone(),
             pool: self.pool.clone(),

@@ -240,3 +240,55 @@ fn a_stream_that_is_closed_wrong_or_cut_is_a_failure() {
         assert!(*kept.0.lock().unwrap() == bytes[..CHUNK]);
     });
 }
+
+/// A receiver that waits for one file does not take nothing for it.
+#[test]
+fn no_file_at_all_is_not_the_one_that_was_asked_for() {
+    let file = Policy { place: Place::File(Name::new("mine").unwrap()), ..Policy::default() };
+    for (policy, class) in
+        [(file, Class::Select), (into(&Kept::default()), Class::Select), (Policy::default(), Class::Done)]
+    {
+        run(1, DAY, async |net| {
+            let mut recv = under(&net, &MemDisk::new(), policy).await;
+            let mut peer = connected(&net, &recv, &Identity::generate().unwrap()).await;
+            peer.control(&[finish(0)]).await;
+            peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
+            peer.connection.close(0u32.into(), b"");
+            assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, class);
+        });
+    }
+}
+
+/// Files that tell their length last are held against the limit together, and with the others.
+#[test]
+fn the_limit_is_for_all_that_tell_their_length_last() {
+    let bytes = noise(1, 2 * CHUNK);
+    run(1, DAY, async |net| {
+        let disk = MemDisk::new();
+        let limit = Policy { max_size: Some(3 * CHUNK as u64), ..Policy::default() };
+        let recv = under(&net, &disk, limit).await;
+        let mut peer = connected(&net, &recv, &Identity::generate().unwrap()).await;
+        let streams = ["s", "t"].map(|name| entry(None, name, Kind::Stream));
+        peer.control(&[entries(0, streams.to_vec())]).await;
+        for id in 0..2 {
+            for offset in (0..bytes.len()).step_by(CHUNK) {
+                let body = &bytes[offset..offset + CHUNK];
+                let value = chunk_value(offset as u64, OPEN_ENDED, body);
+                peer.chunk(&encode_data(0, &[extent(id, offset as u64, CHUNK, value)], body)).await;
+            }
+            let seal = Control::Sealed { entry: EntryId(id), size: bytes.len() as u64, digest: digest(&bytes) };
+            peer.control(&[seal]).await;
+        }
+        peer.control(&[entries(2, vec![file("u", 2 * CHUNK)]), finish(3)]).await;
+        let replies = peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await;
+        for id in [1, 2] {
+            assert!(
+                replies
+                    .iter()
+                    .any(|reply| matches!(reply, Reply::Failed { entry, code: 45, .. } if *entry == EntryId(id))),
+                "{replies:?}"
+            );
+        }
+        assert_eq!(files(&disk).into_keys().collect::<Vec<_>>(), ["s"]);
+    });
+}
