@@ -149,8 +149,10 @@ impl Shares {
         if let Some(limit) = self.limit {
             let everyone: Vec<FlowId> = self.flows.keys().copied().collect();
             let parts = self.parts(&everyone, f64::from(limit.get()));
+            // What nobody wants for now is there for whoever wants it next: without it one that begins would creep up from nothing.
+            let spare = (f64::from(limit.get()) - parts.iter().sum::<f64>()).max(0.0) / parts.len().max(1) as f64;
             for (flow, part) in self.flows.values_mut().zip(parts) {
-                flow.allowed = Some(part);
+                flow.allowed = Some(part + spare);
             }
             return;
         }

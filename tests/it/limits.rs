@@ -184,7 +184,7 @@ fn a_rate_is_told_and_held() {
     ] {
         let sent = both(&place, recv, &format!("--json {words} source"), 0);
         let told = events(&sent);
-        let limit = told.iter().rfind(|event| event["event"] == "limit").unwrap();
+        let limit = told.iter().find(|event| event["event"] == "limit").unwrap();
         assert_eq!((limit["rate"].as_u64(), limit["by"].as_str()), (Some(rate), Some(by)), "{words}");
         let took = told.last().unwrap()["elapsed_ms"].as_u64().unwrap();
         assert!(took > 1000, "{words}: {took} ms for 1.25 s");

@@ -10,9 +10,10 @@ use std::process::{Child, Command, Stdio};
 /// Several chunks of 128 KiB.
 const CHUNK: usize = 128 * 1024;
 
-/// Starts `recv WORDS`, which has its ticket on stderr.
+/// Starts `recv WORDS`, which has its ticket on stderr if stdout is for what arrives.
 fn receiver(place: &Place, words: &str) -> (Live, String) {
-    let mut live = Live::stderr(place.on("there", &format!("recv --listen 127.0.0.1:0 {words}")));
+    let command = place.on("there", &format!("recv --listen 127.0.0.1:0 {words}"));
+    let mut live = if words.ends_with("-o -") { Live::stderr(command) } else { Live::stdout(command) };
     let ticket = live.line();
     assert!(ticket.starts_with("resilient://"), "{ticket}");
     (live, ticket)
@@ -149,10 +150,7 @@ fn more_than_one_file_is_refused_and_the_ticket_still_serves() {
     place.write("source/a", "a");
     place.write("source/b", "b");
     for output in ["-", "one"] {
-        let words = format!("recv --listen 127.0.0.1:0 -o {output}");
-        let command = place.on("there", &words);
-        let mut receiver = if output == "-" { Live::stderr(command) } else { Live::stdout(command) };
-        let ticket = receiver.line();
+        let (receiver, ticket) = receiver(&place, &format!("-o {output}"));
         for words in ["source/a source/b", "source"] {
             let refused = place.run(&format!("send {words} {ticket}"));
             assert_eq!(refused.code(), Some(3), "{refused:?}");

@@ -217,3 +217,12 @@ fn a_limit_of_the_receivers_own_is_divided() {
     let rates = world.run(20);
     assert!(rates[1] > 320_000.0, "{rates:?}");
 }
+
+#[test]
+fn whoever_is_alone_has_all_of_a_limit_from_the_beginning() {
+    let mut shares = Shares::new(NonZeroU32::new(800_000));
+    let (id, now) = (shares.join(Normal), origin());
+    for ticks in 0..5 {
+        assert_eq!(shares.allowed(now + ticks * TICK, id, Seen::default(), Duration::ZERO), Some(800_000));
+    }
+}
