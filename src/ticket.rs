@@ -1,6 +1,6 @@
 //! Tickets: where a receiver waits, the key it must prove, and a secret that is good for one use.
 //!
-//! Text form (the short one is in [`short`]): `resilient://KEY@10.0.0.5:27183,[fd00::5]:27183/?t=SECRET`, KEY a node id, SECRET 16 bytes in lower-case base32. The
+//! Text form (the short one is in `short`): `resilient://KEY@10.0.0.5:27183,[fd00::5]:27183/?t=SECRET`, KEY a node id, SECRET 16 bytes in lower-case base32. The
 //! text is the secret: whoever shows it (stdout, a QR code) means to. Nothing else here prints it: `Debug` leaves it out. Whether a
 //! ticket is still good, and that one without a secret is refused, is the receiver's to decide.
 

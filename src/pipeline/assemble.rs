@@ -1,6 +1,6 @@
 //! Assembly at the receiver: chunks in, files out.
 //!
-//! Invariant: only [`Verified`] bytes are written; a file gets its final name only after all its chunks are written, its digest matches
+//! Invariant: only `Verified` bytes are written; a file gets its final name only after all its chunks are written, its digest matches
 //! and its data is durable; "done" is said only after the new name is durable too. What stands at the destination is replaced only
 //! where the [`Policy`] says so. What is held in memory is bounded by what is under way, however many entries there are.
 //! The network, the clock and the choice of moment are the caller's: this is told what arrived and when to commit.

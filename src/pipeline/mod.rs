@@ -6,7 +6,7 @@
 //! recv, offer  connect::listen → greet → admission      recv, pull    inward → session: assemble (verify, write, commit)
 //! ```
 //!
-//! Who dials and who sends are two choices that do not depend on one another: a receiver that dials asks first ([`greet`]), everything
+//! Who dials and who sends are two choices that do not depend on one another: a receiver that dials asks first (`greet`), everything
 //! after that is the same.
 
 mod admission;

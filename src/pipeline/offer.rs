@@ -1,7 +1,7 @@
 //! `resilient send --offer`: wait for one receiver that dials, and send to it.
 //!
 //! 1. count the sources, listen, make a ticket; 2. hear what whoever connects asks for, and serve the first key that shows the ticket;
-//!    3. from there on all is as in [`super::send`]; a receiver that is lost may dial again and goes on where it was.
+//!    3. from there on all is as in [`super::send()`]; a receiver that is lost may dial again and goes on where it was.
 
 use super::admission::{Tickets, Worth, same_version};
 use super::connect::{Door, Listen, hang_up, listen};

@@ -1,7 +1,7 @@
 //! `resilient recv TICKET`: dial a sender that offers something, and receive it.
 //!
 //! 1. open the destination; 2. dial the node that the ticket names, ask, and wait for its hello; 3. from there on all is as in
-//!    [`super::recv`]; when the connection is lost, dial again.
+//!    [`super::recv()`]; when the connection is lost, dial again.
 
 use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::greet::{Guest, Refused, ask, refuse};

@@ -1,7 +1,7 @@
 //! `resilient recv`: wait for senders and write what they send.
 //!
 //! 1. open the destination, listen, make a ticket; 2. greet whoever connects and admit who holds a ticket or an authorised key; 3. each
-//!    session runs on a task of its own ([`super::session`]) and gets a part of the memory and of the link; one that fails ends alone;
+//!    session runs on a task of its own (`session`) and gets a part of the memory and of the link; one that fails ends alone;
 //!    4. it is over after one transfer, after as many as were asked for, or never.
 
 mod reception;

@@ -1,6 +1,6 @@
 //! `resilient send`: files and directories to a waiting receiver.
 //!
-//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other (or be dialled: [`super::offer`]); 3. ingest and
+//! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other (or be dialled: [`super::offer()`]); 3. ingest and
 //!    the network side run side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
 use super::connect::{FLUSH, Line, Peer, Ports, dial};
