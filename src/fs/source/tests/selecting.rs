@@ -175,18 +175,3 @@ fn selections_tell_themselves_apart() {
         assert!(prints[..at].iter().all(|other| other != one), "{at}");
     }
 }
-
-/// Run by hand with `WALK` naming a tree of a million entries: `cargo test --lib a_million -- --ignored --nocapture`, and look at
-/// the time and the peak of resident memory (`VmHWM`).
-#[cfg(target_os = "linux")]
-#[test]
-#[ignore = "a measurement, needs a large tree"]
-fn a_million_entries() {
-    let top = std::env::var_os("WALK").expect("WALK names a tree");
-    let sources = Sources::new(&[PathBuf::from(top)], Selection::default()).unwrap();
-    let totals = sources.totals();
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    println!("{totals:?} {peak}");
-    assert!(totals.entries > 0);
-}
