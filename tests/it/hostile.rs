@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
 pub(crate) mod disk;
+pub(crate) mod liar;
 pub(crate) mod peer;
 pub(crate) mod restarts;
 

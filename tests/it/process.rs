@@ -99,7 +99,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn of(output: Output) -> Ended {
+    pub(crate) fn of(output: Output) -> Ended {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ended { status: output.status, out: text(output.stdout), err: text(output.stderr) }
     }

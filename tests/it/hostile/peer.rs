@@ -1,34 +1,32 @@
 //! Peers made by hand that speak the wire format through quinn and need not keep to it, for both directions.
 //!
-//! A [`Peer`] is a sender to a real `recv`, a [`Liar`] a receiver for a real `send`. Neither repairs what a network loses: they
-//! are for links that lose nothing.
+//! A [`Peer`] is a sender to a real `recv`, a [`Liar`](super::liar::Liar) a receiver for a real `send`. Neither repairs what a network
+//! loses: they are for links that lose nothing.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
+pub(crate) use super::liar::*;
 use crate::memdisk::MemDisk;
 use crate::sim::Net;
 use bytes::Bytes;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connection, Endpoint, EndpointConfig, TokioRuntime, VarInt};
+use quinn::{Connection, Endpoint};
 use resilient::chunk::compression::Choice;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
 use resilient::integrity::{ChunkValue, chunk_value};
 use resilient::manifest::{Entry, EntryId, FileTime, Kind, Meta, Name, TreePath};
-use resilient::network::endpoint::transport_config;
 use resilient::network::identity::Identity;
-use resilient::network::pin::{self, CheckedServer, SERVER_NAME};
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{
     Cancel, Env, Error, Family, Listen, Policy, Ports, RecvOptions, RetryFor, SendOptions, Stop, Summary, recv, send,
 };
 use resilient::priority::Priority;
-use resilient::ticket::{Secret, Ticket};
+use resilient::ticket::Ticket;
 use resilient::wire::chunk::{Extent, encode_control, encode_data};
 use resilient::wire::codec;
 use resilient::wire::control::{Control, Hello, SessionId};
 use resilient::wire::datagram::{Datagram, Feedback, MAX_DATA_SHARDS, SHARD_BYTES, encode_shard};
-use resilient::wire::reply::{self, Reply, ReplyReader};
+use resilient::wire::reply::{Reply, ReplyReader};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -88,7 +86,7 @@ impl Observer for Seen {
 }
 
 /// Different for every endpoint: two with one seed choose the same connection IDs.
-fn fresh() -> u64 {
+pub(super) fn fresh() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -175,15 +173,6 @@ pub(crate) async fn honest(env: &Env, source: &Path, ticket: &Ticket, seen: &Arc
     send(env, send_options(source, ticket), seen.clone(), cancel).await
 }
 
-fn seeded() -> EndpointConfig {
-    let mut config = EndpointConfig::default();
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&fresh().to_le_bytes());
-    seed[8] = 0xee;
-    config.rng_seed(Some(seed));
-    config
-}
-
 /// A sender made by hand.
 pub(crate) struct Peer {
     pub(crate) connection: Connection,
@@ -208,14 +197,12 @@ impl Peer {
         ticket: &Ticket,
         streams: u32,
     ) -> Result<Peer, quinn::ConnectionError> {
-        let tls = pin::client_config(identity, CheckedServer::new(ticket.key).unwrap()).unwrap();
-        let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-        let mut transport = transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()));
-        transport.max_concurrent_uni_streams(VarInt::from_u32(streams)).receive_window(VarInt::from_u32(1 << 20));
-        config.transport_config(Arc::new(transport));
         let socket = net.host(host).bind(SocketAddr::new(host, 0)).unwrap();
-        let endpoint = Endpoint::new_with_abstract_socket(seeded(), None, socket, Arc::new(TokioRuntime)).unwrap();
-        let connection = endpoint.connect_with(config, ticket.addresses[0], SERVER_NAME).unwrap().await?;
+        Ok(Peer::on(Wire::dial(socket, identity, ticket, streams).await?))
+    }
+
+    /// The same on a connection that is there, whoever has made it.
+    pub(crate) fn on(Wire { connection, endpoint }: Wire) -> Peer {
         let (give, replies) = mpsc::unbounded_channel();
         let (tell, feedback) = watch::channel(Feedback::default());
         let reader = Arc::new(Mutex::new(ReplyReader::default()));
@@ -246,7 +233,7 @@ impl Peer {
                 }
             }
         });
-        Ok(Peer { connection, _endpoint: endpoint, seq: 0, stripe: 0, order: 0, replies, feedback })
+        Peer { connection, _endpoint: endpoint, seq: 0, stripe: 0, order: 0, replies, feedback }
     }
 
     pub(crate) async fn datagram(&self, bytes: Bytes) {
@@ -374,59 +361,6 @@ pub(crate) fn noise(salt: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     reader.fill(&mut bytes);
     bytes
-}
-
-/// A receiver made by hand.
-pub(crate) struct Liar {
-    pub(crate) connection: Connection,
-    stream: quinn::SendStream,
-    log: Vec<u8>,
-    _endpoint: Endpoint,
-}
-
-/// Where a [`Liar`] waits.
-pub(crate) struct Lair {
-    pub(crate) ticket: Ticket,
-    endpoint: Endpoint,
-}
-
-pub(crate) fn lair(net: &Net) -> Lair {
-    let identity = Identity::generate().unwrap();
-    let tls = pin::server_config(&identity, None).unwrap();
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-    config.transport_config(Arc::new(transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()))));
-    let address = SocketAddr::new(RECEIVER, 27183);
-    let socket = net.host(RECEIVER).bind(address).unwrap();
-    let endpoint = Endpoint::new_with_abstract_socket(seeded(), Some(config), socket, Arc::new(TokioRuntime)).unwrap();
-    Lair { ticket: Ticket::new(identity.node_id(), [address], Some(Secret::from_bytes(SECRET))), endpoint }
-}
-
-impl Lair {
-    /// The sender that comes.
-    pub(crate) async fn accept(self) -> Liar {
-        let connection = self.endpoint.accept().await.unwrap().await.unwrap();
-        let stream = connection.open_uni().await.unwrap();
-        Liar { connection, stream, log: Vec::new(), _endpoint: self.endpoint }
-    }
-}
-
-impl Liar {
-    /// Says something on the reply stream.
-    pub(crate) async fn say(&mut self, reply: &Reply) {
-        let before = self.log.len();
-        reply::append(reply, &mut self.log);
-        let bytes = self.log[before..].to_vec();
-        let _ = self.stream.write_all(&bytes).await;
-    }
-
-    pub(crate) fn feedback(&self, feedback: &Feedback) {
-        let _ = self.connection.send_datagram(feedback.encode());
-    }
-
-    /// Waits for the first datagram of the sender.
-    pub(crate) async fn heard(&self) {
-        self.connection.read_datagram().await.unwrap();
-    }
 }
 
 /// A folder with these files, and what must stand at the receiver: bytes by path.
