@@ -1,20 +1,20 @@
 //! Runs one job to its end: the runtime, the grace after a signal, and panics.
 //!
-//! Invariant: this returns whatever happens in the job, so that the last line of the output can always be written. After the end
-//! was asked for, the job has [`GRACE`] to stop by itself; then it is dropped where it stands, which files survive by design.
+//! Invariant: this returns whatever happens in the job, so that the last line of the output can always be written; a panic is told there,
+//! once, and not where it happens. After the end was asked for, the job has [`GRACE`] to stop by itself; then it is dropped where it
+//! stands, which files survive by design.
 
 use super::cancel::Cancel;
 use super::exit::Failure;
-use super::output::{Output, escape};
+use super::output::Output;
 use crate::class::Class;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::pipeline::{self, Summary};
 use anyhow::Context as _;
 use std::any::Any;
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long a cancelled job may take to commit what it has.
@@ -29,13 +29,29 @@ pub(super) type Job =
 
 /// Runs `job` until it ends, or until `cancel` and the grace are over.
 pub(super) fn run(job: Job, output: Arc<Output>, cancel: &Cancel) -> Result<Summary, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().context("runtime")?;
-    let result =
-        catch_unwind(AssertUnwindSafe(|| runtime.block_on(until_cancelled(job(output, cancel.told()), cancel))));
+    // A machine that has no thread left is a panic there.
+    let runtime = caught(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        Ok(builder.worker_threads(WORKERS).enable_all().build().context("runtime")?)
+    })?;
+    let observer = output.clone();
+    let result = caught(|| runtime.block_on(until_cancelled(job(output, cancel.told()), cancel)));
     // A read or write that hangs in the kernel must not hold the end of the program.
     runtime.shutdown_background();
-    result.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "internal error, please report it")))
+    if let Some(cause) = untold() {
+        // It was on a task that nobody waits for, and the job came to its end without it.
+        observer.event(&Event::Warning { message: format!("internal error: {cause}") });
+    }
+    result
+}
+
+/// Does `work`; a panic in it is a failure.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let what = "internal error, please report it";
+        let message = untold().map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}"));
+        Err(Failure::new(Class::Internal, message))
+    })
 }
 
 async fn until_cancelled(
@@ -53,15 +69,22 @@ async fn until_cancelled(
     }
 }
 
-/// A panic is a bug and says so in one line, without a backtrace unless one is asked for.
-pub(super) fn report_panics_in_one_line() {
+/// What the first panic said, until it is told.
+static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
+
+fn untold() -> Option<String> {
+    UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// A panic is told in the last line of the run, without a backtrace unless one is asked for.
+pub(super) fn keep_panics() {
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|wish| wish != "0") {
         return;
     }
     std::panic::set_hook(Box::new(|panic| {
         let cause = told(panic.payload());
         let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
-        let _ = writeln!(std::io::stderr().lock(), "resilient: internal error: {}{place}", escape::text(cause));
+        UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(format!("{cause}{place}"));
     }));
 }
 

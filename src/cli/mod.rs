@@ -45,17 +45,23 @@ use std::sync::Arc;
 /// Runs the program with these arguments (the first is its name) and gives its exit status. Ends by a signal, and does not
 /// return, if one asked it to stop: the shell then sees 128 + its number and stops its loop.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    drive::report_panics_in_one_line();
+    drive::keep_panics();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    drive::caught(|| Ok(run(&arguments))).unwrap_or_else(|failure| {
+        exit::refuse(usage::typed_command(&arguments), &failure, usage::typed_color(&arguments))
+    })
+}
+
+fn run(arguments: &[OsString]) -> ExitCode {
     if arguments.get(1).is_some_and(|word| word == generate::WORD) {
         return generate::main(&arguments[2..]);
     }
     let mut definition = Cli::command();
-    if usage::command_at(&definition, &arguments).is_none() && arguments.iter().any(|word| word == "--show-config") {
+    if usage::command_at(&definition, arguments).is_none() && arguments.iter().any(|word| word == "--show-config") {
         // Without a command the settings of all of them are shown.
         definition = definition.subcommand_required(false).arg_required_else_help(false);
     }
-    let parsed = configure(&definition, &arguments);
+    let parsed = configure(&definition, arguments);
     let cli = match parsed {
         Ok(cli) => cli,
         Err(status) => return status,

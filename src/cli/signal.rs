@@ -12,6 +12,9 @@ use signal_hook::low_level::emulate_default_handler;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+/// What their thread needs, which writes a line at most.
+const STACK: usize = 256 * 1024;
+
 const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// Remembers which signal asked for the end.
@@ -31,7 +34,7 @@ impl Interrupt {
         let wanted = ENDING.iter().chain([&SIGUSR1]).filter(|number| ignored & (1 << (**number - 1)) == 0);
         let mut signals = Signals::new(wanted).context("signals")?;
         let (received, cancel) = (Arc::clone(&self.received), self.cancel.clone());
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("signals".into()).stack_size(STACK).spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGUSR1 {
                     status();
@@ -41,7 +44,8 @@ impl Interrupt {
                     end_by(signal);
                 }
             }
-        })?;
+        });
+        thread.context("signals")?;
         Ok(())
     }
 

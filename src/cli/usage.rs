@@ -139,7 +139,7 @@ pub(super) fn unknown_command(words: &[OsString]) -> Failure {
 }
 
 /// The first word that names a command, for the error line of arguments that could not be parsed.
-fn typed_command(arguments: &[OsString]) -> &'static str {
+pub(super) fn typed_command(arguments: &[OsString]) -> &'static str {
     let typed = |word: &OsString| COMMANDS.iter().find(|name| word == *name).copied();
     arguments.iter().skip(1).find_map(typed).unwrap_or("")
 }
