@@ -156,6 +156,17 @@ pub(super) struct Door {
     pub(super) moved: bool,
 }
 
+impl Door {
+    /// The addresses for a ticket, of which there must be one.
+    pub(super) fn for_ticket(&self) -> Result<Vec<SocketAddr>, Error> {
+        if self.addresses.is_empty() {
+            let error = std::io::Error::new(ErrorKind::AddrNotAvailable, "this host has none of that IP version");
+            return Err(Error::Address(error));
+        }
+        Ok(self.addresses.clone())
+    }
+}
+
 /// Listens.
 pub(super) fn listen(env: &Env, listen: Listen, family: Family) -> Result<Door, Error> {
     let wanted = |port| match (listen.address, family) {

@@ -12,7 +12,8 @@ use crate::network::endpoint::EndpointError;
 use crate::unit::Span;
 use crate::wire::WireError;
 use crate::wire::control::Refusal;
-use quinn::ConnectionError;
+use quinn::{Connection, ConnectionError, SendDatagramError};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,6 +80,14 @@ pub enum Error {
         /// Which.
         message: String,
     },
+    /// The other side does what we do, so that there is nothing to be done.
+    #[error("{address}: is there to {}, not to {}", side.verb(), side.other().verb())]
+    SameSide {
+        /// Where it is.
+        address: SocketAddr,
+        /// What both are.
+        side: Side,
+    },
     /// The connection broke.
     #[error("connection: {cause}")]
     Lost {
@@ -136,6 +145,20 @@ impl Side {
             Side::Sender => "sender",
         }
     }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Side::Receiver => "receive",
+            Side::Sender => "send",
+        }
+    }
+
+    fn other(self) -> Side {
+        match self {
+            Side::Receiver => Side::Sender,
+            Side::Sender => Side::Receiver,
+        }
+    }
 }
 
 impl Error {
@@ -156,8 +179,22 @@ impl Error {
         Error::Refused { peer, class, message: refusal.message, retry_after }
     }
 
+    /// The other side of `connection` does what we do.
+    pub(super) fn same_side(connection: &Connection, side: Side) -> Error {
+        let address = connection.remote_address();
+        Error::SameSide { address: SocketAddr::new(address.ip().to_canonical(), address.port()), side }
+    }
+
+    /// Why nothing can be sent on `connection`.
+    pub(super) fn unsent(connection: &Connection, error: SendDatagramError) -> Error {
+        match error {
+            SendDatagramError::ConnectionLost(error) => Error::lost(connection, &error),
+            error => Error::Lost { cause: error.to_string() },
+        }
+    }
+
     /// A connection that ended, in words.
-    pub(super) fn lost(error: &ConnectionError) -> Error {
+    pub(super) fn lost(connection: &Connection, error: &ConnectionError) -> Error {
         let cause = match error {
             ConnectionError::ConnectionClosed(closed) if TLS_ALERTS.contains(&u64::from(closed.error_code)) => {
                 return Error::NotVouched { cause: closed.to_string() };
@@ -167,6 +204,8 @@ impl Error {
                 Ok(close::REFUSED) => "the receiver has refused it".into(),
                 Ok(close::COMPLETE) => "the receiver says that it is complete".into(),
                 Ok(close::STOPPED) => return Error::Gone,
+                Ok(close::SENDS) => return Error::same_side(connection, Side::Sender),
+                Ok(close::RECEIVES) => return Error::same_side(connection, Side::Receiver),
                 Ok(close::SUPERSEDED) => "a newer one has taken over".into(),
                 _ => "the other side has ended it".into(),
             },
@@ -193,6 +232,7 @@ impl Error {
             }
             Error::NotVouched { .. } => Class::Authentication,
             Error::NobodyCame | Error::NobodyWithin { .. } => Class::NoContact,
+            Error::SameSide { .. } => Class::Usage,
             Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
@@ -205,7 +245,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Refused { class: Class::Authentication, .. } => {
-                Some("a ticket serves one sender, for a limited time: ask for a new one".into())
+                Some("a ticket serves one node, for a limited time: ask for a new one".into())
             }
             Error::NotVouched { .. } => {
                 Some("--cert FILE --cert-key FILE present a certificate of an authority that it accepts".into())
@@ -217,7 +257,13 @@ impl Error {
                 "another node answers there: ask for a new ticket, and if that changes nothing, for the reason".into(),
             ),
             Error::Connect(ConnectError::NoContact { .. }) => {
-                Some("is recv still waiting there, and does the network let its UDP port through?".into())
+                Some("is the other side still waiting there, and does the network let its UDP port through?".into())
+            }
+            Error::SameSide { side: Side::Sender, .. } => {
+                Some("`resilient recv` with the same ticket receives what it offers".into())
+            }
+            Error::SameSide { side: Side::Receiver, .. } => {
+                Some("`resilient send PATH...` with the same ticket or address sends to it".into())
             }
             _ => None,
         }

@@ -4,6 +4,7 @@
 //! until the hello or the question was judged ([`super::admission`]), nothing is written, at most 64 KiB are held, and a peer knows
 //! nothing but that we exist. In TLS 1.3 a client believes it is connected before its key was judged; only the answer means anything.
 
+use super::admission::same_version;
 use super::connect::Line;
 use super::error::{Error, Side};
 use super::inward::{Inward, Received};
@@ -52,17 +53,23 @@ pub(super) async fn greet(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<Guest
     (address, greeted.unwrap_or(Err(Error::Silent { span: HELLO })))
 }
 
-/// Asks the sender at the other end of `line` to send, and waits for its hello until `deadline`.
+/// Asks the sender at the other end of `line` to send, and waits for its hello until `deadline`. One of another version is told so.
 pub(super) async fn ask(
     line: &Line,
     node: NodeId,
     secret: Option<[u8; 16]>,
     deadline: Duration,
+    cancel: Cancel,
 ) -> Result<Guest, Error> {
     let mut inward = Inward::new(line.connection.clone(), line.pilot.clone());
     inward.ask(&Reply::Ask { version: crate::wire::VERSION, secret });
     let heard = tokio::time::timeout(deadline, hear(inward, node, None, deadline)).await;
-    heard.unwrap_or(Err(Error::Silent { span: deadline }))
+    let guest = heard.unwrap_or(Err(Error::Silent { span: deadline }))?;
+    let Err(refused) = same_version(guest.hello.version) else { return Ok(guest) };
+    let (ours, theirs) = (crate::wire::VERSION, guest.hello.version);
+    refuse(guest, refused, cancel).await;
+    let message = format!("speaks protocol version {theirs}, not {ours}");
+    Err(Error::Declined { class: Class::Version, message })
 }
 
 async fn hear(mut inward: Inward, node: NodeId, pass: Option<Pass>, patience: Duration) -> Result<Guest, Error> {
@@ -71,6 +78,11 @@ async fn hear(mut inward: Inward, node: NodeId, pass: Option<Pass>, patience: Du
         let delivered = match inward.next(RetryFor::Span(patience)).await? {
             Received::Chunk(delivered) => delivered,
             Received::Bye => return Err(Error::Lost { cause: "the peer left".into() }),
+            Received::Feedback => {
+                // Two receivers: the other one is told, and whoever is expected here can still come.
+                inward.connection.close(close::RECEIVES.into(), b"receives, too");
+                return Err(Error::same_side(&inward.connection, Side::Receiver));
+            }
         };
         let hello = match chunk::decode(&delivered.bytes)? {
             Chunk::Control { order: 0, messages } => match control::decode_all(&messages)?.into_iter().next() {
@@ -149,7 +161,12 @@ pub(super) async fn listen_to(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<C
             Ok(Caller { connection, pilot: control, replies, node: peer, version, secret, _pass: pass })
         }
         Ok(Ok(_)) => Err(WireError::Range("question").into()),
-        Ok(Err(error)) => Err(error),
+        Ok(Err(error)) => {
+            if matches!(error, Error::SameSide { .. }) {
+                connection.close(close::SENDS.into(), b"sends, too");
+            }
+            Err(error)
+        }
         Err(_) => Err(Error::Silent { span: HELLO }),
     };
     (address, asked)

@@ -28,6 +28,8 @@ pub(super) enum Received {
     Chunk(Delivered),
     /// The sender has said goodbye.
     Bye,
+    /// What only a receiver says.
+    Feedback,
 }
 
 pub(super) struct Inward {
@@ -141,7 +143,7 @@ impl Inward {
                 .map_or(silence, |due| due.min(silence));
             let datagram = tokio::select! {
                 biased;
-                datagram = self.connection.read_datagram() => datagram.map_err(|error| Error::lost(&error))?,
+                datagram = self.connection.read_datagram() => datagram.map_err(|error| Error::lost(&self.connection, &error))?,
                 () = tokio::time::sleep_until(due.into()) => continue,
             };
             self.heard = now();
@@ -156,7 +158,7 @@ impl Inward {
                     self.copies.repeat();
                 }
                 Datagram::Bye => return Ok(Received::Bye),
-                Datagram::Feedback(_) => return Err(crate::wire::WireError::Unknown("kind of datagram").into()),
+                Datagram::Feedback(_) => return Ok(Received::Feedback),
             }
         }
     }
@@ -181,9 +183,7 @@ impl Inward {
             if self.connection.datagram_send_buffer_space() < self.empty_space {
                 self.pilot.grant(2);
             }
-            self.connection
-                .send_datagram(feedback.encode())
-                .map_err(|error| Error::Lost { cause: error.to_string() })?;
+            self.connection.send_datagram(feedback.encode()).map_err(|error| Error::unsent(&self.connection, error))?;
         }
         Ok(())
     }

@@ -67,6 +67,10 @@ mod close {
     pub(super) const STOPPED: u32 = 4;
     /// A newer connection of the same sender has taken over.
     pub(super) const SUPERSEDED: u32 = 5;
+    /// One who sends was dialled by another one who does.
+    pub(super) const SENDS: u32 = 6;
+    /// One who receives was dialled by another one who does.
+    pub(super) const RECEIVES: u32 = 7;
 }
 
 /// Opens (and makes, if only its last component is missing) the destination tree at a path.

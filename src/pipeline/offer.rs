@@ -64,12 +64,13 @@ pub async fn offer(
     let family = options.family;
     let cargo = Cargo::new(env, options, observer.clone(), cancel.clone()).await?;
     let mut door = listen(env, offering.listen, family)?;
+    let addresses = door.for_ticket()?;
     let mut tickets = Tickets::new(offering.ticket_life);
     let mut secret = [0; 16];
     (env.random)(&mut secret);
     let secret = Secret::from_bytes(secret);
     tickets.issue(&secret, now());
-    let ticket = Ticket { key: env.identity.node_id(), addresses: door.addresses.clone(), secret: Some(secret) };
+    let ticket = Ticket { key: env.identity.node_id(), addresses, secret: Some(secret) };
     observer.event(&Event::Ticket { uri: ticket.to_string() });
     if door.moved {
         let message = format!("UDP port {} is taken; listening on another one", offering.listen.port);
@@ -151,7 +152,7 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
                     Ok(summary) => return Ok(summary),
                     // Nothing is left that a receiver could come back to.
                     Err(Unfinished { error, .. }) if once => return Err(error),
-                    Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Connect(_)), .. }) => {
+                    Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::SameSide { .. } | Error::Connect(_)), .. }) => {
                         let message = format!("{error}; waiting for the receiver to come back");
                         observer.event(&Event::Warning { message });
                         lost = Some((now(), error));

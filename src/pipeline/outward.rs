@@ -224,7 +224,7 @@ impl Outward {
             biased;
             () = cancel.cancelled() => Err(Error::Interrupted),
             datagram = self.connection.read_datagram() => {
-                datagram.map(Input::Datagram).map_err(|error| Error::lost(&error))
+                datagram.map(Input::Datagram).map_err(|error| Error::lost(&self.connection, &error))
             }
             Some((offset, bytes)) = self.replies.stream.recv() => Ok(Input::Stream(offset, bytes)),
             offer = next_offer(offers), if take_offers && held.is_none() => Ok(Input::Offer(offer)),
@@ -314,7 +314,7 @@ impl Outward {
 
     fn send(&mut self, datagram: Bytes) -> Result<(), Error> {
         self.throttle.sent(datagram.len());
-        self.connection.send_datagram(datagram).map_err(|error| Error::Lost { cause: error.to_string() })
+        self.connection.send_datagram(datagram).map_err(|error| Error::unsent(&self.connection, error))
     }
 
     fn progress(&mut self) {
@@ -381,9 +381,14 @@ impl Replies {
             tokio::select! {
                 biased;
                 datagram = connection.read_datagram() => {
-                    let datagram = Datagram::decode(&datagram.map_err(|error| Error::lost(&error))?)?;
-                    if let Datagram::Feedback(feedback) = datagram {
-                        self.log.insert(u64::from(feedback.offset), feedback.replies);
+                    let datagram = datagram.map_err(|error| Error::lost(connection, &error))?;
+                    match Datagram::decode(&datagram)? {
+                        Datagram::Feedback(feedback) => {
+                            self.log.insert(u64::from(feedback.offset), feedback.replies);
+                        }
+                        Datagram::Shard(_) | Datagram::Ping | Datagram::Bye => {
+                            return Err(Error::same_side(connection, Side::Sender));
+                        }
                     }
                 }
                 Some((offset, bytes)) = self.stream.recv() => self.log.insert(offset, bytes),

@@ -68,7 +68,7 @@ pub async fn pull(
             biased;
             () = cancel.cancelled() => return Err(Error::Interrupted),
             () = sleep_until(stop_at) => return Err(Error::Stopped),
-            reached = reach(env, &options, by, &*observer) => reached,
+            reached = reach(env, &options, by, &*observer, &cancel) => reached,
         };
         match reached {
             Ok(reached) => break reached,
@@ -105,7 +105,7 @@ pub async fn pull(
                 biased;
                 // Gives up by itself once the sender was lost for too long.
                 ended = &mut receiving => break ended,
-                again = reach_again(env, &options, &*observer) => again,
+                again = reach_again(env, &options, &*observer, &cancel) => again,
             };
             match again {
                 Ok((guest, newer)) => {
@@ -141,13 +141,14 @@ async fn reach(
     options: &PullOptions,
     by: Instant,
     observer: &dyn Observer,
+    cancel: &Cancel,
 ) -> Result<(Guest, Endpoint), Error> {
     let secret = options.peer.secret.as_ref().map(|secret| *secret.as_bytes());
     loop {
         let left = by.saturating_duration_since(now());
         let line = dial(env, &options.peer, options.family, options.ports, left).await;
         let line: Line = line.map_err(|error| error.within(options.contimeout))?;
-        match ask(&line, line.peer, secret, by.saturating_duration_since(now())).await {
+        match ask(&line, line.peer, secret, by.saturating_duration_since(now()), cancel.clone()).await {
             Ok(guest) => return Ok((guest, line.endpoint)),
             // A connection that broke before the sender has answered was never one.
             Err(Error::Lost { cause }) if now() < by => {
@@ -156,7 +157,10 @@ async fn reach(
             Err(Error::Silent { .. }) => {
                 return Err(ConnectError::NoContact { after: options.contimeout, besides: None }.into());
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                hang_up(&line.endpoint, close::STOPPED).await;
+                return Err(error);
+            }
         }
         hang_up(&line.endpoint, close::STOPPED).await;
         tokio::time::sleep(REDIAL).await;
@@ -164,10 +168,15 @@ async fn reach(
 }
 
 /// The same after the connection was lost: for as long as the session waits.
-async fn reach_again(env: &Env, options: &PullOptions, observer: &dyn Observer) -> Result<(Guest, Endpoint), Error> {
+async fn reach_again(
+    env: &Env,
+    options: &PullOptions,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<(Guest, Endpoint), Error> {
     let (mut pause, mut attempt) = (AGAIN, 1);
     loop {
-        match reach(env, options, now() + options.contimeout, observer).await {
+        match reach(env, options, now() + options.contimeout, observer, cancel).await {
             Err(error) if error.class().is_transient() => {
                 attempt += 1;
                 let in_ms = pause.as_millis() as u64;

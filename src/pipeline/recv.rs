@@ -95,6 +95,7 @@ pub async fn recv(
         let addresses: Vec<String> = door.addresses.iter().map(ToString::to_string).collect();
         observer.event(&Event::Detail { message: format!("waiting at {}", addresses.join(", ")) });
     } else {
+        door.for_ticket()?;
         reception.issue_ticket();
     }
     if door.moved {

@@ -17,6 +17,7 @@ use crate::fs::disk::Disk;
 use crate::network::seam::{Blocking, now};
 use crate::transfer::share::{FlowId, Shares, TICK};
 use crate::transfer::{Delivered, Inbound, WINDOW};
+use crate::wire::WireError;
 use crate::wire::control::SessionId;
 use crate::wire::reply::{Counters, Reply};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,7 +109,7 @@ pub(super) async fn receive(
                     session.stop_assembling(if failed { close::STOPPED } else { close::COMPLETE }).await;
                     return Ok(session.summary(&counters));
                 }
-                Err(error @ (Error::Lost { .. } | Error::Silent { .. })) => {
+                Err(error @ (Error::Lost { .. } | Error::Silent { .. } | Error::SameSide { .. })) => {
                     // What had arrived is still assembled, and that may have been all.
                     session.stop_assembling(close::STOPPED).await;
                     match session.last_outputs(&*place.observer) {
@@ -290,6 +291,7 @@ impl Session {
                         }
                     }
                     Received::Bye => return Err(Error::Lost { cause: "the sender left".into() }),
+                    Received::Feedback => return Err(WireError::Unknown("kind of datagram").into()),
                 },
                 () = tokio::time::sleep_until(self.meter.due().min(share_due).into()) => {
                     self.progress(&*place.observer);

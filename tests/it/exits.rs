@@ -1,10 +1,11 @@
-//! Exit statuses, each by a real run where one can be had without a lying peer; the table of the manual is held to `src/class.rs` beside
-//! the code that makes the page.
+//! Exit statuses, each by a real run of the program but 30, which nothing in this version ends with; the table of the manual is held to
+//! `src/class.rs` beside the code that makes the page.
 //!
-//! What needs a peer that lies (2, 12, 40), a limit of the receiver (45) or a bug (70) is shown on the library, in `hostile`, the
-//! endpoint's tests and the assembler's.
+//! Those that need a peer that lies (2, 12, 40) are in `lies`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
+mod lies;
 
 use crate::process::{Ended, Place, Receiver, dead_ticket};
 use resilient::class::Class;
@@ -55,6 +56,26 @@ fn what_is_found_out_alone() {
     ended_with(&place, Class::FileIo, &format!("send --identity source/id.key source {dead}"));
     ended_with(&place, Class::NoContact, &format!("send --contimeout 1 source {dead}"));
     ended_with(&place, Class::NoContact, "recv --listen 127.0.0.1:0 --ticket-life 1 --retry-for 0");
+}
+
+/// A bug is had without a hook in the program: where no thread can be made, the runtime panics.
+#[test]
+fn a_panic_is_70_and_said_in_one_line() {
+    let place = Place::new();
+    place.write("source", "content");
+    for words in
+        ["recv --listen 127.0.0.1:0 --json=events inbox", &format!("send --json=events source {}", dead_ticket())]
+    {
+        let mut command = place.command(words);
+        command.env("RUST_MIN_STACK", (1u64 << 62).to_string());
+        let ended = Ended::of(command.output().unwrap());
+        assert_eq!((ended.code(), ended.out.as_str()), (Some(Class::Internal.code().into()), ""), "{ended:?}");
+        let said = format!("resilient: {}: internal error, please report it: ", &words[..4]);
+        assert!(ended.err.starts_with(&said) && ended.err.lines().count() == 1, "{ended:?}");
+        let end: serde_json::Value = serde_json::from_str(place.read("events").lines().last().unwrap()).unwrap();
+        assert_eq!((&end["event"], &end["exit"]), (&"end".into(), &70.into()), "{end}");
+        assert!(!place.path("inbox").exists());
+    }
 }
 
 #[test]

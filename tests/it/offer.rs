@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
-use crate::process::{Live, Place, noise};
+use crate::process::{Ended, Live, Place, noise};
+use resilient::ticket::Ticket;
 use std::io::Write as _;
 use std::process::Stdio;
 
@@ -75,13 +76,21 @@ fn two_that_wait_or_two_that_dial_do_not_meet() {
     let place = Place::new();
     place.write("source", "content");
     let (offered, ticket) = offer(&place, "source");
-    let wrong = place.run_on("there", &format!("send --retry-for 2 source {ticket}"));
-    assert!(wrong.code() != Some(0) && wrong.err.starts_with("resilient: send: "), "{wrong:?}");
+    let told = |wrong: &Ended, command: &str, ticket: &str, does: &str, advice: &str| {
+        let at = ticket.parse::<Ticket>().unwrap().addresses[0];
+        let said = format!("resilient: {command}: {at}: is there to {does}\nhint: {advice}\n");
+        assert_eq!((wrong.code(), wrong.err.as_str(), wrong.out.as_str()), (Some(1), said.as_str(), ""), "{wrong:?}");
+    };
+    // For as long as it may take: the answer is what ends it.
+    let wrong = place.run_on("there", &format!("send --contimeout 0 --retry-for forever source {ticket}"));
+    let advice = "`resilient recv` with the same ticket receives what it offers";
+    told(&wrong, "send", &ticket, "send, not to receive", advice);
     assert_eq!(place.run_on("there", &format!("recv {ticket} inbox")).code(), Some(0));
     assert_eq!(offered.ended().code(), Some(0));
     let receiver = place.receiver("inbox");
-    let wrong = place.run_on("there", &format!("recv --retry-for 2 {}", receiver.ticket));
-    assert!(wrong.code() != Some(0) && wrong.err.starts_with("resilient: recv: "), "{wrong:?}");
+    let wrong = place.run_on("there", &format!("recv --contimeout 0 --retry-for forever {} pulled", receiver.ticket));
+    let advice = "`resilient send PATH...` with the same ticket or address sends to it";
+    told(&wrong, "recv", &receiver.ticket, "receive, not to send", advice);
     assert_eq!(place.run(&format!("send source {}", receiver.ticket)).code(), Some(0));
     assert_eq!(receiver.ended().code(), Some(0));
 }
