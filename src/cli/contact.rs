@@ -16,7 +16,7 @@ use crate::network::pin::Expected;
 use crate::network::resolve::{ResolveError, resolve};
 use crate::network::seam::{UdpSockets, now};
 use crate::node_id::NodeId;
-use crate::pipeline::{self, Cancel, Family, Peer, Ports, ask_key};
+use crate::pipeline::{self, Cancel, Family, Peer, Ports, Side, ask_key};
 use crate::ticket::Ticket;
 use crate::trust::Date;
 use crate::trust::known::{self, Address, How, KnownNode, KnownNodes};
@@ -222,8 +222,11 @@ impl Introduced {
             {
                 Some("another node answers there: compare with `resilient key show` on that host".into())
             }
-            (pipeline::Error::Refused { class: Class::Authentication, .. }, _) if self.peer.secret.is_none() => {
-                Some(format!("on that host run: resilient key allow {ours}"))
+            (pipeline::Error::Refused { class: Class::Authentication, peer, .. }, _) if self.peer.secret.is_none() => {
+                // Who offers something asks for a ticket, and lets nobody in by key.
+                let receives = *peer == Side::Receiver;
+                let hint = receives.then(|| format!("on that host run: resilient key allow {ours}"));
+                return Failure { hint, ..super::run::failure(error) };
             }
             _ => None,
         };

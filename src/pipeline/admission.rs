@@ -116,13 +116,13 @@ pub(super) fn same_version(version: u16) -> Result<(), Refused> {
 }
 
 /// The refusal of a sender without a ticket that is worth anything, and whose key is not authorised either.
-pub(super) fn stranger(node: NodeId, hello: &Hello, ticket: Option<&'static str>, tickets: bool) -> Refused {
+pub(super) fn stranger(hello: &Hello, ticket: Option<&'static str>, tickets: bool) -> Refused {
     let cause = match (ticket, hello.secret) {
         (Some(cause), _) => cause,
         (None, _) if tickets => "asks for a ticket or an authorised key; this sender has shown neither",
         (None, _) => "asks for an authorised key; this sender's is not",
     };
-    Refused::new(Class::Authentication, format!("{cause}; to let it in always, run there: resilient key allow {node}"))
+    Refused::new(Class::Authentication, cause)
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ fn eight_senders_at_once_each_get_a_session_of_their_own() {
 }
 
 #[test]
-fn a_stranger_writes_nothing_and_is_told_what_would_help() {
+fn a_stranger_writes_nothing_and_both_are_told_why() {
     run(1, DAY, async |net| {
         let disk = MemDisk::new();
         let receiver = receiver(&net, &disk, keep(false), Vec::new());
@@ -127,8 +127,10 @@ fn a_stranger_writes_nothing_and_is_told_what_would_help() {
         let env = sender(&net, 1);
         let refused = honest(&env, source.path(), &receiver.address, &Seen::new()).await.unwrap_err();
         assert_eq!(refused.class(), Class::Authentication);
-        let advice = format!("resilient key allow {}", env.identity.node_id());
-        assert!(refused.to_string().contains(&advice), "{refused}");
+        assert_eq!(refused.to_string(), "receiver: asks for an authorised key; this sender's is not");
+        let advice = format!("to let it in always: resilient key allow {}", env.identity.node_id());
+        let warned = |event: &Event| matches!(event, Event::Warning { message } if message.ends_with(&advice));
+        assert!(receiver.seen.events().iter().any(warned), "{:?}", receiver.seen.events());
         assert!(files(&disk).is_empty());
         assert_eq!(disk.partials(), None);
     });

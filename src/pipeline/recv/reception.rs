@@ -281,7 +281,7 @@ impl Reception {
                 });
                 let Some(grant) = granted else {
                     let tickets = self.options.stay != (Stay::Keep { tickets: false });
-                    return Err(stranger(node, hello, other.and_then(Result::err), tickets));
+                    return Err(stranger(hello, other.and_then(Result::err), tickets));
                 };
                 if let Some(quota) = grant.quota.filter(|quota| hello.bytes > *quota) {
                     let message = format!("{} bytes are more than the {quota} that this node may send", hello.bytes);
@@ -392,7 +392,10 @@ impl Reception {
     }
 
     fn send_away(&mut self, guest: Guest, refused: Refused) {
-        let message = format!("refused {}: {}", guest.node, refused.message);
+        let mut message = format!("refused {}: {}", guest.node, refused.message);
+        if refused.class == Class::Authentication {
+            message += &format!("; to let it in always: resilient key allow {}", guest.node);
+        }
         if let Some(message) = self.warnings.tell(now(), message) {
             self.observer.event(&Event::Warning { message });
         }
