@@ -12,7 +12,7 @@ use super::peer::Credentials;
 use super::{recv, send};
 use crate::event::{Event, Observer};
 use crate::fs::disk::Disk;
-use crate::fs::real::RealDisk;
+use crate::fs::real::{RealDisk, syncs};
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
 use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
@@ -81,7 +81,7 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
     let open_disk: OpenDisk =
         Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
     let env = Env { open_disk, ..env(&credentials)? };
-    match way {
+    let summary = match way {
         recv::Way::Pull(pull) => {
             let (contact, mut options) = *pull;
             let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
@@ -100,7 +100,11 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
             let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;
             invitation.failure().map_or(result.map_err(failure), Err)
         }
-    }
+    };
+    summary.map(|mut summary| {
+        summary.stats.push(("files and directories synced", syncs()));
+        summary
+    })
 }
 
 fn env(credentials: &Credentials) -> Result<Env, Failure> {

@@ -11,7 +11,8 @@ mod partials;
 #[cfg(test)]
 mod tests;
 
-use self::partial::{RealPartial, free, mode, times};
+pub use self::partial::syncs;
+use self::partial::{RealPartial, free, mode, synced, times};
 pub use self::partials::PartialDir;
 use self::partials::Partials;
 use super::confine::{Root, chmod_no_follow, disk_error, disk_io_error};
@@ -275,13 +276,14 @@ impl Disk for RealDisk {
     fn sync_dir(&self, path: &TreePath) -> Result<(), DiskError> {
         let directory = self.root.directory(path.names())?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match retry_on_intr(|| openat(&directory, ".", flags, Mode::empty())) {
+        let done = match retry_on_intr(|| openat(&directory, ".", flags, Mode::empty())) {
             // Its owner may not read it, so it cannot be synced alone.
             #[cfg(target_os = "linux")]
             Err(Errno::ACCESS) => rustix::fs::syncfs(self.root.as_fd()).map_err(disk_error),
             Err(errno) => Err(disk_error(errno)),
             Ok(open) => File::from(open).sync_all().map_err(disk_io_error),
-        }
+        };
+        done.map(|()| synced())
     }
 
     fn free(&self) -> Result<u64, DiskError> {

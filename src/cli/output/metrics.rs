@@ -8,6 +8,7 @@ use super::escape;
 use super::terminal::lock;
 use crate::cli::exit::Failure;
 use crate::event::{End, Event};
+use crate::fs::real::syncs;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -38,6 +39,7 @@ pub(super) struct Counts {
     sent: u64,
     files: u64,
     failed: u64,
+    syncs: u64,
     seconds: f64,
     end: Option<(u8, &'static str)>,
     success: Option<f64>,
@@ -92,6 +94,7 @@ impl Counts {
         );
         row("resilient_files_total", counter, "Entries that are complete.", "", &self.files);
         row("resilient_failed_files_total", counter, "Entries that failed.", "", &self.failed);
+        row("resilient_syncs_total", counter, "Files and directories received that were synced.", "", &self.syncs);
         row("resilient_planned_bytes", "gauge", "File bytes to transfer, 0 before that is known.", "", &self.total);
         row(
             "resilient_duration_seconds",
@@ -135,6 +138,7 @@ impl Metrics {
         let write = move || {
             let text = {
                 let mut counts = lock(&shared);
+                counts.syncs = syncs();
                 counts.seconds = crate::network::seam::now().saturating_duration_since(began).as_secs_f64();
                 counts.text()
             };
@@ -159,6 +163,7 @@ impl Metrics {
             let _ = thread.join();
         }
         let mut counts = lock(&self.counts);
+        counts.syncs = syncs();
         counts.seconds = instant.saturating_duration_since(self.began).as_secs_f64();
         counts.end(end, now);
         replace(&self.path, &counts.text())

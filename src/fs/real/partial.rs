@@ -15,6 +15,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How often something that was received was made durable by this process.
+static SYNCS: AtomicU64 = AtomicU64::new(0);
+
+/// How often files and directories that were received were synced by this process.
+pub fn syncs() -> u64 {
+    SYNCS.load(Ordering::Relaxed)
+}
+
+/// Something was.
+pub(super) fn synced() {
+    SYNCS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// The permission bits and nothing more.
 pub(super) fn mode(meta: Meta) -> Mode {
@@ -122,6 +136,7 @@ impl Partial for RealPartial {
         // Data and size are durable after the lesser call; mode and times need the greater.
         let synced = if self.meta_changed { self.file.sync_all() } else { self.file.sync_data() };
         synced.map_err(disk_io_error)?;
+        self::synced();
         self.meta_changed = false;
         Ok(())
     }
