@@ -91,13 +91,17 @@ pub(super) fn apply(
         let name = option.get_long().unwrap_or_default();
         let Some(setting) = layers.iter().find(|setting| setting.name == name) else { continue };
         let suits = chain.get(1).is_none_or(|(command, matches)| role::suits(command, matches, name));
-        if !suits || is_typed(&chain, option) || gives_way(definition, command, &chain, option) {
+        let negation = negation(definition, command, option);
+        let is_typed = is_typed(&chain, option) || negation.is_some_and(|negation| is_typed(&chain, negation));
+        if !suits || is_typed || gives_way(definition, command, &chain, option) {
             continue;
         }
         if is_global(definition, option) {
             before.extend(setting.value.words(name));
         } else if command.is_some() {
-            after.extend(setting.value.words(name));
+            // `fsync = false` is not the absence of a word.
+            let off = negation.filter(|_| setting.value == Value::Flag(false)).and_then(Arg::get_long);
+            after.extend(off.map_or_else(|| setting.value.words(name), |off| Value::Flag(true).words(off)));
         }
         settings.insert(name.to_owned(), setting.clone());
     }
@@ -114,15 +118,20 @@ impl Configured {
     pub(super) fn show(&self, definition: &Command, matches: &ArgMatches, json: Option<&str>) -> String {
         let chain = chain(matches);
         let command = chain.get(1).and_then(|(name, _)| definition.find_subcommand(name));
-        let rows = options(definition, command).into_iter().map(|option| self.row(option, &chain));
+        let rows = options(definition, command)
+            .into_iter()
+            .map(|option| self.row(option, negation(definition, command, option), &chain));
         show::text(&rows.collect::<Vec<_>>(), json)
     }
 
-    fn row(&self, option: &Arg, chain: &[(&str, &ArgMatches)]) -> show::Row {
+    fn row(&self, option: &Arg, negation: Option<&Arg>, chain: &[(&str, &ArgMatches)]) -> show::Row {
         let name = option.get_long().unwrap_or_default().to_owned();
         let setting = self.settings.get(&name);
         let taken = chain.iter().rev().map(|(_, matches)| *matches).find(|matches| has(matches, option));
-        let from = taken.and_then(|matches| matches.value_source(option.get_id().as_str()));
+        let negated = negation
+            .filter(|negation| taken.is_some_and(|matches| flag(matches, negation.get_id().as_str())))
+            .unwrap_or(option);
+        let from = taken.and_then(|matches| matches.value_source(negated.get_id().as_str()));
         let source = match (from, setting) {
             (Some(ValueSource::CommandLine), Some(setting)) => setting.source.clone(),
             (Some(ValueSource::CommandLine), None) => Source::CommandLine,
@@ -132,6 +141,7 @@ impl Configured {
         };
         let value = match setting {
             Some(setting) if taken.is_none() => Some(setting.value.shown()),
+            _ if negation.is_some() => Some((negated.get_id() == option.get_id()).to_string().into()),
             _ => value::shown(option, taken),
         };
         show::Row { name, value, source }
@@ -220,6 +230,14 @@ fn options<'a>(definition: &'a Command, command: Option<&'a Command>) -> Vec<&'a
         }
     }
     options
+}
+
+/// The option that takes back a flag which holds unless it is said, as `--no-fsync` does `--fsync`.
+fn negation<'a>(definition: &'a Command, command: Option<&'a Command>, option: &Arg) -> Option<&'a Arg> {
+    let name = format!("no-{}", option.get_long().filter(|_| !option.get_action().takes_values())?);
+    let suits = |other: &&Command| command.is_none_or(|command| command.get_name() == other.get_name());
+    let mut commands = definition.get_subcommands().filter(suits);
+    commands.find_map(|command| command.get_arguments().find(|other| other.get_long() == Some(&name)))
 }
 
 fn is_global(definition: &Command, option: &Arg) -> bool {
