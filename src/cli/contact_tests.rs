@@ -99,7 +99,7 @@ fn a_refusal_says_what_to_do_next() {
     let introduced =
         |witness, secret| Introduced { peer: Peer { secret, ..Peer::default() }, contimeout: Duration::ZERO, witness };
     let refused = || pipeline::Error::Refused {
-        peer: pipeline::Side::Receiver,
+        peer: Side::Receiver,
         class: Class::Authentication,
         message: "no".into(),
         retry_after: None,

@@ -79,6 +79,8 @@ struct StayFlags {
     #[arg(long, value_name = "N", overrides_with_all = ["once", "keep"], value_parser = clap::value_parser!(u64).range(1..), help_heading = "Connect", hide_short_help = true)]
     count: Option<u64>,
     /// Stay; only authorised keys are let in (`resilient key allow`)
+    ///
+    /// Without --ticket it waits on port 27183, or on that of --listen, and on no other one: nobody would learn of it.
     #[arg(long, overrides_with_all = ["once", "count"], help_heading = "Connect")]
     keep: bool,
     /// With --keep: print tickets as well, a new one whenever one is used

@@ -134,6 +134,8 @@ fn help_and_version_are_results() {
         let (mut command, _home) = resilient(words);
         command.assert().code(0).stderr("").stdout(predicate::str::contains("Usage: resilient"));
     }
+    let (mut command, _home) = resilient("recv --help");
+    command.assert().stdout(predicate::str::contains("Without --ticket it waits on port 27183"));
     for words in ["-V", "--version"] {
         let (mut command, _home) = resilient(words);
         command.assert().code(0).stderr("").stdout(concat!("resilient ", env!("CARGO_PKG_VERSION"), "\n"));

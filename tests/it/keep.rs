@@ -40,7 +40,7 @@ fn a_grant_is_what_it_says_from_the_next_connection_on() {
         ("allow --quota 3", "a", 45, "4 bytes are more than the 3"),
         ("allow --quota 4", "a", 0, ""),
         ("allow --quota 4", "b c", 45, "8 bytes are more than the 4"),
-        ("allow --perm relay", "b", 41, "key allow"),
+        ("allow --perm relay,admin", "b", 41, "key allow"),
         ("allow --expire 2020-02-02", "b", 41, "key allow"),
         ("allow --expire 9999-12-31 --dir other", "b", 0, ""),
         ("allow", "c", 0, ""),
@@ -72,6 +72,9 @@ fn a_stranger_writes_nothing_and_the_command_it_is_told_lets_it_in() {
     let refused = place.run_on("here", &words);
     assert_eq!(refused.code(), Some(41), "{refused:?}");
     assert_eq!(arrived(&place, "inbox").len(), 0);
+    let id = place.id("here");
+    let said = "resilient: send: receiver: asks for an authorised key; this sender's is not";
+    assert_eq!(refused.err, format!("{said}\nhint: on that host run: resilient key allow {id}\n"));
     let next = refused.err.lines().last().unwrap().rsplit_once("resilient ").unwrap().1;
     assert_eq!(place.run_on("there", next).code(), Some(0), "{next}");
     assert_eq!(place.run_on("here", &words).code(), Some(0));

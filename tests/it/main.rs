@@ -16,6 +16,8 @@ mod memdisk;
 mod offer;
 mod once_open;
 #[cfg(test)]
+mod options;
+#[cfg(test)]
 mod partials;
 #[cfg(test)]
 mod pipes;

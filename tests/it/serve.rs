@@ -11,8 +11,8 @@ use resilient::class::Class;
 use resilient::event::Event;
 use resilient::network::identity::Identity;
 use resilient::pipeline::{
-    Cancel, Env, Error, Listen, Offering, Pipe, Policy, Ports, PullOptions, RecvOptions, RetryFor, Stay, Stop, Summary,
-    offer, pull, recv,
+    Cancel, Env, Error, Family, Listen, Offering, Pipe, Policy, Ports, PullOptions, RecvOptions, RetryFor, SendOptions,
+    Stay, Stop, Summary, offer, pull, recv,
 };
 use resilient::ticket::Ticket;
 use resilient::trust::authorized::Grant;
@@ -280,6 +280,25 @@ fn a_receiver_that_is_stopped_before_it_has_answered_ends_the_sender_at_once() {
         let (sent, ()) = tokio::join!(honest(&env, source.path(), &ticket, &seen), stop);
         assert!(matches!(sent, Err(Error::Gone)), "{sent:?}");
         assert!(net.elapsed() < second(5), "{:?}", net.elapsed());
+    });
+}
+
+#[test]
+fn a_ticket_without_an_address_is_not_made() {
+    run(1, DAY, async |net| {
+        let (source, _) = folder(&[("a", noise(1, 1000))]);
+        let env = env(&net, SENDER, Arc::new(MemDisk::new()));
+        let listen = Listen { address: Some(SENDER), ..Listen::default() };
+        let options = RecvOptions { listen, family: Family::V6, ..RecvOptions::into_dir(".") };
+        let (_keep, cancel) = Cancel::channel();
+        let seen = Seen::new();
+        let waited = recv(&env, options, seen.clone(), cancel.clone()).await;
+        assert!(matches!(waited, Err(Error::Address(_))), "{waited:?}");
+        let nobody = Ticket::new(env.identity.node_id(), [], None);
+        let options = SendOptions { family: Family::V6, ..send_options(source.path(), &nobody) };
+        let offered = offer(&env, options, Offering { listen, ..Offering::default() }, seen.clone(), cancel).await;
+        assert!(matches!(offered, Err(Error::Address(_))), "{offered:?}");
+        assert!(tickets(&seen).is_empty());
     });
 }
 

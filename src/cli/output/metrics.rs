@@ -159,7 +159,7 @@ impl Metrics {
     pub(super) fn end(&self, end: &End, now: f64, instant: Instant) -> io::Result<()> {
         if let Some((stop, thread)) = lock(&self.ticker).take() {
             drop(stop);
-            // It ends by itself at once; a panic in it has been told.
+            // It ends by itself at once; a panic in it costs no more than the file.
             let _ = thread.join();
         }
         let mut counts = lock(&self.counts);
