@@ -337,7 +337,7 @@ fn pull_options(ticket: &Ticket) -> PullOptions {
         ports: Ports::default(),
         policy: Policy::default(),
         stop: Stop::default(),
-        family: resilient::pipeline::Family::Any,
+        family: Family::Any,
         contimeout: second(60),
         retry_for: RetryFor::Span(HOUR),
         allowed: None,

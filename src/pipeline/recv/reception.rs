@@ -392,10 +392,12 @@ impl Reception {
     }
 
     fn send_away(&mut self, guest: Guest, refused: Refused) {
-        let mut message = format!("refused {}: {}", guest.node, refused.message);
-        if refused.class == Class::Authentication {
-            message += &format!("; to let it in always: resilient key allow {}", guest.node);
-        }
+        let (node, cause) = (guest.node, &refused.message);
+        let advice = match refused.class {
+            Class::Authentication => format!("; to let it in always: resilient key allow {node}"),
+            _ => String::new(),
+        };
+        let message = format!("refused {node}: {cause}{advice}");
         if let Some(message) = self.warnings.tell(now(), message) {
             self.observer.event(&Event::Warning { message });
         }

@@ -58,8 +58,8 @@ fn of_version(version: u16) -> Control {
 }
 
 /// The secret of a ticket that the program has printed.
-fn secret(ticket: &str) -> Option<[u8; 16]> {
-    Some(*ticket.parse::<Ticket>().unwrap().secret.unwrap().as_bytes())
+fn secret(ticket: &str) -> [u8; 16] {
+    *ticket.parse::<Ticket>().unwrap().secret.unwrap().as_bytes()
 }
 
 /// The refusal that a sender who was asked sends: its first chunk, of one shard.
@@ -119,7 +119,7 @@ fn who_waits_refuses_another_version_with_2_and_goes_on_waiting() {
     let receiver = place.receiver("inbox");
     run(async || {
         let mut peer = Peer::on(caller(&receiver.ticket).await);
-        let hello = Hello { version: OTHER, ..hello(1, secret(&receiver.ticket)) };
+        let hello = Hello { version: OTHER, ..hello(1, Some(secret(&receiver.ticket))) };
         peer.control(&[Control::Hello(hello)]).await;
         let told = peer.reply().await;
         assert!(matches!(&told, Some(Reply::Refused(Refusal { code: 2, .. }))), "{told:?}");
@@ -132,7 +132,7 @@ fn who_waits_refuses_another_version_with_2_and_goes_on_waiting() {
     let ticket = offered.line();
     run(async || {
         let mut liar = Liar::on(caller(&ticket).await).await;
-        liar.say(&Reply::Ask { version: OTHER, secret: secret(&ticket) }).await;
+        liar.say(&Reply::Ask { version: OTHER, secret: Some(secret(&ticket)) }).await;
         let refused = refusal(&liar.connection).await;
         assert_eq!(refused.code, 2, "{refused:?}");
     });
@@ -175,7 +175,7 @@ fn a_sender_that_lies_is_12_or_40_for_a_receiver_that_waits() {
         let receiver = place.receiver("inbox");
         let ended = run(async || {
             let mut peer = Peer::on(caller(&receiver.ticket).await);
-            peer.hello(1, secret(&receiver.ticket)).await;
+            peer.hello(1, Some(secret(&receiver.ticket))).await;
             lie(&mut peer, what).await;
             end(receiver.child).await
         });
@@ -218,7 +218,7 @@ fn a_receiver_that_lies_is_12_for_a_sender() {
     let ticket = offered.line();
     let ended = run(async || {
         let mut liar = Liar::on(caller(&ticket).await).await;
-        liar.say(&Reply::Ask { version: VERSION, secret: secret(&ticket) }).await;
+        liar.say(&Reply::Ask { version: VERSION, secret: Some(secret(&ticket)) }).await;
         liar.heard().await;
         liar.connection.send_datagram(Bytes::from_static(&[0xff; 99])).unwrap();
         tokio::task::spawn_blocking(|| offered.ended()).await.unwrap()
