@@ -45,6 +45,9 @@ pub enum SourceError {
     /// It is not the file that was announced, or not as long.
     #[error("changed while it was being sent")]
     Changed,
+    /// It has content, and says that its size is 0: a file of `/proc`.
+    #[error("its size is not known beforehand; send it through a pipe")]
+    Unsized,
     /// A device, socket or FIFO.
     #[error("not a regular file, directory or symbolic link")]
     Special,
@@ -72,6 +75,7 @@ impl SourceError {
             SourceError::Missing | SourceError::SameName(_) => Class::Select,
             SourceError::Vanished | SourceError::Changed => Class::Vanished,
             SourceError::Unreadable(_)
+            | SourceError::Unsized
             | SourceError::Special
             | SourceError::Name(_)
             | SourceError::LinkOutside
@@ -174,6 +178,14 @@ pub struct Totals {
     pub entries: u64,
     /// What cannot be sent. A directory counts once, with all that is in it.
     pub skipped: u64,
+}
+
+impl Totals {
+    /// How many things are gone since they were counted, as far as a walk that has come to so many entries and has skipped so many
+    /// can tell: what is new makes up for what is gone.
+    pub fn gone(&self, entries: u64, skipped: u64) -> u64 {
+        (self.entries + self.skipped).saturating_sub(entries + skipped)
+    }
 }
 
 impl Sources {

@@ -7,7 +7,7 @@
 //!
 //! In memory are these directories and, of each, at most [`SORTED`] names: never the tree. A directory of up to so many entries is
 //! listed in the order of their bytes, the same each time; a larger one in the order of the file system. How a directory is held and
-//! listed is in [`super::level`]; opening and reading the files is left to `read`.
+//! listed is in [`super::level`]; reading the files is left to `read`, but for a look at those that say they are empty.
 
 use super::level::{Found, Level, Names};
 use super::{Selection, SourceError, Top, Unusable, seen_error};
@@ -166,7 +166,13 @@ impl Walk {
             return Err(SourceError::Changed);
         }
         let kind = match kind {
-            FileType::RegularFile => Kind::File { size: stat.st_size as u64 },
+            FileType::RegularFile => {
+                if stat.st_size == 0 && !level.is_empty_file(found).map_err(open_error)? {
+                    let has_grown = level.stat(&found.name).is_ok_and(|now| now.st_size > 0);
+                    return Err(if has_grown { SourceError::Changed } else { SourceError::Unsized });
+                }
+                Kind::File { size: stat.st_size as u64 }
+            }
             FileType::Directory => Kind::Directory,
             FileType::Symlink => {
                 let target = level.target(&found.name).map_err(|errno| seen_error(errno.into()))?;
@@ -296,7 +302,7 @@ fn name_or_seen(errno: Errno) -> SourceError {
     }
 }
 
-/// What the system says of a directory that was listed a moment ago.
+/// What the system says of something that was listed a moment ago and cannot be opened.
 fn open_error(errno: Errno) -> SourceError {
     match errno {
         Errno::LOOP => SourceError::Changed,
