@@ -231,10 +231,10 @@ impl Sources {
         Walk::new(self.tops.clone(), unusable.collect(), self.selection.clone())
     }
 
-    /// Counts what there is by one walk.
+    /// Counts what there is by one walk. What only says that it is empty counts as an empty file.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for item in self.walk() {
+        for item in self.walk().without_looking() {
             match item {
                 WalkItem::Entry { entry, .. } => {
                     totals.entries += 1;

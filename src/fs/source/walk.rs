@@ -66,6 +66,8 @@ pub struct Walk {
     /// Paths of the list of which there is nothing.
     lost: Option<(Range<usize>, Unusable)>,
     next: Option<u32>,
+    /// Whether to look into files that say they are empty.
+    looks: bool,
 }
 
 /// A directory to open, below the last of the levels.
@@ -88,7 +90,13 @@ impl Walk {
             entered: None,
             lost: None,
             next: Some(0),
+            looks: true,
         }
+    }
+
+    /// The same for counting alone: no file is opened.
+    pub(super) fn without_looking(self) -> Self {
+        Self { looks: false, ..self }
     }
 
     /// What becomes of one thing that was found in the last of the levels; nothing at once for listed paths that are lost.
@@ -135,7 +143,7 @@ impl Walk {
                 return None;
             }
         }
-        let entry = Name::new(shown).map_err(SourceError::from).and_then(|name| Self::entry(level, &found, name, stat));
+        let entry = Name::new(shown).map_err(SourceError::from).and_then(|name| self.entry(level, &found, name, stat));
         let (entry, tree) = match entry {
             Ok(entry) => entry,
             Err(error) => return Some(self.skipped(&found, error)),
@@ -151,7 +159,13 @@ impl Walk {
     }
 
     /// What is announced of something, if it can be sent.
-    fn entry(level: &Level, found: &Found, name: Name, stat: Option<Stat>) -> Result<(Entry, TreePath), SourceError> {
+    fn entry(
+        &self,
+        level: &Level,
+        found: &Found,
+        name: Name,
+        stat: Option<Stat>,
+    ) -> Result<(Entry, TreePath), SourceError> {
         if level.id.is_none() && name.as_bytes().eq_ignore_ascii_case(PARTIAL_DIR.as_bytes()) {
             return Err(SourceError::Reserved);
         }
@@ -167,7 +181,7 @@ impl Walk {
         }
         let kind = match kind {
             FileType::RegularFile => {
-                if stat.st_size == 0 && !level.is_empty_file(found).map_err(open_error)? {
+                if self.looks && stat.st_size == 0 && !level.is_empty_file(found).map_err(open_error)? {
                     let has_grown = level.stat(&found.name).is_ok_and(|now| now.st_size > 0);
                     return Err(if has_grown { SourceError::Changed } else { SourceError::Unsized });
                 }
