@@ -56,7 +56,7 @@ pub(super) struct Words {
     /// Write the ticket to FILE, too, readable by this user only
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
-    /// How long a usable connection to a `send --offer` may take, or, waiting, a peer that connects to say what it sends, 0 for no limit
+    /// How long a usable connection to a `send --offer` may take or, waiting, the first word of a peer that has connected; 0 for no limit
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
     contimeout: Duration,
     /// Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]
