@@ -119,7 +119,7 @@ Register-ArgumentCompleter -Native -CommandName 'resilient' -ScriptBlock {
             [CompletionResult]::new('--ticket-life', '--ticket-life', [CompletionResultType]::ParameterName, 'How long a ticket can be used [default: 1h]')
             [CompletionResult]::new('--wait-for', '--wait-for', [CompletionResultType]::ParameterName, 'How long to wait for the other side to come')
             [CompletionResult]::new('--ticket-file', '--ticket-file', [CompletionResultType]::ParameterName, 'Write the ticket to FILE, too, readable by this user only')
-            [CompletionResult]::new('--contimeout', '--contimeout', [CompletionResultType]::ParameterName, 'How long a usable connection to a `send --offer` may take, 0 for no limit')
+            [CompletionResult]::new('--contimeout', '--contimeout', [CompletionResultType]::ParameterName, 'How long a usable connection to a `send --offer` may take or, waiting, the first word of a peer that has connected; 0 for no limit')
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]')
             [CompletionResult]::new('--peer-key', '--peer-key', [CompletionResultType]::ParameterName, 'Accept only this node: its id, or a file that begins with it')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Check the peer''s certificate and name by these authorities (PEM), or the system''s')

@@ -114,7 +114,7 @@ set edit:completion:arg-completer[resilient] = {|@words|
             cand --ticket-life 'How long a ticket can be used [default: 1h]'
             cand --wait-for 'How long to wait for the other side to come'
             cand --ticket-file 'Write the ticket to FILE, too, readable by this user only'
-            cand --contimeout 'How long a usable connection to a `send --offer` may take, 0 for no limit'
+            cand --contimeout 'How long a usable connection to a `send --offer` may take or, waiting, the first word of a peer that has connected; 0 for no limit'
             cand --listen 'Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]'
             cand --peer-key 'Accept only this node: its id, or a file that begins with it'
             cand --ca 'Check the peer''s certificate and name by these authorities (PEM), or the system''s'

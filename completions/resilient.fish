@@ -112,7 +112,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l count -d 'R
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket-life -d 'How long a ticket can be used [default: 1h]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l wait-for -d 'How long to wait for the other side to come' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket-file -d 'Write the ticket to FILE, too, readable by this user only' -r -F
-complete -c resilient -n "__fish_resilient_using_subcommand recv" -l contimeout -d 'How long a usable connection to a `send --offer` may take, 0 for no limit' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l contimeout -d 'How long a usable connection to a `send --offer` may take or, waiting, the first word of a peer that has connected; 0 for no limit' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l listen -d 'Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l peer-key -d 'Accept only this node: its id, or a file that begins with it' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ca -d 'Check the peer\'s certificate and name by these authorities (PEM), or the system\'s' -r

@@ -68,6 +68,11 @@ pub enum Event {
         /// How many.
         files: u64,
     },
+    /// So many of the files, directories and links that the sender counted at its start have gone since.
+    Gone {
+        /// How many.
+        files: u64,
+    },
     /// Something that the user should know and that changes nothing in the outcome.
     Warning {
         /// The sentence.

@@ -30,6 +30,7 @@ mod signal;
 mod span;
 mod stdin;
 mod stop;
+mod ticket;
 mod usage;
 
 use args::{Cli, Command, Global};

@@ -22,7 +22,7 @@ pub(super) fn refusal(word: &OsStr, location: &Location) -> Option<Failure> {
     let slash = || format!("for a file of that name write ./{object}");
     Some(match location {
         Location::Local(_) => return None,
-        Location::Stdio => later("reading from stdin or writing to stdout"),
+        Location::Stdio => Failure::usage("-: stdin stands where a local path is expected").hint(slash()),
         Location::Ssh { .. } => later("reaching a host through ssh").hint(slash()),
         Location::Known(_) | Location::Direct { .. } => {
             Failure::usage(format!("{object}: another node stands where a local path is expected")).hint(slash())
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn each_kind_has_its_status() {
         let cases = [
-            ("-", 4),
+            ("-", 1),
             ("@n", 1),
             ("h:p", 4),
             ("u@h:", 4),

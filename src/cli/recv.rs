@@ -1,11 +1,12 @@
 //! `resilient recv`: what is typed, and the order it makes.
 //!
-//! Without a ticket it prints one alone on the first line of stdout and waits for a send; with one it dials whoever has printed that and
-//! pulls. A port that was typed is that port or an error; the default port gives way to any free one.
+//! Without a ticket it prints one alone on the first line of stdout and waits for a send; with one, typed, on stdin (`-`) or in
+//! `RESILIENT_TICKET`, it dials whoever has printed that and pulls. What was typed goes before what is in the environment, also where it
+//! only says that we wait. A port that was typed is that port or an error; the default port gives way to any free one.
 
 use super::args::Global;
 use super::connect;
-use super::contact::Contact;
+use super::contact::{Contact, Target};
 use super::drive::Job;
 use super::exit::Failure;
 use super::home;
@@ -17,6 +18,7 @@ use super::rates;
 use super::run;
 use super::span;
 use super::stop;
+use super::ticket;
 use crate::fs::real::PartialDir;
 use crate::location::Location;
 use crate::network::authority::Authority;
@@ -36,9 +38,9 @@ pub(super) const LONG: &str = "Print a ticket and wait for one send; or, with a 
 
 /// The arguments as typed.
 #[derive(Args, Debug)]
-#[command(override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET [DIR]")]
+#[command(override_usage = "resilient recv [OPTIONS] [DIR]\n       resilient recv [OPTIONS] TICKET|- [DIR]")]
 pub(super) struct Words {
-    /// The ticket of a `send --offer`, if there is one; where to put what arrives [default: .]
+    /// The ticket of a `send --offer`, if there is one, `-` for stdin [or RESILIENT_TICKET]; where to put what arrives [default: .]
     #[arg(value_name = "DIR")]
     typed: Vec<OsString>,
     #[command(flatten)]
@@ -54,7 +56,7 @@ pub(super) struct Words {
     /// Write the ticket to FILE, too, readable by this user only
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
-    /// How long a usable connection to a `send --offer` may take, 0 for no limit
+    /// How long a usable connection to a `send --offer` may take or, waiting, the first word of a peer that has connected; 0 for no limit
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
     contimeout: Duration,
     /// Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]
@@ -132,13 +134,18 @@ impl Words {
     }
 
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
+        self.resolve_with(ticket::variable(), global)
+    }
+
+    fn resolve_with(self, environment: Option<OsString>, global: &Global) -> Result<Order, Failure> {
         let mut words = self.typed.iter().peekable();
+        let stdin = words.next_if(|word| *word == "-").is_some();
         let target = match words.peek().and_then(|word| place::target(word)) {
-            Some(target) => {
+            Some(target) if !stdin => {
                 words.next();
                 Some(target?)
             }
-            None => None,
+            _ => None,
         };
         let words: Vec<&OsString> = words.collect();
         for word in &words {
@@ -161,8 +168,14 @@ impl Words {
         let show = self.invite.show(self.ticket_file.clone());
         let credentials = self.peer.credentials(home::identity(global))?;
         let rules = self.peer.rules()?;
-        if let Some(target) = target {
+        if self.dials(environment.is_some()) {
             let options = self.pull(directory, policy)?;
+            let target = match (target, environment) {
+                (Some(target), _) => target,
+                (None, Some(text)) if !stdin => Target::Ticket(ticket::in_variable(&text)?),
+                // Last of all: whoever is to type it should not do so in vain.
+                (None, _) => Target::Ticket(ticket::in_file("-".as_ref())?),
+            };
             let way = Way::Pull(Box::new((Contact::new(target, rules), options)));
             return Ok(Order { way, show, partial_dir, credentials });
         }
@@ -195,6 +208,7 @@ impl Words {
             stay,
             ticket_life: self.invite.ticket_life(),
             wait_for: self.invite.wait_for,
+            contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
             allowed: self.limits.resolve()?.allowed(),
             policy,
@@ -211,18 +225,28 @@ impl Words {
         })
     }
 
-    /// What has a use only for one who waits contradicts a ticket.
-    fn pull(&self, dir: PathBuf, policy: Policy) -> Result<PullOptions, Failure> {
+    /// Whether it is we who dial: somebody was typed, or there is a ticket in the environment and nothing typed says that we wait.
+    pub(super) fn dials(&self, has_ticket: bool) -> bool {
+        let typed = self.typed.first().is_some_and(|word| word == "-" || place::target(word).is_some());
+        typed || (has_ticket && self.waits().is_none())
+    }
+
+    /// The typed option that has a use only for one who waits.
+    fn waits(&self) -> Option<&'static str> {
         let StayFlags { count, keep, ticket: tickets, .. } = self.stay;
         let waits = [
             ("--listen", self.listen.is_some()),
-            ("--count", count.is_some_and(|count| count > 1)),
+            ("--count", count.is_some()),
             ("--keep", keep),
             ("--ticket", tickets),
             ("--ticket-file", self.ticket_file.is_some()),
         ];
-        let typed = waits.into_iter().chain(self.invite.typed()).find(|(_, typed)| *typed);
-        if let Some((option, _)) = typed {
+        waits.into_iter().chain(self.invite.typed()).find(|(_, typed)| *typed).map(|(option, _)| option)
+    }
+
+    /// What has a use only for one who waits contradicts a ticket.
+    fn pull(&self, dir: PathBuf, policy: Policy) -> Result<PullOptions, Failure> {
+        if let Some(option) = self.waits() {
             return Err(Failure::usage(format!("{option} is for waiting, and with a ticket or address `recv` dials")));
         }
         Ok(PullOptions {
@@ -252,17 +276,20 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
 #[cfg(test)]
 mod tests {
     use super::super::args::{Cli, Command};
-    use super::super::contact::Target;
     use super::*;
     use crate::pipeline::{Family, RetryFor};
     use crate::ticket::Ticket;
     use clap::Parser as _;
 
     fn resolve(words: &str) -> Result<Order, Failure> {
+        resolve_with(words, None)
+    }
+
+    fn resolve_with(words: &str, environment: Option<&str>) -> Result<Order, Failure> {
         let words = format!("resilient recv --identity k {words}");
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        words.resolve(&cli.global)
+        words.resolve_with(environment.map(OsString::from), &cli.global)
     }
 
     fn waits(words: &str) -> RecvOptions {
@@ -278,7 +305,8 @@ mod tests {
         assert_eq!((options.dir.to_str(), options.ticket_life.as_secs()), (Some("."), 3600));
         assert_eq!(options.listen, Listen { address: None, port: 27183, or_any: true });
         assert_eq!((options.retry_for, options.family), (RetryFor::Span(Duration::from_secs(600)), Family::Any));
-        assert_eq!((options.stay, options.wait_for), (Stay::Once, None));
+        assert_eq!((options.stay, options.wait_for, options.contimeout.as_secs()), (Stay::Once, None, 30));
+        assert_eq!(waits("--contimeout 5").contimeout.as_secs(), 5);
     }
 
     #[test]
@@ -334,11 +362,55 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_in_the_environment_is_taken_where_nothing_typed_says_otherwise() {
+        let ticket = |port: u16| {
+            let key = crate::network::identity::Identity::generate().unwrap().node_id();
+            Ticket::new(key, [([10, 0, 0, 1], port).into()], None).to_string()
+        };
+        let (set, typed) = (ticket(1), ticket(2));
+        let port = |words: &str| match resolve_with(words, Some(&set)).unwrap().way {
+            Way::Pull(pull) => match &pull.0.target {
+                Target::Ticket(ticket) => Some(ticket.addresses[0].port()),
+                _ => None,
+            },
+            Way::Wait(_) => Some(0),
+        };
+        for words in ["", "dir", "--once dir", "-o -", "--contimeout 3"] {
+            assert_eq!(port(words), Some(1), "{words}");
+        }
+        assert_eq!(port(&format!("{typed} dir")), Some(2));
+        assert_eq!(port("host:9 dir"), None);
+        for words in [
+            "--keep",
+            "--keep --ticket",
+            "--count 1",
+            "--listen 1",
+            "--ticket-file t",
+            "--qr",
+            "--wait-for 1",
+            "--ticket-life 1h",
+        ] {
+            assert_eq!(port(words), Some(0), "{words}");
+        }
+        let failure = resolve_with("dir", Some("secret words")).unwrap_err();
+        assert_eq!(failure.message, "RESILIENT_TICKET: not a ticket");
+    }
+
+    #[test]
     fn what_cannot_be_received_from_is_refused() {
         let ticket = "resilient://damaged";
-        for (words, status) in
-            [(ticket, 1), ("host:dir", 4), ("-", 4), ("a b", 1), ("h::m", 1), ("--accept-new d", 1), ("-o f d", 1)]
-        {
+        for (words, status) in [
+            (ticket, 1),
+            ("host:dir", 4),
+            ("d -", 1),
+            ("- a b", 1),
+            ("--keep -", 1),
+            ("- -", 1),
+            ("a b", 1),
+            ("h::m", 1),
+            ("--accept-new d", 1),
+            ("-o f d", 1),
+        ] {
             assert_eq!(resolve(words).unwrap_err().class.code(), status, "{words}");
         }
     }

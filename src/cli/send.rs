@@ -10,7 +10,6 @@ use super::drive::Job;
 use super::exit::Failure;
 use super::home;
 use super::invite;
-use super::output::escape;
 use super::peer::{self, Credentials, Rules};
 use super::place;
 use super::rates;
@@ -20,20 +19,15 @@ use super::select;
 use super::span;
 use super::stdin;
 use super::stop;
+use super::ticket;
 use crate::location::Location;
 use crate::manifest::Name;
 use crate::network::authority::Authority;
 use crate::pipeline::{Listen, Offering, Peer, SendOptions};
-use crate::ticket::Ticket;
 use clap::Args;
-use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// More than any ticket has: a file that is longer holds something else.
-const TICKET_FILE_LIMIT: u64 = 64 * 1024;
 
 /// What `--help` says first.
 pub(super) const LONG: &str = "Send files and directories to a waiting `recv`.\n\n\
@@ -119,7 +113,7 @@ impl Order {
 
 impl Words {
     pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        self.resolve_with(std::env::var_os("RESILIENT_TICKET"), home::identity(global))
+        self.resolve_with(ticket::variable(), home::identity(global))
     }
 
     fn resolve_with(
@@ -149,12 +143,12 @@ impl Words {
             return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
         let offering = self.offering(typed.is_some())?;
-        let target = match (typed, &self.ticket_file, environment.filter(|text| !text.is_empty())) {
+        let target = match (typed, &self.ticket_file, environment) {
             // Who comes is not known before.
             _ if offering.is_some() => None,
             (Some(target), ..) => Some(target),
-            (None, Some(file), _) => Some(Target::Ticket(ticket_in(file.as_os_str())?)),
-            (None, None, Some(text)) => Some(Target::Ticket(only_ticket("RESILIENT_TICKET", text.as_bytes())?)),
+            (None, Some(file), _) => Some(Target::Ticket(ticket::in_file(file.as_os_str())?)),
+            (None, None, Some(text)) => Some(Target::Ticket(ticket::in_variable(&text)?)),
             (None, None, None) => {
                 return Err(Failure::usage("no destination was given")
                     .hint("the last word is the ticket that `resilient recv` prints on the other host, or HOST:PORT"));
@@ -240,47 +234,19 @@ impl Words {
     }
 }
 
-/// The ticket in a file, or on stdin for `-`.
-fn ticket_in(file: &OsStr) -> Result<Ticket, Failure> {
-    let name = if file == "-" { "stdin".to_owned() } else { escape::name(file.as_bytes()) };
-    let mut text = Vec::new();
-    let read = if file == "-" {
-        std::io::stdin().lock().take(TICKET_FILE_LIMIT).read_to_end(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|file| file.take(TICKET_FILE_LIMIT).read_to_end(&mut text))
-    };
-    read.map_err(|error| Failure::usage(format!("{name}: {}", escape::cause(&error))))?;
-    only_ticket(&name, &text)
-}
-
-/// The ticket on the first line with anything on it. The text may be a secret and is not repeated in the error.
-fn only_ticket(object: &str, text: &[u8]) -> Result<Ticket, Failure> {
-    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let Some(line) = lines.find(|line| !line.is_empty()) else {
-        return Err(Failure::usage(format!("{object}: empty")));
-    };
-    match Location::parse(OsStr::from_bytes(line)) {
-        Location::Ticket(ticket) => Ok(ticket),
-        Location::Refused { typed, hint } if place::is_ticket(&typed) => {
-            Err(Failure::usage(format!("{object}: {hint}")))
-        }
-        _ => Err(Failure::usage(format!("{object}: not a ticket"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::args::{Cli, Command};
     use super::*;
     use crate::class::Class;
     use crate::pipeline::RetryFor;
-    use crate::ticket;
+    use crate::ticket::{Secret, Ticket};
     use clap::Parser as _;
 
     /// A ticket at this address.
     fn ticket(address: &str) -> String {
         let key = crate::network::identity::Identity::generate().unwrap().node_id();
-        let secret = ticket::Secret::from_bytes([7; 16]);
+        let secret = Secret::from_bytes([7; 16]);
         Ticket::new(key, [address.parse().unwrap()], Some(secret)).to_string()
     }
 

@@ -45,6 +45,9 @@ pub enum SourceError {
     /// It is not the file that was announced, or not as long.
     #[error("changed while it was being sent")]
     Changed,
+    /// It has content, and says that its size is 0: a file of `/proc`.
+    #[error("its size is not known beforehand; send it through a pipe")]
+    Unsized,
     /// A device, socket or FIFO.
     #[error("not a regular file, directory or symbolic link")]
     Special,
@@ -72,6 +75,7 @@ impl SourceError {
             SourceError::Missing | SourceError::SameName(_) => Class::Select,
             SourceError::Vanished | SourceError::Changed => Class::Vanished,
             SourceError::Unreadable(_)
+            | SourceError::Unsized
             | SourceError::Special
             | SourceError::Name(_)
             | SourceError::LinkOutside
@@ -176,6 +180,14 @@ pub struct Totals {
     pub skipped: u64,
 }
 
+impl Totals {
+    /// How many things are gone since they were counted, as far as a walk that has come to so many entries and has skipped so many
+    /// can tell: what is new makes up for what is gone.
+    pub fn gone(&self, entries: u64, skipped: u64) -> u64 {
+        (self.entries + self.skipped).saturating_sub(entries + skipped)
+    }
+}
+
 impl Sources {
     /// Looks at what was typed. `dir` is sent with its name, `dir/` as its contents (scp, rsync); so are `.`, `..` and `/`. A file
     /// is sent with its name. A typed link stands for what it leads to, under its own name (scp); links further down are sent
@@ -219,10 +231,10 @@ impl Sources {
         Walk::new(self.tops.clone(), unusable.collect(), self.selection.clone())
     }
 
-    /// Counts what there is by one walk.
+    /// Counts what there is by one walk. What only says that it is empty counts as an empty file.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for item in self.walk() {
+        for item in self.walk().without_looking() {
             match item {
                 WalkItem::Entry { entry, .. } => {
                     totals.entries += 1;

@@ -6,7 +6,7 @@
 use super::{Cancel, Error, Summary};
 use crate::class::Class;
 use crate::event::{Action, Event, EventPath, Observer};
-use crate::fs::source::{Selection, Sources, Walk, WalkItem};
+use crate::fs::source::{Selection, Sources, Totals, Walk, WalkItem};
 use crate::manifest::Kind;
 use crate::network::seam::Blocking;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub async fn dry_run(
         looked = looked => looked?,
     };
     observer.event(&Event::Plan { files: totals.files, bytes: totals.bytes });
-    let mut telling = Telling { walk: sources.walk(), observer, worst: Class::Done, entries: 0 };
+    let mut telling = Telling { walk: sources.walk(), observer, worst: Class::Done, entries: 0, skipped: 0 };
     loop {
         let (back, more) = tokio::select! {
             biased;
@@ -46,6 +46,7 @@ pub async fn dry_run(
             break;
         }
     }
+    telling.miss(totals);
     Ok(Summary {
         class: telling.worst,
         session: String::new(),
@@ -67,6 +68,7 @@ struct Telling {
     observer: Arc<dyn Observer>,
     worst: Class,
     entries: u64,
+    skipped: u64,
 }
 
 impl Telling {
@@ -90,6 +92,7 @@ impl Telling {
                 Event::File { path: EventPath(path), action: Action::WouldSend, bytes: entry.size() }
             }
             WalkItem::Skipped { path, error } => {
+                self.skipped += 1;
                 // One of several that is missing leaves the others complete.
                 let class = if error.class() == Class::Select { Class::Partial } else { error.class() };
                 self.worst = self.worst.worse(class);
@@ -100,9 +103,61 @@ impl Telling {
         };
         self.observer.event(&event);
     }
+
+    /// Tells what was counted and did not come up.
+    fn miss(&mut self, counted: Totals) {
+        let gone = counted.gone(self.entries, self.skipped);
+        if gone > 0 {
+            self.worst = self.worst.worse(Class::Vanished);
+            self.observer.event(&Event::Gone { files: gone });
+        }
+    }
 }
 
 /// What is said of a path that a rule leaves out.
 pub(super) fn excluded(path: &[u8]) -> Event {
     Event::Detail { message: format!("{}: excluded", String::from_utf8_lossy(path)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Takes files away when they have been counted, and keeps how many are said to be gone.
+    #[derive(Default)]
+    struct Thief {
+        takes: Vec<PathBuf>,
+        gone: Mutex<Vec<u64>>,
+    }
+
+    impl Observer for Thief {
+        fn event(&self, event: &Event) {
+            match event {
+                Event::Plan { .. } => self.takes.iter().for_each(|path| std::fs::remove_file(path).unwrap()),
+                Event::Gone { files } => self.gone.lock().unwrap().push(*files),
+                _ => {}
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_goes_between_count_and_walk_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a", "b", "c"] {
+            std::fs::write(at(name), name).unwrap();
+        }
+        for (takes, gone, class) in [
+            (vec![], vec![], Class::Done),
+            (vec![at("a"), at("c")], vec![2], Class::Vanished),
+            (vec![at("b")], vec![1], Class::Vanished),
+        ] {
+            let thief = Arc::new(Thief { takes, ..Thief::default() });
+            let (_keep, cancel) = Cancel::channel();
+            let sources = vec![folder.path().join("")];
+            let told = dry_run(Blocking::Inline, sources, Selection::default(), thief.clone(), cancel).await.unwrap();
+            assert_eq!((told.class, thief.gone.lock().unwrap().as_slice()), (class, gone.as_slice()));
+        }
+    }
 }

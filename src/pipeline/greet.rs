@@ -26,8 +26,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Time for a connected peer to say its first word.
-const HELLO: Duration = Duration::from_secs(30);
 /// Time that a refused peer gets to hear why.
 const REFUSAL: Duration = Duration::from_secs(5);
 /// How often a refusal is looked after while nothing is heard.
@@ -44,13 +42,13 @@ pub(super) struct Guest {
     _pass: Option<Pass>,
 }
 
-/// Waits for the hello on a new connection, [`HELLO`] at most whatever else the peer says.
-pub(super) async fn greet(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<Guest, Error>) {
+/// Waits for the hello on a new connection, for `within` at most whatever else the peer says.
+pub(super) async fn greet(arrival: Arrival<Arc<Pilot>>, within: Duration) -> (IpAddr, Result<Guest, Error>) {
     let Arrival { connection, peer, control, pass } = arrival;
     let address = connection.remote_address().ip();
     let inward = Inward::new(connection, control);
-    let greeted = tokio::time::timeout(HELLO, hear(inward, peer, Some(pass), HELLO)).await;
-    (address, greeted.unwrap_or(Err(Error::Silent { span: HELLO })))
+    let greeted = tokio::time::timeout(within, hear(inward, peer, Some(pass), within)).await;
+    (address, greeted.unwrap_or(Err(Error::Silent { span: within })))
 }
 
 /// Asks the sender at the other end of `line` to send, and waits for its hello until `deadline`. One of another version is told so.
@@ -151,13 +149,14 @@ pub(super) struct Caller {
     _pass: Pass,
 }
 
-/// Waits for the question on a new connection.
-pub(super) async fn listen_to(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<Caller, Error>) {
+/// Waits for the question on a new connection, for `within` at most.
+pub(super) async fn listen_to(arrival: Arrival<Arc<Pilot>>, within: Duration) -> (IpAddr, Result<Caller, Error>) {
     let Arrival { connection, peer, control, pass } = arrival;
     let address = connection.remote_address().ip();
     let mut replies = Replies::of(&connection);
-    let asked = match tokio::time::timeout(HELLO, replies.first(&connection)).await {
+    let asked = match tokio::time::timeout(within, replies.first(&connection)).await {
         Ok(Ok(Reply::Ask { version, secret })) => {
+            let connection = connection.clone();
             Ok(Caller { connection, pilot: control, replies, node: peer, version, secret, _pass: pass })
         }
         Ok(Ok(_)) => Err(WireError::Range("question").into()),
@@ -167,8 +166,12 @@ pub(super) async fn listen_to(arrival: Arrival<Arc<Pilot>>) -> (IpAddr, Result<C
             }
             Err(error)
         }
-        Err(_) => Err(Error::Silent { span: HELLO }),
+        Err(_) => Err(Error::Silent { span: within }),
     };
+    if asked.is_err() {
+        // Whoever reads its replies still holds it open.
+        connection.close(close::BROKEN_OFF.into(), b"");
+    }
     (address, asked)
 }
 

@@ -17,7 +17,7 @@ use super::progress::Tally;
 use crate::class::Class;
 use crate::event::Observer;
 use crate::filter::Classes;
-use crate::fs::source::WalkItem;
+use crate::fs::source::{Totals, WalkItem};
 use crate::manifest::{EntryId, Kind, TreePath};
 use crate::network::seam::{Blocking, now};
 use crate::wire::chunk::{MAX_CONTROL, encode_control};
@@ -54,8 +54,8 @@ pub(super) type Walk = Box<dyn Iterator<Item = WalkItem> + Send>;
 
 /// Where the manifest and its bytes come from.
 pub(super) enum Source {
-    /// Files.
-    Walk(Walk, Classes),
+    /// Files, and what was counted of them.
+    Walk(Walk, Classes, Totals),
     /// What can be read once.
     Pipe(Pipe),
 }
@@ -72,6 +72,7 @@ struct Announced {
 pub(super) struct Ingest {
     blocking: Blocking,
     walk: Option<Walk>,
+    counted: Totals,
     classes: Classes,
     offers: mpsc::Sender<Offer>,
     replies: mpsc::UnboundedReceiver<Reply>,
@@ -116,13 +117,14 @@ impl Ingest {
         observer: Arc<dyn Observer>,
         (tally, press): (Arc<Tally>, Arc<Press>),
     ) -> Self {
-        let (walk, classes, pipe) = match source {
-            Source::Walk(walk, classes) => (Some(walk), classes, None),
-            Source::Pipe(pipe) => (None, Classes::default(), Some(Reading::Fresh(pipe))),
+        let (walk, counted, classes, pipe) = match source {
+            Source::Walk(walk, classes, counted) => (Some(walk), counted, classes, None),
+            Source::Pipe(pipe) => (None, Totals::default(), Classes::default(), Some(Reading::Fresh(pipe))),
         };
         Self {
             blocking,
             walk,
+            counted,
             classes,
             offers: channels.0,
             replies: channels.1,
@@ -251,6 +253,7 @@ impl Ingest {
         }
         if self.walk.is_none() && !self.finished {
             self.finished = true;
+            self.miss();
             self.say(&Control::Finish { entries: self.announced, skipped: self.skipped }).await;
         }
         // Entries must be there before their data.

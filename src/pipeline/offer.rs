@@ -28,8 +28,6 @@ const MAX_CALLERS: usize = 64;
 const MAX_CALLERS_EACH: usize = 8;
 /// Receivers that are being turned away.
 const MAX_REFUSALS: usize = 32;
-/// Time for a receiver that was served to let the hello in.
-const ACCEPTED: Duration = Duration::from_secs(30);
 /// All that is sent here is one session.
 const THE_SESSION: SessionId = SessionId([0; 16]);
 
@@ -105,7 +103,7 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
                 let theirs = called.entry(arrival.connection.remote_address().ip()).or_insert(0);
                 if callers.len() < MAX_CALLERS && *theirs < MAX_CALLERS_EACH {
                     *theirs += 1;
-                    callers.spawn(listen_to(arrival));
+                    callers.spawn(listen_to(arrival, options.contimeout));
                 }
                 called.retain(|_, count| *count > 0);
             }
@@ -131,7 +129,7 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
                             secret: None,
                         };
                         // The receiver has dialled again: whatever was under way on its last connection is over.
-                        serving = Some(Box::pin(transfer(cargo, outlet, now() + ACCEPTED)));
+                        serving = Some(Box::pin(transfer(cargo, outlet, now() + options.contimeout)));
                         lost = None;
                     }
                     Err(refused) => {

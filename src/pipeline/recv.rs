@@ -53,6 +53,8 @@ pub struct RecvOptions {
     pub ticket_life: Duration,
     /// How long to wait for somebody to come.
     pub wait_for: Option<Duration>,
+    /// Time for a peer that has connected to say its hello.
+    pub contimeout: Duration,
     /// How long to wait for a sender that was lost.
     pub retry_for: RetryFor,
     /// Bytes per second that all senders together may send.
@@ -73,6 +75,7 @@ impl RecvOptions {
             stay: Stay::Once,
             ticket_life: Duration::from_secs(3600),
             wait_for: None,
+            contimeout: Duration::from_secs(30),
             retry_for: RetryFor::Span(Duration::from_secs(600)),
             allowed: None,
             policy: Policy::default(),

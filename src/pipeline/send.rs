@@ -257,7 +257,7 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
     let press = Arc::new(Press::new(options.compress));
     let source = match &options.pipe {
         Some(pipe) => Source::Pipe(pipe.clone()),
-        None => Source::Walk(Box::new(sources.walk()), options.classes.clone()),
+        None => Source::Walk(Box::new(sources.walk()), options.classes.clone(), *totals),
     };
     let ingest = Ingest::new(
         env.blocking,

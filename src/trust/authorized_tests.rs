@@ -75,6 +75,13 @@ fn a_file_that_others_may_write_to_is_refused() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(AuthorizedNodes::load(&path).is_ok(), good, "{mode:o}");
     }
+    // Giving a file away is root's alone.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+        let error = AuthorizedNodes::load(&path).unwrap_err();
+        assert_eq!(error.to_string(), format!("{}: belongs to another user (uid 12345)", path.display()));
+        assert_eq!(error.class().code(), 1);
+    }
     assert!(AuthorizedNodes::load(path.parent().unwrap()).is_err());
     assert_eq!(AuthorizedNodes::load(&path.with_file_name("none")).unwrap().nodes().count(), 0);
 }

@@ -1,14 +1,15 @@
 //! A file of one entry a line, and how it is changed.
 //!
-//! Invariant: a file that has a line which is not understood, or that others may write to, is refused whole; an edit happens under a lock,
+//! Invariant: a file that has a line which is not understood, or that is not this user's or root's alone to write, is refused whole; an edit happens under a lock,
 //! keeps comments and every line it did not mean byte for byte, and is seen by others complete or not at all (a new file of mode 0600
 //! is synced, then renamed). A file that is not there has no entries.
 
 use super::TrustError;
+use crate::fs::obeyed::{self, Unfit};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Some ten thousand lines.
@@ -146,19 +147,13 @@ fn text(path: &Path) -> Result<Option<String>, TrustError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(at(path))?,
     };
-    let metadata = file.metadata().map_err(at(path))?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(TrustError::NotAList(path.to_owned()));
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        return Err(TrustError::Exposed { path: path.to_owned(), mode });
-    }
-    let mut text = String::new();
-    match file.take(MAX_FILE).read_to_string(&mut text) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(TrustError::NotAList(path.to_owned())),
-        read => read.map_err(at(path)).map(|_| Some(text)),
-    }
+    let text = obeyed::text(file, MAX_FILE).map_err(|unfit| match unfit {
+        Unfit::Io(error) => at(path)(error),
+        Unfit::Exposed(mode) => TrustError::Exposed { path: path.to_owned(), mode },
+        Unfit::Foreign(owner) => TrustError::Foreign { path: path.to_owned(), owner },
+        Unfit::Special | Unfit::Long(_) | Unfit::Binary => TrustError::NotAList(path.to_owned()),
+    });
+    text.map(Some)
 }
 
 fn replace(path: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -30,6 +30,14 @@ pub enum TrustError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The file is neither this user's nor root's.
+    #[error("{}: belongs to another user (uid {owner})", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// A line that is not understood; the whole file is not used.
     #[error("{}:{line}: {cause}", path.display())]
     Line {

@@ -157,9 +157,9 @@ fn real_runs_tell_what_is_written() {
     let schema = schema();
     let ruled = schema["oneOf"].as_array().unwrap().iter().map(|rule| rule["properties"]["event"]["const"].as_str());
     let unseen: Vec<&str> = ruled.flatten().filter(|name| !seen.contains(*name)).collect();
-    // A run that is over within a second tells no progress, and nothing that it would try again.
+    // A run that is over within a second tells no progress, nothing that it would try again, and of nothing that went meanwhile.
     assert!(
-        unseen.iter().all(|name| ["progress", "detail", "note", "warning", "retry"].contains(name)),
+        unseen.iter().all(|name| ["progress", "detail", "note", "warning", "retry", "gone"].contains(name)),
         "no run told {unseen:?}"
     );
 }
@@ -199,8 +199,15 @@ fn what_seldom_happens_fits_as_well() {
     let retry = Event::Retry { attempt: 2, in_ms: 3000, cause: "busy".into() };
     let received = Event::Limit { rate: 1, by: LimitedBy::Receiver };
     let skipped = Event::File { path: EventPath(vec![0xff]), action: Action::Skipped, bytes: 1 };
-    let events =
-        [progress, retry, received, skipped, Event::Detail { message: "x".into() }, Event::Unsent { files: 1 }];
+    let events = [
+        progress,
+        retry,
+        received,
+        skipped,
+        Event::Detail { message: "x".into() },
+        Event::Unsent { files: 1 },
+        Event::Gone { files: 1 },
+    ];
     let lines = events.iter().map(|event| {
         let mut line = serde_json::to_value(event).unwrap();
         let fields = line.as_object_mut().unwrap();

@@ -69,6 +69,52 @@ fn an_offer_goes_to_stdout_or_under_another_name() {
 }
 
 #[test]
+fn the_ticket_of_an_offer_need_not_be_typed() {
+    let place = Place::new();
+    place.write("source", "content");
+    for (words, stdin) in [("recv - piped", true), ("recv set", false), ("recv - -o out", true)] {
+        let (offered, ticket) = offer(&place, "source");
+        let mut command = place.on("there", words);
+        if !stdin {
+            command.env("RESILIENT_TICKET", &ticket);
+        }
+        let mut pulled = Live::stdout({
+            command.stdin(Stdio::piped());
+            command
+        });
+        if stdin {
+            pulled.child.stdin.take().unwrap().write_all(format!("{ticket}\n").as_bytes()).unwrap();
+        }
+        let pulled = pulled.ended();
+        assert_eq!((pulled.code(), pulled.out.as_str(), pulled.err.as_str()), (Some(0), "", ""), "{words}");
+        assert_eq!(offered.ended().code(), Some(0), "{words}");
+    }
+    for name in ["piped/source", "set/source", "out"] {
+        assert_eq!(place.read(name), "content", "{name}");
+    }
+    let nothing = place.run("recv - inbox");
+    assert_eq!((nothing.code(), nothing.err.as_str()), (Some(1), "resilient: recv: stdin: empty\n"));
+}
+
+#[test]
+fn what_is_gone_since_it_was_counted_is_said_on_both_sides() {
+    let place = Place::new();
+    for name in ["a", "b", "c"] {
+        place.write(&format!("source/{name}"), name);
+    }
+    let (offered, ticket) = offer(&place, "source");
+    std::fs::remove_file(place.path("source/b")).unwrap();
+    let pulled = place.run_on("there", &format!("recv {ticket} inbox"));
+    assert_eq!(pulled.code(), Some(23), "{pulled:?}");
+    assert!(pulled.err.contains("the sender could not read 1 file\n"), "{pulled:?}");
+    assert_eq!((place.read("inbox/source/a"), place.read("inbox/source/c")), ("a".into(), "c".into()));
+    let offered = offered.ended();
+    let said = "resilient: send: 1 of the files that were counted is gone\n\
+        resilient: send: 1 file vanished or changed while being read; the others are complete\n";
+    assert_eq!((offered.code(), offered.err.as_str()), (Some(24), said));
+}
+
+#[test]
 fn an_offer_that_nobody_takes_is_35() {
     let place = Place::new();
     place.write("source", "content");

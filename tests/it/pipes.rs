@@ -62,6 +62,23 @@ fn an_archive_goes_from_pipe_to_pipe() {
     assert_eq!(std::fs::read_dir(place.path("unpacked/tree/small")).unwrap().count(), 50);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_has_no_size_beforehand_goes_through_a_pipe() {
+    let place = Place::new();
+    let receiver = place.receiver("inbox");
+    let sent = place.run(&format!("send /proc/version {}", receiver.ticket));
+    let said = "resilient: send: /proc/version: its size is not known beforehand; send it through a pipe\n";
+    assert!(sent.code() == Some(23) && sent.err.starts_with(said), "{sent:?}");
+    assert_eq!(receiver.ended().code(), Some(23));
+    assert!(!place.path("inbox/version").exists());
+    let receiver = place.receiver("inbox");
+    let mut command = place.command(&format!("send - --name version {}", receiver.ticket));
+    let output = command.stdin(std::fs::File::open("/proc/version").unwrap()).output().unwrap();
+    assert_eq!((output.status.code(), receiver.ended().code()), (Some(0), Some(0)));
+    assert_eq!(place.read("inbox/version"), std::fs::read_to_string("/proc/version").unwrap());
+}
+
 #[test]
 fn a_sender_that_is_killed_ends_the_stream_as_a_failure() {
     let place = Place::new();

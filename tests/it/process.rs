@@ -14,6 +14,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Place {
+        // The program obeys no file that a group may write to.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         Place { folder: tempfile::tempdir().unwrap() }
     }
 

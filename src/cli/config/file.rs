@@ -1,7 +1,7 @@
 //! One configuration file: TOML, keys are long names of options, `[peer."PATTERN"]` tables hold for some destinations only.
 //!
 //! Invariant: everything in the file is judged, whether this run needs it or not, so a mistake is found at the first run and not at
-//! the first bad night. An error names file and line.
+//! the first bad night. An error names file and line. A file that others could have written is not obeyed ([`obeyed`]).
 
 use super::value::Value;
 use super::world::Place;
@@ -9,9 +9,10 @@ use super::{Setting, Source, check, keys, owner, peer};
 use crate::cli::exit::Failure;
 use crate::cli::output::{escape, named};
 use crate::cli::usage;
+use crate::fs::obeyed::{self, Unfit};
 use clap::Command;
 use std::ffi::OsString;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
@@ -35,14 +36,19 @@ impl Section {
 
 /// Reads a file, the sections of peers in their order and then what holds for all. `None` if there is none and none was named.
 pub(super) fn read(definition: &Command, place: &Place) -> Result<Option<Vec<Section>>, Failure> {
+    if place.path == Path::new("/dev/null") {
+        // The usual way to say that there is none.
+        return Ok(None);
+    }
     let shown = escape::name(place.path.as_os_str().as_bytes());
-    let mut text = String::new();
-    let read = named::read(&place.path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text));
-    match read {
-        Err(error) if error.kind() == ErrorKind::NotFound && !place.named => Ok(None),
-        Err(error) => Err(Failure::usage(format!("{shown}: {}", escape::cause(&error)))),
-        Ok(size) if size as u64 > LIMIT => Err(Failure::usage(format!("{shown}: more than 1 MiB is no configuration"))),
-        Ok(_) => parse(definition, &place.path, &text).map(Some),
+    match named::read(&place.path).map_err(Unfit::from).and_then(|file| obeyed::text(file, LIMIT)) {
+        Ok(text) => parse(definition, &place.path, &text).map(Some),
+        Err(Unfit::Io(error)) if error.kind() == ErrorKind::NotFound && !place.named => Ok(None),
+        Err(Unfit::Io(error)) => Err(Failure::usage(format!("{shown}: {}", escape::cause(&error)))),
+        Err(unfit @ Unfit::Exposed(_)) => {
+            Err(Failure::usage(format!("{shown}: {unfit}")).hint(format!("chmod go-w {shown}")))
+        }
+        Err(unfit) => Err(Failure::usage(format!("{shown}: {unfit}"))),
     }
 }
 

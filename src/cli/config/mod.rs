@@ -20,6 +20,7 @@ pub(super) use world::World;
 
 use super::exit::Failure;
 use super::output::escape;
+use super::ticket;
 use super::usage;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -84,13 +85,14 @@ pub(super) fn apply(
     let command = chain.get(1).and_then(|(name, _)| definition.find_subcommand(name));
     let destination = command.map_or_else(Vec::new, |command| peer::named(command, chain[1].1));
     let layers = layers(definition, &chain, world, &destination)?;
+    let has_ticket = world.set(ticket::VARIABLE).is_some();
 
     let mut settings = BTreeMap::new();
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for option in options(definition, command) {
         let name = option.get_long().unwrap_or_default();
         let Some(setting) = layers.iter().find(|setting| setting.name == name) else { continue };
-        let suits = chain.get(1).is_none_or(|(command, matches)| role::suits(command, matches, name));
+        let suits = chain.get(1).is_none_or(|(command, matches)| role::suits(command, matches, name, has_ticket));
         let negation = negation(definition, command, option);
         let is_typed = is_typed(&chain, option) || negation.is_some_and(|negation| is_typed(&chain, negation));
         if !suits || is_typed || gives_way(definition, command, &chain, option) {

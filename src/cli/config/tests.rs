@@ -16,6 +16,8 @@ impl Fixture {
         for (name, text) in [("user.toml", user), ("system.toml", system)] {
             if !text.is_empty() {
                 std::fs::write(folder.path().join(name), text).unwrap();
+                let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                std::fs::set_permissions(folder.path().join(name), private).unwrap();
             }
         }
         Fixture { folder, variables: Vec::new() }
@@ -84,7 +86,11 @@ fn options_of_another_command_are_judged_and_not_used() {
     assert_eq!(fixture.words("r recv").unwrap(), "r --identity=k recv --listen=9000");
     assert_eq!(fixture.words("r send --offer a").unwrap(), "r --identity=k send --listen=9000 --offer a");
     assert_eq!(fixture.words("r recv host:1").unwrap(), "r --identity=k recv host:1");
+    assert_eq!(fixture.words("r recv -").unwrap(), "r --identity=k recv -");
     assert_eq!(fixture.words("r key show").unwrap(), "r --identity=k key show");
+    let fixture = fixture.variable("RESILIENT_TICKET", "x");
+    assert_eq!(fixture.words("r recv d").unwrap(), "r --identity=k recv d");
+    assert_eq!(fixture.words("r recv --keep d").unwrap(), "r --identity=k recv --listen=9000 --keep d");
     assert!(
         Fixture::new("listen = 'nowhere'", "").error("r send a").starts_with("/user.toml:1: invalid value 'nowhere'")
     );
@@ -166,9 +172,30 @@ fn what_was_typed_is_kept_as_it_is() {
 }
 
 #[test]
-fn a_file_that_is_no_text_or_endless_is_refused() {
+fn a_file_that_is_no_text_or_no_file_is_refused_and_never_waited_for() {
     let fixture = Fixture::new("x", "");
     std::fs::write(fixture.path("user.toml"), b"\xff").unwrap();
-    assert!(fixture.error("r recv").starts_with("/user.toml: "));
-    assert!(fixture.error("r --config=/dev/zero recv").starts_with("/dev/zero: more than 1 MiB"));
+    assert_eq!(fixture.error("r recv"), "/user.toml: not a text in UTF-8");
+    assert_eq!(fixture.error("r --config=/dev/zero recv"), "/dev/zero: not a regular file");
+    assert_eq!(fixture.words("r --config=/dev/null recv").unwrap(), "r --config=/dev/null recv");
+    for (name, typed) in [("own", "r --config=FOLDER/own recv"), ("user.toml", "r recv"), ("system.toml", "r recv")] {
+        let fixture = Fixture::new("", "");
+        rustix::fs::mkfifoat(rustix::fs::CWD, fixture.path(name), rustix::fs::Mode::RWXU).unwrap();
+        assert_eq!(fixture.error(typed), format!("/{name}: not a regular file"));
+    }
+}
+
+#[test]
+fn a_file_that_others_may_write_is_not_obeyed() {
+    for name in ["user.toml", "system.toml"] {
+        let fixture = Fixture::new("contimeout = 1", "contimeout = 1");
+        let writable = std::os::unix::fs::PermissionsExt::from_mode(0o664);
+        std::fs::set_permissions(fixture.path(name), writable).unwrap();
+        assert_eq!(fixture.error("r recv"), format!("/{name}: other users may write to this file (mode 0664)"));
+        // Giving a file away is root's alone.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(fixture.path(name), Some(12345), None).unwrap();
+            assert_eq!(fixture.error("r recv"), format!("/{name}: belongs to another user (uid 12345)"));
+        }
+    }
 }

@@ -34,7 +34,7 @@ impl World<'_> {
     }
 
     /// A variable that is set; an empty one is not.
-    fn set(&self, name: &str) -> Option<OsString> {
+    pub(super) fn set(&self, name: &str) -> Option<OsString> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 

@@ -321,7 +321,7 @@ impl Observer for Output {
             Event::Ticket { uri } => self.show_ticket(uri),
             Event::File { path, action: Action::WouldSend, .. } => self.list(path),
             Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
-            Event::Unsent { files } => *lock(&self.failed_files) += *files,
+            Event::Unsent { files } | Event::Gone { files } => *lock(&self.failed_files) += *files,
             _ => {}
         }
         self.tell(|style, level| style.line(event, level));
@@ -340,7 +340,7 @@ impl Observer for Output {
         match event {
             Event::Progress(progress) => return self.session_progress(&session.session, progress),
             Event::FileFailed { .. } => *lock(&self.failed_files) += 1,
-            Event::Unsent { files } => *lock(&self.failed_files) += *files,
+            Event::Unsent { files } | Event::Gone { files } => *lock(&self.failed_files) += *files,
             Event::SessionEnd { .. } => drop(lock(&self.sessions).remove(&session.session)),
             _ => {}
         }

@@ -9,9 +9,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Opens for reading.
+/// Opens for reading; never waits, as a FIFO would have it.
 pub(in crate::cli) fn read(path: &Path) -> io::Result<File> {
-    open(path, OFlags::RDONLY)
+    open(path, OFlags::RDONLY | OFlags::NONBLOCK)
 }
 
 /// Opens for writing at the end, made if it is not there.

@@ -92,6 +92,10 @@ impl Style {
                 at(1, format!("{} (exists, skipped)", escape::name(&path.0)))
             }
             Event::Unsent { files } => Some(self.error(&format!("the sender could not read {}", count(*files)))),
+            Event::Gone { files } => {
+                let are = if *files == 1 { "is" } else { "are" };
+                Some(self.error(&format!("{files} of the files that were counted {are} gone")))
+            }
             Event::Retry { attempt, in_ms, cause } => {
                 at(2, format!("{}; attempt {attempt} in {}", escape::text(cause), Span(Duration::from_millis(*in_ms))))
             }

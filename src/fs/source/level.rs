@@ -20,6 +20,10 @@ use std::sync::Arc;
 /// How a directory is opened to be listed.
 const LISTING: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// How a file is opened to look into it: never waiting for anybody.
+const LOOK: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// A name in a directory.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -145,6 +149,16 @@ impl Level {
     /// Opens a directory in it, to pass through.
     pub(super) fn enter_listed(&self, found: &Found) -> rustix::io::Result<Held> {
         self.open(found, PASSAGE).map(Held::Passage)
+    }
+
+    /// Whether a file of size 0 has nothing in it: those of `/proc` say so of themselves whatever they hold.
+    pub(super) fn is_empty_file(&self, found: &Found) -> rustix::io::Result<bool> {
+        let file = self.open(found, LOOK)?;
+        match retry_on_intr(|| rustix::io::read(&file, &mut [0; 1])) {
+            // What has to be waited for is content.
+            Err(Errno::AGAIN) => Ok(false),
+            read => read.map(|length| length == 0),
+        }
     }
 
     fn open(&self, found: &Found, flags: OFlags) -> rustix::io::Result<OwnedFd> {

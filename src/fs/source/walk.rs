@@ -7,7 +7,7 @@
 //!
 //! In memory are these directories and, of each, at most [`SORTED`] names: never the tree. A directory of up to so many entries is
 //! listed in the order of their bytes, the same each time; a larger one in the order of the file system. How a directory is held and
-//! listed is in [`super::level`]; opening and reading the files is left to `read`.
+//! listed is in [`super::level`]; reading the files is left to `read`, but for a look at those that say they are empty.
 
 use super::level::{Found, Level, Names};
 use super::{Selection, SourceError, Top, Unusable, seen_error};
@@ -66,6 +66,8 @@ pub struct Walk {
     /// Paths of the list of which there is nothing.
     lost: Option<(Range<usize>, Unusable)>,
     next: Option<u32>,
+    /// Whether to look into files that say they are empty.
+    looks: bool,
 }
 
 /// A directory to open, below the last of the levels.
@@ -88,7 +90,13 @@ impl Walk {
             entered: None,
             lost: None,
             next: Some(0),
+            looks: true,
         }
+    }
+
+    /// The same for counting alone: no file is opened.
+    pub(super) fn without_looking(self) -> Self {
+        Self { looks: false, ..self }
     }
 
     /// What becomes of one thing that was found in the last of the levels; nothing at once for listed paths that are lost.
@@ -135,7 +143,7 @@ impl Walk {
                 return None;
             }
         }
-        let entry = Name::new(shown).map_err(SourceError::from).and_then(|name| Self::entry(level, &found, name, stat));
+        let entry = Name::new(shown).map_err(SourceError::from).and_then(|name| self.entry(level, &found, name, stat));
         let (entry, tree) = match entry {
             Ok(entry) => entry,
             Err(error) => return Some(self.skipped(&found, error)),
@@ -151,7 +159,13 @@ impl Walk {
     }
 
     /// What is announced of something, if it can be sent.
-    fn entry(level: &Level, found: &Found, name: Name, stat: Option<Stat>) -> Result<(Entry, TreePath), SourceError> {
+    fn entry(
+        &self,
+        level: &Level,
+        found: &Found,
+        name: Name,
+        stat: Option<Stat>,
+    ) -> Result<(Entry, TreePath), SourceError> {
         if level.id.is_none() && name.as_bytes().eq_ignore_ascii_case(PARTIAL_DIR.as_bytes()) {
             return Err(SourceError::Reserved);
         }
@@ -166,7 +180,13 @@ impl Walk {
             return Err(SourceError::Changed);
         }
         let kind = match kind {
-            FileType::RegularFile => Kind::File { size: stat.st_size as u64 },
+            FileType::RegularFile => {
+                if self.looks && stat.st_size == 0 && !level.is_empty_file(found).map_err(open_error)? {
+                    let has_grown = level.stat(&found.name).is_ok_and(|now| now.st_size > 0);
+                    return Err(if has_grown { SourceError::Changed } else { SourceError::Unsized });
+                }
+                Kind::File { size: stat.st_size as u64 }
+            }
             FileType::Directory => Kind::Directory,
             FileType::Symlink => {
                 let target = level.target(&found.name).map_err(|errno| seen_error(errno.into()))?;
@@ -296,7 +316,7 @@ fn name_or_seen(errno: Errno) -> SourceError {
     }
 }
 
-/// What the system says of a directory that was listed a moment ago.
+/// What the system says of something that was listed a moment ago and cannot be opened.
 fn open_error(errno: Errno) -> SourceError {
     match errno {
         Errno::LOOP => SourceError::Changed,

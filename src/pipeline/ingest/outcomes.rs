@@ -23,6 +23,16 @@ impl Ingest {
         self.observer.event(&Event::FileFailed { path: EventPath(path), code: class.code(), message });
     }
 
+    /// What was counted and did not come up in the walk was not sent, and is told on both sides.
+    pub(super) fn miss(&mut self) {
+        let gone = self.counted.gone(self.announced.into(), self.skipped.into());
+        if gone > 0 {
+            self.tally.failed(Class::Vanished);
+            self.observer.event(&Event::Gone { files: gone });
+            self.skipped = self.skipped.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
+        }
+    }
+
     pub(super) fn reply(&mut self, reply: Reply) {
         match reply {
             Reply::Accepted => self.accepted = true,

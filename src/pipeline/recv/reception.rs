@@ -158,7 +158,7 @@ impl Reception {
         let theirs = self.greeted.entry(arrival.connection.remote_address().ip()).or_insert(0);
         if self.greetings.len() < MAX_GREETINGS && *theirs < MAX_GREETINGS_EACH {
             *theirs += 1;
-            self.greetings.spawn(greet(arrival));
+            self.greetings.spawn(greet(arrival, self.options.contimeout));
         }
         self.greeted.retain(|_, count| *count > 0);
     }

@@ -22,6 +22,18 @@ fn a_fifo_never_holds_anybody_up() {
     }
 }
 
+/// It would arrive empty, and nobody would know.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_only_says_it_is_empty_is_not_sent_as_empty() {
+    let top = tree(&["f"]);
+    File::create(top.path().join("empty")).unwrap();
+    let (sent, skipped) = walked(&sources(&[Path::new("/proc/version"), &contents(top.path())]).unwrap());
+    assert_eq!(sent, ["empty", "f"]);
+    assert!(matches!(&skipped[..], [(path, SourceError::Unsized)] if path == Path::new("/proc/version")));
+    assert_eq!(skipped[0].1.class(), Class::Partial);
+}
+
 #[test]
 fn a_file_is_read_as_it_was_announced() {
     let top = tree(&["file", "empty"]);
