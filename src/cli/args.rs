@@ -19,6 +19,9 @@ Examples:
   resilient send data --ticket-file -          the same, the ticket from stdin
   resilient key show                           the node id of this host
 
+Of every command, too: --identity FILE, -P, --color WHEN, --log-file FILE,
+--metrics-file FILE, --config FILE, --no-config, --show-config.
+
 Exit status: 0 done, 1 usage, 23 some files failed, 128+N ended by signal N;
 the others, and which of them may pass: man resilient, EXIT STATUS.";
 
@@ -38,6 +41,12 @@ pub(super) struct Cli {
     pub(super) global: Global,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// The overview of `resilient --help`: one screen, however it is asked for, because `COMMAND --help` has everything.
+pub(super) fn overview(mut definition: clap::Command) -> clap::Command {
+    let text = definition.render_help().ansi().to_string().replace(" (see more with '--help')", "");
+    definition.override_help(text)
 }
 
 /// The commands of this version.
@@ -205,7 +214,13 @@ mod tests {
             let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
             assert!(help.lines().count() <= 40, "{name}: {} lines\n{help}", help.lines().count());
         }
-        assert!(command.render_help().to_string().lines().count() <= 40);
+        let overview = overview(Cli::command().term_width(80)).render_long_help().to_string();
+        assert!(overview.lines().count() <= 40);
+        for option in command.get_arguments().filter(|option| !option.is_hide_set()) {
+            let name = option.get_long().filter(|name| *name != "progress-always");
+            let name = name.map_or_else(|| format!("-{}", option.get_short().unwrap()), |name| format!("--{name}"));
+            assert!(overview.contains(&name), "{name}\n{overview}");
+        }
     }
 
     #[test]

@@ -58,9 +58,12 @@ fn run(arguments: &[OsString]) -> ExitCode {
         return generate::main(&arguments[2..]);
     }
     let mut definition = Cli::command();
-    if usage::command_at(&definition, arguments).is_none() && arguments.iter().any(|word| word == "--show-config") {
-        // Without a command the settings of all of them are shown.
-        definition = definition.subcommand_required(false).arg_required_else_help(false);
+    if usage::command_at(&definition, arguments).is_none() {
+        definition = args::overview(definition);
+        if arguments.iter().any(|word| word == "--show-config") {
+            // Without a command the settings of all of them are shown.
+            definition = definition.subcommand_required(false).arg_required_else_help(false);
+        }
     }
     let parsed = configure(&definition, arguments);
     let cli = match parsed {
