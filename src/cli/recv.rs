@@ -129,7 +129,8 @@ impl Words {
         self.policy.takes_stdout()
     }
 
-    pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
+    /// The command as meant, run with this `umask`.
+    pub(super) fn resolve(self, global: &Global, umask: u32) -> Result<Order, Failure> {
         let mut words = self.typed.iter().peekable();
         let target = match words.peek().and_then(|word| place::target(word)) {
             Some(target) => {
@@ -147,7 +148,7 @@ impl Words {
         if words.len() > 1 {
             return Err(Failure::usage("more than one directory was given"));
         }
-        let policy::Meant { policy, partial_dir, directory } = self.policy.resolve()?;
+        let policy::Meant { policy, partial_dir, directory } = self.policy.resolve(umask)?;
         if self.policy.takes_stdout() {
             global.stdout_is_free_for("what arrives")?;
         }
@@ -260,7 +261,7 @@ mod tests {
         let words = format!("resilient recv --identity k {words}");
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        words.resolve(&cli.global)
+        words.resolve(&cli.global, 0o027)
     }
 
     fn waits(words: &str) -> RecvOptions {
@@ -277,6 +278,7 @@ mod tests {
         assert_eq!(options.listen, Listen { address: None, port: 27183, or_any: true });
         assert_eq!((options.retry_for, options.family), (RetryFor::Span(Duration::from_secs(600)), Family::Any));
         assert_eq!((options.stay, options.wait_for), (Stay::Once, None));
+        assert_eq!(options.policy.umask, 0o027);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Env, Error};
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
 use crate::fs::nowhere::Nowhere;
-use crate::manifest::{Name, TreePath};
+use crate::manifest::{Meta, Name, TreePath};
 use crate::unit::Size;
 use crate::wire::control::Hello;
 use std::fmt;
@@ -125,6 +125,8 @@ pub struct Policy {
     pub accept: Accept,
     /// Whether data and names are on the disk before "done" is said.
     pub fsync: bool,
+    /// Permission bits that nothing gets, whatever its sender says.
+    pub umask: u32,
 }
 
 impl Default for Policy {
@@ -137,6 +139,7 @@ impl Default for Policy {
             max_files: None,
             accept: Accept::default(),
             fsync: true,
+            umask: 0,
         }
     }
 }
@@ -194,6 +197,11 @@ impl Policy {
         disk.remove_partial_dir()
     }
 
+    /// Mode and time that an entry gets of those that its sender says.
+    pub(super) fn masked(&self, meta: Meta) -> Meta {
+        Meta { mode: meta.mode & 0o777 & !self.umask, ..meta }
+    }
+
     /// Whether a file or link is taken, by its path below the root of the transfer, components separated by `/`.
     pub fn takes(&self, path: &[u8]) -> bool {
         (self.accept.0)(path)
@@ -249,6 +257,15 @@ mod tests {
         let one = Policy { place: Place::File(Name::new("x").unwrap()), ..Policy::default() };
         assert_eq!(one.admits(&hello(2, 1)).unwrap_err().0, Class::Select);
         assert_eq!(one.admits(&hello(1, 1)), Ok(()));
+    }
+
+    #[test]
+    fn the_umask_takes_bits_away_and_gives_none() {
+        let policy = Policy { umask: 0o027, ..Policy::default() };
+        for (said, gets) in [(0o666, 0o640), (0o777, 0o750), (0o400, 0o400), (0o007, 0), (0o6755, 0o750)] {
+            assert_eq!(policy.masked(Meta { mode: said, ..Meta::default() }).mode, gets, "{said:o}");
+        }
+        assert_eq!(Policy::default().masked(Meta { mode: 0o777, ..Meta::default() }).mode, 0o777);
     }
 
     #[test]

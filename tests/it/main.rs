@@ -13,6 +13,8 @@ mod limits;
 #[cfg(test)]
 mod memdisk;
 #[cfg(test)]
+mod modes;
+#[cfg(test)]
 mod offer;
 mod once_open;
 #[cfg(test)]

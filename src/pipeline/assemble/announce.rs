@@ -36,7 +36,8 @@ impl Assembler {
             path = self.policy.base.join(name.clone()).map_err(|_| WireError::Range("path"))?;
         }
         self.memory.announced(&path);
-        let target = Target { id, parent: entry.parent, path, meta: entry.meta, size: entry.size() };
+        let target =
+            Target { id, parent: entry.parent, path, meta: self.policy.masked(entry.meta), size: entry.size() };
         let refusal = if usable {
             self.refusal(&entry, &target)
         } else {
