@@ -243,10 +243,10 @@ impl Reception {
             return None;
         }
         let mut total = std::mem::replace(&mut self.total, Summary::NOTHING);
-        total.class = self.worst;
+        total.class = Class::of_run(Some(self.worst), total.files);
         Some(match self.failed {
             0 => Ok(total),
-            failed => Err(Error::Transfers { failed, transfers: self.over, class: self.worst }),
+            failed => Err(Error::Transfers { failed, transfers: self.over, class: total.class }),
         })
     }
 
