@@ -36,5 +36,7 @@ mod settings;
 mod shows;
 mod sim;
 #[cfg(test)]
+mod swaps;
+#[cfg(test)]
 mod transfers;
 mod trust_first;
