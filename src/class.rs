@@ -5,6 +5,7 @@
 //! (`man resilient`, EXIT STATUS).
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 macro_rules! classes {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $transient:literal, $word:literal;)*) => {
@@ -48,7 +49,7 @@ classes! {
     Usage = 1, false, "usage";
     /// The peers share no protocol version.
     Version = 2, false, "version";
-    /// Cannot select: source missing, destination unusable, would overwrite.
+    /// Cannot select: sources missing, destination unusable, or nothing but what would overwrite.
     Select = 3, false, "select";
     /// Option or feature that this build or the peer does not have.
     Unsupported = 4, false, "unsupported";
@@ -60,7 +61,7 @@ classes! {
     Malformed = 12, false, "malformed";
     /// Stopped where the user had set a limit of time or bytes.
     Stopped = 20, true, "stopped";
-    /// Partial: some files failed, the others are complete.
+    /// Partial: some files failed or were not overwritten, the others are complete.
     Partial = 23, false, "partial";
     /// Partial: some source files vanished or changed while being read.
     Vanished = 24, true, "vanished";
@@ -88,16 +89,30 @@ impl Class {
         Class::from_code(code).filter(|class| *class != Class::Done)
     }
 
-    /// Which of two failures of a run decides its exit: a fatal one before one that left the other files complete, 23 before 24.
+    /// What two outcomes of a run come to: a fatal failure goes before those of single files, and such of different kinds are
+    /// [`Class::Partial`]. In whatever order more of them are put together, it is the same but for which of two fatal ones it is.
     pub fn worse(self, other: Class) -> Class {
         let rank = |class: Class| match class {
             Class::Done => 0,
-            Class::Vanished => 1,
+            Class::Vanished | Class::Select => 1,
             Class::Partial => 2,
-            Class::Select => 3,
-            _ => 4,
+            _ => 3,
         };
-        if rank(other) > rank(self) { other } else { self }
+        match rank(other).cmp(&rank(self)) {
+            Ordering::Greater => other,
+            Ordering::Equal if rank(self) == 1 && self != other => Class::Partial,
+            _ => self,
+        }
+    }
+
+    /// The class of a run in which `complete` files are complete and others failed, the worst as `failed`: what was not to be
+    /// selected or overwritten is all that there is to say only of a run that came to nothing.
+    pub fn of_run(failed: Option<Class>, complete: u64) -> Class {
+        match failed {
+            None => Class::Done,
+            Some(Class::Select) if complete > 0 => Class::Partial,
+            Some(class) => class,
+        }
     }
 }
 
@@ -106,12 +121,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fatal_failure_decides_then_23_then_24() {
-        assert_eq!(Class::Vanished.worse(Class::Partial), Class::Partial);
-        assert_eq!(Class::Partial.worse(Class::Vanished), Class::Partial);
-        assert_eq!(Class::FileIo.worse(Class::Partial), Class::FileIo);
-        assert_eq!(Class::Partial.worse(Class::Select), Class::Select);
-        assert_eq!(Class::Done.worse(Class::Vanished), Class::Vanished);
+    fn a_fatal_failure_decides_and_others_of_different_kinds_are_partial() {
+        let all = Class::ALL.iter().copied();
+        for one in all.clone() {
+            assert_eq!((one.worse(one), one.worse(Class::Done), Class::Done.worse(one)), (one, one, one));
+        }
+        for mild in [Class::Vanished, Class::Select, Class::Partial] {
+            for fatal in all.clone().filter(|class| ![0, 3, 23, 24].contains(&class.code())) {
+                assert_eq!((mild.worse(fatal), fatal.worse(mild)), (fatal, fatal));
+            }
+            for other in [Class::Vanished, Class::Select, Class::Partial].into_iter().filter(|other| *other != mild) {
+                assert_eq!(mild.worse(other), Class::Partial);
+            }
+        }
+        assert_eq!(Class::Network.worse(Class::Integrity), Class::Network);
+    }
+
+    #[test]
+    fn what_was_not_to_be_selected_decides_where_nothing_is_complete() {
+        for class in Class::ALL.iter().copied() {
+            assert_eq!(Class::of_run(Some(class), 0), class);
+            assert_eq!(Class::of_run(Some(class), 1), if class == Class::Select { Class::Partial } else { class });
+        }
+        assert_eq!((Class::of_run(None, 0), Class::of_run(None, 9)), (Class::Done, Class::Done));
     }
 
     #[test]

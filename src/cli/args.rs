@@ -179,7 +179,7 @@ mod tests {
         let cli = parse("resilient --color=never recv --color=always --retry-for=5m --retry-for 2h -4 -6 -q -q d");
         assert_eq!(cli.global.color, When::Always);
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }).unwrap();
+        let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }, 0).unwrap();
         let recv::Way::Wait(wait) = order.way else { panic!("dials") };
         assert_eq!(wait.0.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
         assert_eq!(wait.0.family, Family::V6);

@@ -75,7 +75,8 @@ fn run(arguments: &[OsString]) -> ExitCode {
         Command::Send(words) => transfer("send", &global, false, words.resolve(&global).map(send::Order::job)),
         Command::Recv(words) => {
             let is_data = words.takes_stdout();
-            transfer("recv", &global, is_data, words.resolve(&global).map(recv::Order::job))
+            let order = words.resolve(&global, policy::umask());
+            transfer("recv", &global, is_data, order.map(recv::Order::job))
         }
         Command::Key(words) => key::main(&words, &global),
         Command::Other(words) => exit::refuse("", &usage::unknown_command(&words), global.color),

@@ -11,6 +11,7 @@ use crate::pipeline::Policy;
 use crate::pipeline::policy::{Accept, Existing, Place, Stream};
 use crate::unit::parse_size;
 use clap::Args;
+use rustix::fs::Mode;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -73,7 +74,8 @@ impl Flags {
         self.output.is_some()
     }
 
-    pub(super) fn resolve(&self) -> Result<Meant, Failure> {
+    /// What is meant, with the `umask` of the process.
+    pub(super) fn resolve(&self, umask: u32) -> Result<Meant, Failure> {
         let (mut place, mut directory) = (Place::Tree, None);
         if self.takes_stdout() {
             // The descriptor itself: what is written is with its reader at once.
@@ -102,6 +104,7 @@ impl Flags {
             max_files: self.max_files,
             accept: self.accept()?,
             fsync: !self.no_fsync,
+            umask,
             ..Policy::default()
         };
         Ok(Meant { policy, partial_dir: self.partial_dir()?, directory })
@@ -131,6 +134,13 @@ impl Flags {
     }
 }
 
+/// The umask of this process. It can only be read by setting another one, so this is for a time when there are no other threads.
+pub(super) fn umask() -> u32 {
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
+    rustix::process::umask(umask);
+    umask.bits()
+}
+
 /// Whether a file is taken: because of its own path, or because a directory above it is.
 fn is_taken(pattern: &Pattern, path: &[u8]) -> bool {
     let above = (1..path.len()).filter(|end| path[*end] == b'/').map(|end| &path[..end]);
@@ -155,7 +165,7 @@ mod tests {
         let words = format!("resilient recv --identity k {words}");
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        let order = words.resolve(&cli.global)?;
+        let order = words.resolve(&cli.global, 0)?;
         let Way::Wait(wait) = order.way else { panic!("pulls") };
         let (options, _) = *wait;
         Ok(Order { options, partial_dir: order.partial_dir })

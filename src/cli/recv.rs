@@ -133,11 +133,12 @@ impl Words {
         self.policy.takes_stdout()
     }
 
-    pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        self.resolve_with(ticket::variable(), global)
+    /// The command as meant, run with this `umask`.
+    pub(super) fn resolve(self, global: &Global, umask: u32) -> Result<Order, Failure> {
+        self.resolve_with(ticket::variable(), global, umask)
     }
 
-    fn resolve_with(self, environment: Option<OsString>, global: &Global) -> Result<Order, Failure> {
+    fn resolve_with(self, environment: Option<OsString>, global: &Global, umask: u32) -> Result<Order, Failure> {
         let mut words = self.typed.iter().peekable();
         let stdin = words.next_if(|word| *word == "-").is_some();
         let target = match words.peek().and_then(|word| place::target(word)) {
@@ -156,7 +157,7 @@ impl Words {
         if words.len() > 1 {
             return Err(Failure::usage("more than one directory was given"));
         }
-        let policy::Meant { policy, partial_dir, directory } = self.policy.resolve()?;
+        let policy::Meant { policy, partial_dir, directory } = self.policy.resolve(umask)?;
         if self.policy.takes_stdout() {
             global.stdout_is_free_for("what arrives")?;
         }
@@ -289,7 +290,7 @@ mod tests {
         let words = format!("resilient recv --identity k {words}");
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        words.resolve_with(environment.map(OsString::from), &cli.global)
+        words.resolve_with(environment.map(OsString::from), &cli.global, 0o027)
     }
 
     fn waits(words: &str) -> RecvOptions {
@@ -307,6 +308,7 @@ mod tests {
         assert_eq!((options.retry_for, options.family), (RetryFor::Span(Duration::from_secs(600)), Family::Any));
         assert_eq!((options.stay, options.wait_for, options.contimeout.as_secs()), (Stay::Once, None, 30));
         assert_eq!(waits("--contimeout 5").contimeout.as_secs(), 5);
+        assert_eq!(options.policy.umask, 0o027);
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(super) struct Assembler {
     announced: u32,
     announced_files: u64,
     announced_bytes: u64,
+    /// In all connections: one that comes back does not get others for those that it has.
+    directories_made: u64,
     /// Bytes that were taken of files whose length was not announced.
     unannounced_bytes: u64,
     finish: Option<u32>,
@@ -129,6 +131,7 @@ impl Assembler {
             announced: 0,
             announced_files: 0,
             announced_bytes: 0,
+            directories_made: 0,
             unannounced_bytes: 0,
             finish: None,
             complete: false,

@@ -171,16 +171,16 @@ impl Ingest {
                 // Nothing can be done before the receiver says something.
                 self.flush_pack().await;
                 self.flush_control().await;
-                if self.offers.send(Offer::Idle).await.is_err() {
-                    return;
+                if self.offers.send(Offer::Idle).await.is_ok() {
+                    match self.replies.recv().await {
+                        Some(reply) => self.reply(reply),
+                        None => return,
+                    }
+                    self.resume();
                 }
-                match self.replies.recv().await {
-                    Some(reply) => self.reply(reply),
-                    None => return,
-                }
-                self.resume();
             }
             if self.offers.is_closed() {
+                // What was said last is as good as what was said before.
                 while let Some(reply) = self.replies.recv().await {
                     self.reply(reply);
                 }
@@ -277,5 +277,61 @@ impl Ingest {
             // A closed channel is noticed by `run`.
             let _ = self.offers.send(Offer::Chunk(chunk, 0)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::compression::Choice;
+    use crate::event::Event;
+    use crate::fs::source::{Selection, Sources};
+    use crate::priority::Priority;
+    use crate::wire::control::SessionId;
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn event(&self, _: &Event) {}
+    }
+
+    /// The network side hangs up with the last word, while ingest is about to tell it that there is nothing more to send.
+    #[tokio::test]
+    async fn the_last_replies_are_heard_after_the_network_side_has_hung_up() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("empty"), "").unwrap();
+        let sources = Sources::new(&[folder.path().join("empty")], Selection::default()).unwrap();
+        let hello = Hello {
+            version: 1,
+            session: SessionId([0; 16]),
+            secret: None,
+            chunk_bytes: 1024,
+            files: 1,
+            bytes: 0,
+            priority: Priority::Normal,
+        };
+        // The manifest takes the only place, so that what comes after it has to wait.
+        let (offers, offered) = mpsc::channel(1);
+        let (replies, replied) = mpsc::unbounded_channel();
+        let tally = Arc::new(Tally::default());
+        let ingest = Ingest::new(
+            Blocking::Inline,
+            Source::Walk(Box::new(sources.walk()), Classes::default(), sources.totals()),
+            None,
+            hello,
+            (offers, replied),
+            Arc::new(Deaf),
+            (tally.clone(), Arc::new(Press::new(Choice::default()))),
+        );
+        let mut ingest = std::pin::pin!(ingest.run());
+        tokio::select! {
+            biased;
+            _ = &mut ingest => panic!("it has more to wait for"),
+            () = std::future::ready(()) => {}
+        }
+        replies.send(Reply::Failed { entry: EntryId(0), code: 3, message: "stands there".into() }).unwrap();
+        drop((offered, replies));
+        assert!(ingest.await);
+        assert_eq!(tally.worst(), Some(Class::Select));
     }
 }

@@ -10,7 +10,7 @@ use super::{Env, Error};
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
 use crate::fs::nowhere::Nowhere;
-use crate::manifest::{Name, TreePath};
+use crate::manifest::{MAX_DEPTH, Meta, Name, TreePath};
 use crate::unit::Size;
 use crate::wire::control::Hello;
 use std::fmt;
@@ -21,6 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tells the partial files apart that prove that a destination can be written to.
 static PROOFS: AtomicU32 = AtomicU32::new(0);
+
+/// What a file, a link or a new directory counts against a quota besides its bytes: about what an empty one takes on the disk.
+pub const ENTRY_COST: u64 = 4096;
 
 /// What to do where something stands already that is not identical.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,12 +122,16 @@ pub struct Policy {
     pub base: TreePath,
     /// Most file bytes of one transfer.
     pub max_size: Option<u64>,
-    /// Most files and links of one transfer.
+    /// Most files and links of one transfer. Of directories it makes as many, and those above the deepest file.
     pub max_files: Option<u64>,
+    /// The same as `max_size` with [`ENTRY_COST`] for each entry.
+    pub quota: Option<u64>,
     /// Which files and links are taken. Directories are always made: they may hold some.
     pub accept: Accept,
     /// Whether data and names are on the disk before "done" is said.
     pub fsync: bool,
+    /// Permission bits that nothing gets, whatever its sender says.
+    pub umask: u32,
 }
 
 impl Default for Policy {
@@ -135,8 +142,10 @@ impl Default for Policy {
             base: TreePath::ROOT,
             max_size: None,
             max_files: None,
+            quota: None,
             accept: Accept::default(),
             fsync: true,
+            umask: 0,
         }
     }
 }
@@ -153,17 +162,28 @@ impl Policy {
                 format!("{} files are more than the {most} that are taken here", hello.files),
             ));
         }
-        if let Some(most) = self.max_size.filter(|most| hello.bytes > *most) {
-            let (size, most) = (Size(hello.bytes), Size(most));
-            return Err((Class::Refused, format!("{size} are more than the {most} that are taken here")));
-        }
-        Ok(())
+        self.excess(hello.files, hello.bytes).map_or(Ok(()), |cause| Err((Class::Refused, cause)))
     }
 
-    /// The same with no more than this many file bytes.
-    pub(super) fn at_most(&self, bytes: Option<u64>) -> Policy {
-        let max_size = [self.max_size, bytes].into_iter().flatten().min();
-        Policy { max_size, ..self.clone() }
+    /// Why so many entries of so many bytes together are too much, if they are.
+    pub(super) fn excess(&self, entries: u64, bytes: u64) -> Option<String> {
+        if let Some(most) = self.max_size.filter(|most| bytes > *most) {
+            return Some(format!("{} are more than the {} that are taken here", Size(bytes), Size(most)));
+        }
+        let cost = bytes.saturating_add(entries.saturating_mul(ENTRY_COST));
+        let quota = self.quota.filter(|quota| cost > *quota)?;
+        Some(format!("{bytes} bytes and {ENTRY_COST} for each entry are {cost}, more than the quota of {quota}"))
+    }
+
+    /// Most directories that are made.
+    pub(super) fn max_directories(&self) -> Option<u64> {
+        self.max_files.map(|files| files.saturating_add(MAX_DEPTH as u64))
+    }
+
+    /// The same within this quota, too.
+    pub(super) fn within(&self, quota: Option<u64>) -> Policy {
+        let quota = [self.quota, quota].into_iter().flatten().min();
+        Policy { quota, ..self.clone() }
     }
 
     /// Opens the destination and makes sure that it can be written to, before a ticket is given out that would lead to nothing.
@@ -192,6 +212,11 @@ impl Policy {
         drop(disk.create_partial(&proof, 0)?);
         disk.remove_partial(&proof)?;
         disk.remove_partial_dir()
+    }
+
+    /// Mode and time that an entry gets of those that its sender says.
+    pub(super) fn masked(&self, meta: Meta) -> Meta {
+        Meta { mode: meta.mode & 0o777 & !self.umask, ..meta }
     }
 
     /// Whether a file or link is taken, by its path below the root of the transfer, components separated by `/`.
@@ -246,9 +271,24 @@ mod tests {
         assert_eq!(code(hello(3, 1)), Err(45));
         assert_eq!(code(hello(1, 101)), Err(45));
         assert_eq!(Policy::default().admits(&hello(u64::MAX, u64::MAX)), Ok(()));
+        let policy = Policy::default().within(Some(2 * ENTRY_COST + 5));
+        for ((files, bytes), fits) in
+            [((2, 5), true), ((2, 6), false), ((3, 0), false), ((0, 8197), true), ((u64::MAX, 1), false)]
+        {
+            assert_eq!(policy.admits(&hello(files, bytes)).is_ok(), fits, "{files} files, {bytes} bytes");
+        }
         let one = Policy { place: Place::File(Name::new("x").unwrap()), ..Policy::default() };
         assert_eq!(one.admits(&hello(2, 1)).unwrap_err().0, Class::Select);
         assert_eq!(one.admits(&hello(1, 1)), Ok(()));
+    }
+
+    #[test]
+    fn the_umask_takes_bits_away_and_gives_none() {
+        let policy = Policy { umask: 0o027, ..Policy::default() };
+        for (said, gets) in [(0o666, 0o640), (0o777, 0o750), (0o400, 0o400), (0o007, 0), (0o6755, 0o750)] {
+            assert_eq!(policy.masked(Meta { mode: said, ..Meta::default() }).mode, gets, "{said:o}");
+        }
+        assert_eq!(Policy::default().masked(Meta { mode: 0o777, ..Meta::default() }).mode, 0o777);
     }
 
     #[test]

@@ -309,7 +309,7 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
     part(&connection, &endpoint, close::DONE).await;
     let (sent_bytes, received_bytes) = (endpoint.traffic.sent_bytes(), endpoint.traffic.received_bytes());
     Ok(Summary {
-        class: tally.worst().unwrap_or(Class::Done),
+        class: Class::of_run(tally.worst(), tally.files_done()),
         session: session.to_string(),
         files: tally.files_done(),
         bytes_sent: sent_bytes,

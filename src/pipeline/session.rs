@@ -393,7 +393,7 @@ impl Session {
         let tally = self.lock().tally();
         let (sent, received) = self.traffic;
         Summary {
-            class: tally.worst.unwrap_or(Class::Done),
+            class: Class::of_run(tally.worst, tally.files_done),
             session: self.id.to_string(),
             files: tally.files_done,
             bytes_sent: sent,

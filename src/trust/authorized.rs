@@ -65,7 +65,7 @@ pub struct AuthorizedNode {
     pub permissions: Vec<Permission>,
     /// Where its files go; `None`: where the receiver was told. Absolute.
     pub dir: Option<PathBuf>,
-    /// Most bytes in one transfer.
+    /// Most bytes in one transfer, with something for each entry.
     pub quota: Option<u64>,
     /// The last day (UTC).
     pub expire: Option<Date>,
@@ -85,7 +85,7 @@ pub struct Grant {
     pub name: Option<String>,
     /// Where its files go; `None`: where the receiver was told. Absolute.
     pub dir: Option<PathBuf>,
-    /// Most bytes in one transfer.
+    /// Most bytes in one transfer, with something for each entry.
     pub quota: Option<u64>,
 }
 

@@ -114,12 +114,12 @@ fn real_runs_tell_what_is_written() {
     let receiver = place.receiver("-vv --json=recv.json inbox");
     let sent = place.run(&format!("send -vv --json source/ missing {}", receiver.ticket));
     let received = receiver.ended();
-    assert_eq!(sent.code(), Some(3), "{sent:?}");
+    assert_eq!(sent.code(), Some(23), "{sent:?}");
     told(&sent.out);
     told(&place.read("recv.json"));
     let end = last(&sent.out);
     assert_eq!((end["event"].as_str(), end["resumable"].as_bool()), (Some("end"), Some(false)));
-    assert!(received.code() == Some(3) && end["session"] == last(&place.read("recv.json"))["session"], "{received:?}");
+    assert!(received.code() == Some(23) && end["session"] == last(&place.read("recv.json"))["session"], "{received:?}");
 
     let failed = place.run(&format!("send --json --contimeout 1 source {}", dead_ticket()));
     told(&failed.out);

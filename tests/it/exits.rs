@@ -96,6 +96,21 @@ fn what_a_transfer_comes_to() {
     ended_with(&place, Class::Partial, &format!("send source missing {}", receiver.ticket));
     assert_eq!(receiver.ended().code(), Some(23));
 
+    // Refused: one of one, one of two, and one beside a source that is missing. What is there already is complete.
+    place.write("kept/a", "other");
+    place.write("source/b", "b");
+    for (code, sources) in
+        [(3, "source/a"), (23, "source/"), (23, "source/a missing"), (23, "source/"), (3, "source/a")]
+    {
+        let receiver = place.receiver("--json=recv.json kept");
+        let sent = place.run(&format!("send --json {sources} {}", receiver.ticket));
+        assert_eq!((sent.code(), receiver.ended().code()), (Some(code), Some(code)), "{sources}: {sent:?}");
+        for end in [sent.out, place.read("recv.json")].map(|lines| lines.lines().last().unwrap().to_owned()) {
+            assert!(end.contains(&format!("\"exit\":{code},")), "{sources}: {end}");
+        }
+    }
+    assert_eq!((place.read("kept/a").as_str(), place.read("kept/b").as_str()), ("other", "b"));
+
     // A file that grows for as long as it is read.
     place.write("growing", vec![1; 8_000_000]);
     let receiver = place.receiver("inbox");

@@ -255,7 +255,7 @@ fn two_entries_of_one_name_do_not_replace_each_other() {
         let failed = replies.iter().filter(|reply| matches!(reply, Reply::Failed { code: 3, .. })).count();
         assert_eq!(failed, 1, "{replies:?}");
         peer.connection.close(0u32.into(), b"");
-        assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Select);
+        assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Partial);
         assert_eq!((files(&disk)["a"].as_slice(), disk.partials()), (&b"one"[..], None));
     });
 }

@@ -32,14 +32,18 @@ fn a_grant_is_what_it_says_from_the_next_connection_on() {
     for name in ["a", "b", "c", "d"] {
         place.write(name, "four");
     }
+    for name in ["empty/1", "empty/2"] {
+        std::fs::create_dir_all(place.path(name)).unwrap();
+    }
     let (me, it) = (place.id("here"), place.id("there"));
     let (receiver, address) = keeper(&place, "");
     assert_eq!(place.run_on("here", &format!("key trust {it}@{address} base")).code(), Some(0));
     let steps = [
         ("", "a", 41, "key allow"),
-        ("allow --quota 3", "a", 45, "4 bytes are more than the 3"),
-        ("allow --quota 4", "a", 0, ""),
-        ("allow --quota 4", "b c", 45, "8 bytes are more than the 4"),
+        ("allow --quota 4099", "a", 45, "are 4100, more than the quota of 4099"),
+        ("allow --quota 4100", "a", 0, ""),
+        ("allow --quota 8199", "b c", 45, "are 8200, more than the quota of 8199"),
+        ("allow --quota 8192", "empty", 45, "empty/2: receiver: 0 bytes and 4096 for each entry are 12288"),
         ("allow --perm relay,admin", "b", 41, "key allow"),
         ("allow --expire 2020-02-02", "b", 41, "key allow"),
         ("allow --expire 9999-12-31 --dir other", "b", 0, ""),
@@ -56,7 +60,8 @@ fn a_grant_is_what_it_says_from_the_next_connection_on() {
         assert_eq!(sent.code(), Some(code), "{verb} {options}: {sent:?}");
         assert!(sent.err.contains(said) && (code != 0 || sent.err.is_empty()), "{verb} {options}: {sent:?}");
     }
-    assert_eq!(arrived(&place, "inbox"), ["a", "c"]);
+    assert_eq!(arrived(&place, "inbox"), ["a", "c", "empty"]);
+    assert_eq!(arrived(&place, "inbox/empty"), ["1"]);
     assert_eq!(arrived(&place, "other"), ["b"]);
     receiver.signal(rustix::process::Signal::TERM);
     let ended = receiver.ended();

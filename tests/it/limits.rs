@@ -96,7 +96,7 @@ fn what_stands_there_is_refused_left_renamed_or_replaced() {
     place.write("source/a", "new");
     place.write("source/b", "b");
     place.write("inbox/source/a", "old");
-    both(&place, "inbox", "source", 3);
+    both(&place, "inbox", "source", 23);
     assert_eq!((place.read("inbox/source/a").as_str(), place.read("inbox/source/b").as_str()), ("old", "b"));
     both(&place, "--skip-existing inbox", "source", 0);
     assert_eq!(place.read("inbox/source/a"), "old");

@@ -13,6 +13,8 @@ mod limits;
 #[cfg(test)]
 mod memdisk;
 #[cfg(test)]
+mod modes;
+#[cfg(test)]
 mod offer;
 mod once_open;
 #[cfg(test)]
@@ -35,6 +37,8 @@ mod serve;
 mod settings;
 mod shows;
 mod sim;
+#[cfg(test)]
+mod swaps;
 #[cfg(test)]
 mod transfers;
 mod trust_first;

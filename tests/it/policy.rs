@@ -13,7 +13,7 @@ use resilient::integrity::digest;
 use resilient::manifest::{EntryId, Kind, Meta};
 use resilient::network::identity::Identity;
 use resilient::pipeline::Policy;
-use resilient::pipeline::policy::{Accept, Existing};
+use resilient::pipeline::policy::{Accept, ENTRY_COST, Existing};
 use resilient::wire::control::Control;
 use resilient::wire::reply::{Outcome, Reply};
 use std::collections::BTreeMap;
@@ -177,6 +177,46 @@ fn limits_hold_for_what_is_said_and_for_what_is_done() {
             peer.connection.close(0u32.into(), b"");
             assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Refused);
             assert_eq!(crate::hostile::peer::files(&disk).len(), 2);
+        });
+    }
+}
+
+/// Directories are made up to a bound that follows from the limit, and not anew by who comes back with others. Those that stand there
+/// cost nothing.
+#[test]
+fn directories_are_limited_with_files() {
+    let quota = 3 * ENTRY_COST + 3;
+    for (policy, most) in [
+        (Policy { max_files: Some(2), ..Policy::default() }, 2 + 64),
+        (Policy { quota: Some(quota), ..Policy::default() }, 2),
+    ] {
+        run(1, DAY, async |net| {
+            let disk = MemDisk::new();
+            disk.plant(&path(&["there"]), Node::Directory { meta: meta() });
+            let mut recv = under(&net, &disk, policy).await;
+            let sender = Identity::generate().unwrap();
+            for round in 0..2 {
+                let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+                peer.hello(1, Some(SECRET)).await;
+                let mut manifest = vec![file("file", 3), entry(None, "there", Kind::Directory)];
+                manifest.extend((0..100).map(|n| entry(None, &format!("{round}-{n}"), Kind::Directory)));
+                manifest.push(entry(Some(101), "inside", Kind::Directory));
+                peer.control(&[entries(0, manifest), finish(103)]).await;
+                let replies = if round == 0 {
+                    peer.replies_until(|reply| matches!(reply, Reply::Failed { entry: EntryId(102), .. })).await
+                } else {
+                    peer.control(&[Control::Digest { entry: EntryId(0), digest: digest(b"abc") }]).await;
+                    peer.data(0, b"abc", 0, 3).await;
+                    peer.replies_until(|reply| matches!(reply, Reply::Complete(_))).await
+                };
+                let refused = |reply: &&Reply| matches!(reply, Reply::Failed { code: 45, .. });
+                let made = if round == 0 { most } else { 0 };
+                assert_eq!(replies.iter().filter(refused).count(), 100 - made, "{replies:?}");
+                peer.connection.close(0u32.into(), b"");
+                pass(std::time::Duration::from_secs(1)).await;
+            }
+            assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Refused);
+            assert_eq!(disk.tree().len(), 1 + most + 1);
         });
     }
 }

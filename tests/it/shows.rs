@@ -237,10 +237,10 @@ fn a_tree_arrives_as_it_is() {
     let third = hosts.send("sender", "out", &receiver.ticket);
     let said = "out/sizes/noise 131072: exists already and is different; not overwritten";
     let relayed = "out/sizes/noise 131072: receiver: exists already and is different; not overwritten";
-    assert!(third.status.code() == Some(3) && text(&third.stderr).contains(relayed), "{}", text(&third.stderr));
+    assert!(third.status.code() == Some(23) && text(&third.stderr).contains(relayed), "{}", text(&third.stderr));
     let (events, error, status) = receiver.finish();
-    assert!(status.code() == Some(3) && error.contains(said), "{error}");
-    well_formed(&events, 3);
+    assert!(status.code() == Some(23) && error.contains(said), "{error}");
+    well_formed(&events, 23);
     assert_eq!(
         (std::fs::read(&differs).unwrap(), std::fs::read(&gone).unwrap()),
         (b"precious".to_vec(), vec![0; 131_072])

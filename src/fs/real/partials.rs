@@ -137,19 +137,27 @@ fn refusal(cause: &'static str) -> DiskError {
     DiskError::Io(io::Error::new(io::ErrorKind::PermissionDenied, cause))
 }
 
-/// Whether a name is one that unfinished files get: session, path and number, in hexadecimal.
+/// Whether a name is one that unfinished files get (session, path and number, in hexadecimal) or a link that passes through here.
 fn is_ours(name: &[u8]) -> bool {
     let parts: Vec<&[u8]> = name.split(|byte| *byte == b'-').collect();
-    let hexadecimal = |part: &&[u8]| part.iter().all(u8::is_ascii_hexdigit);
-    parts.iter().all(hexadecimal)
-        && matches!(parts[..], [session, path, number]
-            if session.len() == 32 && path.len() == 16 && (1..=8).contains(&number.len()))
+    let number = |part: &[u8], digits: std::ops::RangeInclusive<usize>| {
+        digits.contains(&part.len()) && part.iter().all(u8::is_ascii_hexdigit)
+    };
+    match parts[..] {
+        [PASSING, process, count] => number(process, 1..=8) && number(count, 1..=16),
+        [session, path, count] => number(session, 32..=32) && number(path, 16..=16) && number(count, 1..=8),
+        _ => false,
+    }
 }
+
+/// How the names of links begin that pass through here.
+const PASSING: &[u8] = b"link";
 
 /// A name for a link that passes through here.
 pub(super) fn passing_name() -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("link-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)).into_bytes()
+    let name = format!("-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    [PASSING, name.as_bytes()].concat()
 }
 
 /// Whether the lock on `file` could be had. Where there are no locks, nobody else has one.
@@ -223,8 +231,20 @@ mod tests {
     fn names_of_unfinished_files_are_known() {
         let session = "0123456789abcdef0123456789abcdef";
         let yes = format!("{session}-0123456789abcdef-1f");
-        assert!(is_ours(yes.as_bytes()));
-        for no in ["proof", "photo.jpg", session, &format!("{session}-x123456789abcdef-1"), &format!("{yes}-1")] {
+        assert!(is_ours(yes.as_bytes()) && is_ours(&passing_name()));
+        for no in [
+            "proof",
+            "link",
+            "link-1",
+            "link-1-",
+            "link-x-1",
+            "link-1-1-1",
+            "link-123456789-1",
+            "photo.jpg",
+            session,
+            &format!("{session}-x123456789abcdef-1"),
+            &format!("{yes}-1"),
+        ] {
             assert!(!is_ours(no.as_bytes()), "{no}");
         }
     }

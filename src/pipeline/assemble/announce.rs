@@ -13,7 +13,6 @@ use crate::integrity::{self, Digest};
 use crate::manifest::{Entry, EntryId, Kind, Meta, TreePath, link_stays_below};
 use crate::pipeline::entries::{Flow, Landing, Parts, Pending, Target};
 use crate::pipeline::policy::{Existing, Place, Stream, numbered};
-use crate::unit::Size;
 use crate::wire::WireError;
 use crate::wire::reply::{MAX_HAVE, Outcome, Status};
 use std::io;
@@ -36,7 +35,8 @@ impl Assembler {
             path = self.policy.base.join(name.clone()).map_err(|_| WireError::Range("path"))?;
         }
         self.memory.announced(&path);
-        let target = Target { id, parent: entry.parent, path, meta: entry.meta, size: entry.size() };
+        let target =
+            Target { id, parent: entry.parent, path, meta: self.policy.masked(entry.meta), size: entry.size() };
         let refusal = if usable {
             self.refusal(&entry, &target)
         } else {
@@ -94,10 +94,8 @@ impl Assembler {
         if let Some(most) = self.policy.max_files.filter(|most| self.announced_files >= *most) {
             return Some((Class::Refused, format!("more than the {most} files that are taken here")));
         }
-        if let Some(most) = self.policy.max_size
-            && self.announced_bytes.saturating_add(self.unannounced_bytes).saturating_add(target.size) > most
-        {
-            return Some((Class::Refused, format!("more than the {} that are taken here", Size(most))));
+        if let Some(cause) = self.excess(1, target.size) {
+            return Some((Class::Refused, cause));
         }
         if self.policy.existing == Existing::Replace {
             if self.replacing.len() >= MAX_REPLACING {
@@ -110,6 +108,19 @@ impl Assembler {
         self.announced_files += 1;
         self.announced_bytes = self.announced_bytes.saturating_add(target.size);
         None
+    }
+
+    /// Why so many entries and bytes would be too much beside what was let in before.
+    pub(super) fn excess(&self, entries: u64, bytes: u64) -> Option<String> {
+        let others = self.announced_bytes.saturating_add(self.unannounced_bytes);
+        self.policy.excess(self.announced_files + self.directories_made + entries, others.saturating_add(bytes))
+    }
+
+    /// Why no other directory may be made.
+    fn refusal_of_directory(&self) -> Option<(Class, String)> {
+        let most = self.policy.max_directories().filter(|most| self.directories_made >= *most);
+        let cause = most.map(|most| format!("more than the {most} directories that are made here"));
+        cause.or_else(|| self.excess(1, 0)).map(|cause| (Class::Refused, cause))
     }
 
     fn announce_directory(
@@ -130,6 +141,9 @@ impl Assembler {
     fn make_directory(&mut self, target: &mut Target) -> Result<(), (Class, String)> {
         let broken = |error: DiskError| (disk_class(&error), error.to_string());
         let found = self.disk.look(&target.path).map_err(broken)?;
+        if let Some(refusal) = self.refusal_of_directory().filter(|_| found.is_none()) {
+            return Err(refusal);
+        }
         match found {
             // One that is there is made writable for as long as we need it.
             Some(Found::Directory { .. }) | None => self.disk.make_dir(&target.path).map_err(broken)?,
@@ -141,6 +155,7 @@ impl Assembler {
                 target.meta.mode = meta.mode;
             }
             None => {
+                self.directories_made += 1;
                 self.memory.make(target.id);
                 self.new_names.extend(target.path.split_last().map(|(parent, _)| parent));
             }

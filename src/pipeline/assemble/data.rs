@@ -11,7 +11,6 @@ use crate::integrity::{Digest, Verified};
 use crate::manifest::EntryId;
 use crate::pipeline::entries::{Pending, Refusal, Target};
 use crate::pipeline::policy::Place;
-use crate::unit::Size;
 use crate::wire::WireError;
 use crate::wire::chunk::{CHUNK_BYTES, Data, Extent};
 use crate::wire::reply::Outcome;
@@ -94,17 +93,13 @@ impl Assembler {
 
     /// Whether a stream has become longer than what is taken here; it fails then.
     fn is_too_much(&mut self, id: EntryId, end: u64) -> bool {
-        let Some(most) = self.policy.max_size else { return false };
         let Some(pending) = self.pending.get_mut(&id) else { return false };
         let size = pending.target().size;
         let own = pending.parts().map_or(0, |parts| parts.bytes_of_open());
-        let others = self.announced_bytes.saturating_add(self.unannounced_bytes.saturating_sub(own));
-        let too_much = end > size && others.saturating_add(end - size) > most;
-        if too_much {
-            let cause = format!("more than the {} that are taken here", Size(most));
-            self.give_up(id, |assembler, target| assembler.fail(target, Class::Refused, &cause));
-        }
-        too_much
+        let more = end.saturating_sub(size).saturating_sub(own);
+        let Some(cause) = self.excess(0, more).filter(|_| more > 0) else { return false };
+        self.give_up(id, |assembler, target| assembler.fail(target, Class::Refused, &cause));
+        true
     }
 
     /// A file or the stream could not be written.

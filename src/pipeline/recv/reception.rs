@@ -15,7 +15,7 @@ use crate::network::seam::now;
 use crate::pipeline::admission::{Key, Tickets, Worth, same_version, stranger};
 use crate::pipeline::greet::{Guest, Refused, greet, refuse};
 use crate::pipeline::session::{Place, Pool, Presence, receive};
-use crate::pipeline::{Cancel, Env, Error, Summary, close};
+use crate::pipeline::{Cancel, Env, Error, Policy, Summary, close};
 use crate::ticket::{Secret, Ticket};
 use crate::transfer::share::Shares;
 use crate::trust::authorized::Grant;
@@ -243,10 +243,10 @@ impl Reception {
             return None;
         }
         let mut total = std::mem::replace(&mut self.total, Summary::NOTHING);
-        total.class = self.worst;
+        total.class = Class::of_run(Some(self.worst), total.files);
         Some(match self.failed {
             0 => Ok(total),
-            failed => Err(Error::Transfers { failed, transfers: self.over, class: self.worst }),
+            failed => Err(Error::Transfers { failed, transfers: self.over, class: total.class }),
         })
     }
 
@@ -283,14 +283,10 @@ impl Reception {
                     let tickets = self.options.stay != (Stay::Keep { tickets: false });
                     return Err(stranger(hello, other.and_then(Result::err), tickets));
                 };
-                if let Some(quota) = grant.quota.filter(|quota| hello.bytes > *quota) {
-                    let message = format!("{} bytes are more than the {quota} that this node may send", hello.bytes);
-                    return Err(Refused::new(Class::Refused, message));
-                }
                 pass.grant = Some(grant);
             }
         }
-        self.options.policy.admits(hello).map_err(|(class, message)| Refused::new(class, message))?;
+        self.policy(pass.grant.as_ref()).admits(hello).map_err(|(class, message)| Refused::new(class, message))?;
         if !pass.again && pass.replaces.is_none() {
             self.room()?;
         }
@@ -373,7 +369,7 @@ impl Reception {
         let place = Place {
             blocking: self.env.blocking,
             disk,
-            policy: self.options.policy.at_most(grant.and_then(|grant| grant.quota)),
+            policy: self.policy(grant.as_ref()),
             retry_for: self.options.retry_for,
             most: self.options.stop.bytes,
             stop_at: None,
@@ -389,6 +385,11 @@ impl Reception {
             let result = receive(place, guest, coming, tell).await;
             Ended { key, number, observer, result }
         });
+    }
+
+    /// What is taken of a sender that was let in for this.
+    fn policy(&self, grant: Option<&Grant>) -> Policy {
+        self.options.policy.within(grant.and_then(|grant| grant.quota))
     }
 
     fn send_away(&mut self, guest: Guest, refused: Refused) {

@@ -1,6 +1,7 @@
 //! What planted links, taken names and absurd sizes cannot make the disk do.
 
 use super::*;
+use std::ffi::OsStr;
 
 #[test]
 fn no_operation_goes_through_a_link_in_the_path() {
@@ -179,6 +180,24 @@ fn leftovers_are_taken_away_unless_they_are_young_or_written() {
     left.sort();
     let left: Vec<_> = left.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(left, [&name(1), "mine", "proof"]);
+    drop(live);
+}
+
+/// A run that is killed between making a link and giving it its name leaves it there.
+#[test]
+fn links_that_were_left_are_taken_away_like_files() {
+    let (directory, disk) = disk();
+    let live = disk.create_partial("p", 1).unwrap();
+    let left = directory.path().join(PARTIAL_DIR).join(OsStr::from_bytes(&partials::passing_name()));
+    symlink("target", &left).unwrap();
+    fs::write(directory.path().join("target"), "x").unwrap();
+    let dir = File::open(directory.path().join(PARTIAL_DIR)).unwrap();
+    let now = fs::symlink_metadata(&left).unwrap().ctime() as u64;
+    partials::sweep(dir.as_fd(), now + 24 * 3600);
+    assert_eq!(partials(&directory).len(), 2, "it is a day old, and not older");
+    partials::sweep(dir.as_fd(), now + 24 * 3600 + 1);
+    assert_eq!(partials(&directory).len(), 1);
+    assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"x");
     drop(live);
 }
 
