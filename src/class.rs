@@ -94,7 +94,7 @@ impl Class {
     pub fn worse(self, other: Class) -> Class {
         let rank = |class: Class| match class {
             Class::Done => 0,
-            Class::Vanished | Class::Select => 1,
+            Class::Vanished | Class::Select | Class::Refused => 1,
             Class::Partial => 2,
             _ => 3,
         };
@@ -106,11 +106,11 @@ impl Class {
     }
 
     /// The class of a run in which `complete` files are complete and others failed, the worst as `failed`: what was not to be
-    /// selected or overwritten is all that there is to say only of a run that came to nothing.
+    /// selected or overwritten, or is not taken there, is all that there is to say only of a run that came to nothing.
     pub fn of_run(failed: Option<Class>, complete: u64) -> Class {
         match failed {
             None => Class::Done,
-            Some(Class::Select) if complete > 0 => Class::Partial,
+            Some(Class::Select | Class::Refused) if complete > 0 => Class::Partial,
             Some(class) => class,
         }
     }
@@ -126,12 +126,13 @@ mod tests {
         for one in all.clone() {
             assert_eq!((one.worse(one), one.worse(Class::Done), Class::Done.worse(one)), (one, one, one));
         }
-        for mild in [Class::Vanished, Class::Select, Class::Partial] {
-            for fatal in all.clone().filter(|class| ![0, 3, 23, 24].contains(&class.code())) {
-                assert_eq!((mild.worse(fatal), fatal.worse(mild)), (fatal, fatal));
+        let mild = [Class::Vanished, Class::Select, Class::Refused, Class::Partial];
+        for one in mild {
+            for fatal in all.clone().filter(|class| !mild.contains(class) && *class != Class::Done) {
+                assert_eq!((one.worse(fatal), fatal.worse(one)), (fatal, fatal));
             }
-            for other in [Class::Vanished, Class::Select, Class::Partial].into_iter().filter(|other| *other != mild) {
-                assert_eq!(mild.worse(other), Class::Partial);
+            for other in mild.into_iter().filter(|other| *other != one) {
+                assert_eq!(one.worse(other), Class::Partial);
             }
         }
         assert_eq!(Class::Network.worse(Class::Integrity), Class::Network);
@@ -139,9 +140,10 @@ mod tests {
 
     #[test]
     fn what_was_not_to_be_selected_decides_where_nothing_is_complete() {
+        let mild = [Class::Select, Class::Refused, Class::Partial];
         for class in Class::ALL.iter().copied() {
             assert_eq!(Class::of_run(Some(class), 0), class);
-            assert_eq!(Class::of_run(Some(class), 1), if class == Class::Select { Class::Partial } else { class });
+            assert_eq!(Class::of_run(Some(class), 1), if mild.contains(&class) { Class::Partial } else { class });
         }
         assert_eq!((Class::of_run(None, 0), Class::of_run(None, 9)), (Class::Done, Class::Done));
     }

@@ -70,6 +70,20 @@ enum Ready {
     Link(Target, Vec<u8>),
 }
 
+/// Entries and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Taken {
+    fn add(&mut self, bytes: u64) {
+        self.entries += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
 /// The state of one session at the receiver. It outlives connections: a sender that comes back finds what it had sent.
 pub(super) struct Assembler {
     disk: Arc<dyn Disk>,
@@ -86,6 +100,11 @@ pub(super) struct Assembler {
     announced_bytes: u64,
     /// In all connections: one that comes back does not get others for those that it has.
     directories_made: u64,
+    /// Files and links that got their names, and their bytes: in all connections, and in those before this one.
+    named: Taken,
+    named_before: Taken,
+    /// Those that this connection was let begin.
+    begun_here: Taken,
     /// Bytes that were taken of files whose length was not announced.
     unannounced_bytes: u64,
     finish: Option<u32>,
@@ -132,6 +151,9 @@ impl Assembler {
             announced_files: 0,
             announced_bytes: 0,
             directories_made: 0,
+            named: Taken::default(),
+            named_before: Taken::default(),
+            begun_here: Taken::default(),
             unannounced_bytes: 0,
             finish: None,
             complete: false,
@@ -173,6 +195,7 @@ impl Assembler {
         self.early_control.clear();
         self.early_data.clear();
         (self.announced, self.announced_files, self.announced_bytes) = (0, 0, 0);
+        (self.named_before, self.begun_here) = (self.named, Taken::default());
         self.finish = None;
         self.leave_directories();
         self.replacing.clear();

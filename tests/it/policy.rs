@@ -175,7 +175,7 @@ fn limits_hold_for_what_is_said_and_for_what_is_done() {
                 "{replies:?}"
             );
             peer.connection.close(0u32.into(), b"");
-            assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Refused);
+            assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Partial);
             assert_eq!(crate::hostile::peer::files(&disk).len(), 2);
         });
     }
@@ -215,8 +215,40 @@ fn directories_are_limited_with_files() {
                 peer.connection.close(0u32.into(), b"");
                 pass(std::time::Duration::from_secs(1)).await;
             }
-            assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Refused);
+            assert_eq!(recv.ends(HOUR).await.unwrap().unwrap().class, Class::Partial);
             assert_eq!(disk.tree().len(), 1 + most + 1);
+        });
+    }
+}
+
+/// Who comes back with other files gets no room for them beside those that it has brought.
+#[test]
+fn a_limit_holds_for_all_connections_of_a_session() {
+    for policy in [
+        Policy { max_files: Some(2), ..Policy::default() },
+        Policy { max_size: Some(6), ..Policy::default() },
+        Policy { quota: Some(2 * (ENTRY_COST + 3)), ..Policy::default() },
+    ] {
+        run(1, DAY, async |net| {
+            let disk = MemDisk::new();
+            let recv = under(&net, &disk, policy).await;
+            let sender = Identity::generate().unwrap();
+            for round in 0..3 {
+                let mut peer = Peer::connect(&net, SENDER, &sender, &recv.ticket).await;
+                peer.hello(1, Some(SECRET)).await;
+                // There is more to come, so the session goes on.
+                peer.control(&[entries(0, vec![file(&format!("file {round}"), 3)])]).await;
+                if round < 2 {
+                    peer.control(&[Control::Digest { entry: EntryId(0), digest: digest(b"abc") }]).await;
+                    peer.data(0, b"abc", 0, 3).await;
+                    peer.replies_until(|reply| matches!(reply, Reply::Done { .. })).await;
+                } else {
+                    peer.replies_until(|reply| matches!(reply, Reply::Failed { code: 45, .. })).await;
+                }
+                peer.connection.close(0u32.into(), b"");
+                pass(std::time::Duration::from_secs(1)).await;
+            }
+            assert_eq!(files(&disk).into_keys().collect::<Vec<_>>(), ["file 0", "file 1"]);
         });
     }
 }
@@ -228,7 +260,7 @@ fn what_does_not_match_is_refused_alone() {
         let disk = MemDisk::new();
         let accept = Accept::new(|path| path.ends_with(b".jpg"));
         let (sent, received, ..) = transfer(&net, source.path(), &disk, Policy { accept, ..Policy::default() }).await;
-        assert_eq!((sent, received), (Class::Refused, Class::Refused));
+        assert_eq!((sent, received), (Class::Partial, Class::Partial));
         assert_eq!(files(&disk).into_keys().collect::<Vec<_>>(), ["a.jpg", "d/b.jpg"]);
     });
 }

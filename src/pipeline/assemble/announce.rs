@@ -116,6 +116,24 @@ impl Assembler {
         self.policy.excess(self.announced_files + self.directories_made + entries, others.saturating_add(bytes))
     }
 
+    /// Why one more file or link of `bytes` would be too much beside what earlier connections of the session have brought. Who goes on
+    /// with the same files is let begin only what is not there yet, so it never is.
+    fn excess_in_session(&mut self, bytes: u64) -> Option<String> {
+        let (before, here) = (self.named_before, &mut self.begun_here);
+        let entries = before.entries + here.entries + 1;
+        let cause = match self.policy.max_files.filter(|most| entries > *most) {
+            Some(most) => Some(format!("more than the {most} files that are taken here")),
+            None => {
+                let bytes = before.bytes.saturating_add(here.bytes).saturating_add(bytes);
+                self.policy.excess(entries + self.directories_made, bytes)
+            }
+        };
+        if cause.is_none() {
+            here.add(bytes);
+        }
+        cause
+    }
+
     /// Why no other directory may be made.
     fn refusal_of_directory(&self) -> Option<(Class, String)> {
         let most = self.policy.max_directories().filter(|most| self.directories_made >= *most);
@@ -176,7 +194,10 @@ impl Assembler {
                 self.identical(target);
             }
             Some(_) if !self.may_replace(found) => self.refuse_overwrite(&target),
-            _ => self.ready.push(super::Ready::Link(target, to)),
+            _ => match self.excess_in_session(0) {
+                Some(cause) => self.fail(&target, Class::Refused, &cause),
+                None => self.ready.push(super::Ready::Link(target, to)),
+            },
         }
     }
 
@@ -238,6 +259,10 @@ impl Assembler {
     /// Receives a file, from where an earlier connection ended.
     pub(super) fn land(&mut self, target: Target, size: Option<u64>) -> Result<(), AssembleError> {
         let id = target.id;
+        if let Some(cause) = self.excess_in_session(target.size) {
+            self.fail(&target, Class::Refused, &cause);
+            return Ok(());
+        }
         let landing = match self.kept.remove(&target.path) {
             Some(mut kept) if kept.target.is_again(&target) => {
                 kept.target = target;

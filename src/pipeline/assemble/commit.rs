@@ -116,6 +116,7 @@ impl Assembler {
             return;
         }
         for target in named {
+            self.named.add(target.size);
             self.say_done(target, Outcome::Transferred);
         }
         for target in closed {
