@@ -170,9 +170,9 @@ impl From<Unusable> for SourceError {
 /// How much there is to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Regular files.
+    /// Files and links: what a receiver counts as files.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes of the files.
     pub bytes: u64,
     /// Files, directories and links.
     pub entries: u64,
@@ -238,10 +238,8 @@ impl Sources {
             match item {
                 WalkItem::Entry { entry, .. } => {
                     totals.entries += 1;
-                    if let Kind::File { size } = entry.kind {
-                        totals.files += 1;
-                        totals.bytes = totals.bytes.saturating_add(size);
-                    }
+                    totals.files += u64::from(entry.kind != Kind::Directory);
+                    totals.bytes = totals.bytes.saturating_add(entry.size());
                 }
                 WalkItem::Skipped { .. } => totals.skipped += 1,
                 WalkItem::Excluded { .. } => {}

@@ -42,7 +42,7 @@ pub struct Hello {
     pub secret: Option<[u8; 16]>,
     /// Bytes of a full chunk: a power of two, 1 KiB ..= 128 KiB.
     pub chunk_bytes: u32,
-    /// Files that will be announced, as far as is known now.
+    /// Files and links that will be announced, as far as is known now.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,

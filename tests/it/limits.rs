@@ -76,7 +76,15 @@ fn a_receiver_refuses_what_is_too_much() {
         assert_eq!(receiver.ended().code(), Some(0));
     }
     both(&place, "--max-size 1 --max-size 9 --max-files 1 --max-files 3 fits", "source", 0);
-    let refused = both(&place, "--accept *.c --accept *.h some", "source", 45);
+    // Links count, before anything is written as after.
+    std::os::unix::fs::symlink("a.c", place.path("source/link")).unwrap();
+    let receiver = place.receiver("--max-files 3 linked");
+    let refused = send(&place, "source", &receiver);
+    assert!(refused.code() == Some(45) && refused.err.contains("4 files are more than the 3"), "{refused:?}");
+    assert!(!place.path("linked/source").exists());
+    drop(receiver);
+    std::fs::remove_file(place.path("source/link")).unwrap();
+    let refused = both(&place, "--accept *.c --accept *.h some", "source", 23);
     assert!(refused.err.contains("source/c.o: receiver: not among the names"), "{refused:?}");
     assert!(place.path("some/source/b.h").exists() && !place.path("some/source/c.o").exists());
     // What comes from a pipe has no size before.
