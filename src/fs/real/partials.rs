@@ -10,7 +10,7 @@ use crate::fs::confine::{Root, disk_error};
 use crate::fs::disk::{DiskError, PARTIAL_DIR};
 use crate::manifest::Name;
 use rustix::fs::{
-    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, openat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, openat, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
@@ -208,8 +208,13 @@ pub(super) fn sweep(partials: BorrowedFd<'_>, now: u64) {
     for found in listing.flatten().filter(|found| is_ours(found.file_name().to_bytes())) {
         let name = found.file_name().to_bytes();
         // When it was last changed in any way: its other time may have been set to that of the file it was to be.
-        let changed = statat(partials, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_ctime as u64);
-        if changed.is_ok_and(|changed| changed.saturating_add(STALE.as_secs()) < now) {
+        let is_stale = statat(partials, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+            // Somebody else's `link-1-2` in a directory of the user's choice is no link that passes through.
+            let kind = if name.starts_with(PASSING) { FileType::Symlink } else { FileType::RegularFile };
+            let age = (stat.st_ctime as u64).saturating_add(STALE.as_secs());
+            FileType::from_raw_mode(stat.st_mode) == kind && age < now
+        });
+        if is_stale {
             stale.push(name.to_vec());
         }
         if stale.len() == SWEPT_AT_ONCE {

@@ -191,12 +191,15 @@ fn links_that_were_left_are_taken_away_like_files() {
     let left = directory.path().join(PARTIAL_DIR).join(OsStr::from_bytes(&partials::passing_name()));
     symlink("target", &left).unwrap();
     fs::write(directory.path().join("target"), "x").unwrap();
+    // A file of such a name is somebody else's.
+    fs::write(directory.path().join(PARTIAL_DIR).join("link-1-2"), "x").unwrap();
     let dir = File::open(directory.path().join(PARTIAL_DIR)).unwrap();
     let now = fs::symlink_metadata(&left).unwrap().ctime() as u64;
     partials::sweep(dir.as_fd(), now + 24 * 3600);
-    assert_eq!(partials(&directory).len(), 2, "it is a day old, and not older");
-    partials::sweep(dir.as_fd(), now + 24 * 3600 + 1);
-    assert_eq!(partials(&directory).len(), 1);
+    assert_eq!(partials(&directory).len(), 3, "it is a day old, and not older");
+    partials::sweep(dir.as_fd(), now + 24 * 3600 + 60);
+    assert!(partials(&directory).iter().any(|path| path.ends_with("link-1-2")));
+    assert_eq!(partials(&directory).len(), 2);
     assert_eq!(fs::read(directory.path().join("target")).unwrap(), b"x");
     drop(live);
 }
