@@ -178,7 +178,7 @@ impl Output {
             (Err(failure), None) => self.tell(|style, _| Some(style.failure(failure))),
             (Ok(outcome), None) => {
                 if outcome.class != Class::Done {
-                    let incomplete = self.incomplete(outcome.class, outcome.session.is_empty());
+                    let incomplete = self.incomplete(outcome);
                     self.tell(|style, _| Some(style.error(&incomplete)));
                 }
                 // A dry run has told its plan, and did nothing that could be summed up.
@@ -237,15 +237,19 @@ impl Output {
         }
     }
 
-    fn incomplete(&self, class: Class, listed: bool) -> String {
+    fn incomplete(&self, outcome: &Summary) -> String {
         let failed = match *lock(&self.failed_files) {
             0 => "some files".to_owned(),
             files => text::count(files),
         };
-        match class {
-            Class::Vanished => format!("{failed} vanished or changed while being read; the others are complete"),
-            _ if listed => format!("{failed} cannot be sent; the others can"),
-            _ => format!("{failed} failed; the others are complete"),
+        let (happened, others) = match outcome.class {
+            Class::Vanished => ("vanished or changed while being read", "are complete"),
+            _ if outcome.session.is_empty() => ("cannot be sent", "can"),
+            _ => ("failed", "are complete"),
+        };
+        match outcome.files {
+            0 => format!("{failed} {happened}"),
+            _ => format!("{failed} {happened}; the others {others}"),
         }
     }
 

@@ -147,6 +147,20 @@ fn files_that_failed_are_counted() {
 }
 
 #[test]
+fn there_are_no_others_where_nothing_is_complete() {
+    for (class, session, expected) in [
+        (Class::Select, "7f", "resilient: send: some files failed\n"),
+        (Class::Vanished, "7f", "resilient: send: some files vanished or changed while being read\n"),
+        (Class::Partial, "", "resilient: send: some files cannot be sent\n"),
+    ] {
+        let kept = Kept::default();
+        let nothing = Summary { files: 0, session: session.into(), ..outcome(class).unwrap() };
+        kept.output("send", "", false).end(&Ok(nothing), None);
+        assert_eq!(kept.err(), expected);
+    }
+}
+
+#[test]
 fn a_ticket_that_nobody_can_read_ends_the_run() {
     struct Closed;
     impl io::Write for Closed {

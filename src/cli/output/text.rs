@@ -110,8 +110,9 @@ impl Style {
         let peer = escape::text(peer);
         match event {
             Event::SessionEnd { message: Some(message), .. } => Some(self.error(&format!("{peer}: {message}"))),
-            Event::SessionEnd { class, .. } if *class != Class::Done => {
-                Some(self.error(&format!("{peer}: some files failed; the others are complete")))
+            Event::SessionEnd { class, files, .. } if *class != Class::Done => {
+                let others = if *files == 0 { "" } else { "; the others are complete" };
+                Some(self.error(&format!("{peer}: some files failed{others}")))
             }
             Event::SessionEnd { files, bytes_literal, .. } => (!level.quiet && level.verbose >= 1)
                 .then(|| format!("{peer}: received {}, {}", count(*files), Size(*bytes_literal))),
