@@ -41,6 +41,9 @@ const LATER_OPTIONS: &[&str] = &[
 /// Options of `send` that are for `recv`, too, in a later version.
 const LATER_OF_RECV: &[&str] = &["compress", "max-chunk-rate", "no-compress", "priority", "priority-for"];
 
+/// Options of every command in a later version.
+const LATER_OF_ALL: &[&str] = &["state-dir"];
+
 /// Those of them that have a short form.
 const LATER_SHORT: &[(&str, &str)] = &[("-e", "rsh"), ("-z", "compress")];
 
@@ -69,15 +72,21 @@ pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 
 /// The refusal of an option that a later version has.
 fn later_option(error: &clap::Error, command: &str) -> Option<Failure> {
-    if error.kind() != ErrorKind::UnknownArgument || !["send", "recv"].contains(&command) {
+    if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
     let short = LATER_SHORT.iter().find(|(short, _)| short == typed).map(|(_, long)| *long);
     let long = typed.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest)).or(short)?;
-    (is_later(long) || (command == "recv" && LATER_OF_RECV.contains(&long))).then(|| {
+    let later = match command {
+        "send" => is_later(long),
+        "recv" => is_later(long) || LATER_OF_RECV.contains(&long),
+        _ => LATER_OF_ALL.contains(&long),
+    };
+    let help = if command.is_empty() { "resilient --help".to_owned() } else { format!("resilient {command} --help") };
+    later.then(|| {
         Failure::new(Class::Unsupported, format!("{typed}: this version does not have that option"))
-            .hint(format!("`resilient {command} --help` shows the options that it has"))
+            .hint(format!("`{help}` shows the options that it has"))
     })
 }
 
