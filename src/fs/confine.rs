@@ -40,6 +40,14 @@ pub(super) fn disk_error(errno: Errno) -> DiskError {
     }
 }
 
+/// The same for the root itself, which is below nothing.
+fn root_error(errno: Errno) -> DiskError {
+    match disk_error(errno) {
+        DiskError::NotDirectory => DiskError::Io(errno.into()),
+        other => other,
+    }
+}
+
 /// The same for errors of the standard library.
 pub(super) fn disk_io_error(error: io::Error) -> DiskError {
     match Errno::from_io_error(&error) {
@@ -115,9 +123,9 @@ impl Root {
                 match mkdirat(CWD, path, Mode::from_raw_mode(0o777)) {
                     // Somebody else was quicker, or it is a link to nowhere, which the second opening tells.
                     Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(disk_error(errno)),
+                    Err(errno) => return Err(root_error(errno)),
                 }
-                let directory = open().map_err(disk_error)?;
+                let directory = open().map_err(root_error)?;
                 // The name of the new directory is durable before anything in it is said to be. A parent that cannot be read
                 // cannot be synced either; the directory is usable all the same.
                 let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -126,7 +134,7 @@ impl Root {
                 }
                 directory
             }
-            other => other.map_err(disk_error)?,
+            other => other.map_err(root_error)?,
         };
         Ok(Self { directory: Arc::new(directory), reserved: None, held: Mutex::default() })
     }
