@@ -121,12 +121,11 @@ impl Assembler {
     fn excess_in_session(&mut self, bytes: u64) -> Option<String> {
         let (before, here) = (self.named_before, &mut self.begun_here);
         let entries = before.entries + here.entries + 1;
-        let cause = match self.policy.max_files.filter(|most| entries > *most) {
-            Some(most) => Some(format!("more than the {most} files that are taken here")),
-            None => {
-                let bytes = before.bytes.saturating_add(here.bytes).saturating_add(bytes);
-                self.policy.excess(entries + self.directories_made, bytes)
-            }
+        let cause = if let Some(most) = self.policy.max_files.filter(|most| entries > *most) {
+            Some(format!("more than the {most} files that are taken here"))
+        } else {
+            let bytes = before.bytes.saturating_add(here.bytes).saturating_add(bytes);
+            self.policy.excess(entries + self.directories_made, bytes)
         };
         if cause.is_none() {
             here.add(bytes);
