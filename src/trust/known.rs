@@ -181,7 +181,7 @@ impl KnownNodes {
         today: Date,
     ) -> Result<(), TrustError> {
         if let Some(name) = name {
-            check_name(name).map_err(TrustError::Conflict)?;
+            check_name(name).map_err(TrustError::Name)?;
         }
         Lines::edit(path, |lines: &mut Lines<KnownNode>| {
             let known = lines.entries().find(|node| node.key == key).cloned();

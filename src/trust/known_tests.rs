@@ -87,10 +87,12 @@ fn trusting_adds_to_what_is_known_and_takes_nothing_from_others() {
     trust(1, None, "g:2", How::Tofu).unwrap();
     let line = format!("# mine\nbase {} g:2,h:1 how=manual first=2026-11-22\n", key(1));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
-    for (name, address) in [(Some("base"), ""), (None, "H:1"), (Some("a:b"), "")] {
+    for (name, address) in [(Some("base"), ""), (None, "H:1")] {
         let error = trust(2, name, address, How::Manual).unwrap_err();
         assert!(matches!(error, TrustError::Conflict(_)), "{error}");
     }
+    // That somebody else is forgotten would not help.
+    assert!(matches!(trust(2, Some("a:b"), "", How::Manual), Err(TrustError::Name(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
     let forgotten = KnownNodes::forget(&path, |node| node.key == key(1)).unwrap();
     assert_eq!((forgotten.len(), forgotten[0].label()), (1, "base".into()));

@@ -62,6 +62,9 @@ pub enum TrustError {
     /// What is wanted contradicts what stands in the file, which is left as it is.
     #[error("{0}")]
     Conflict(String),
+    /// No node can have that name.
+    #[error("{0}")]
+    Name(String),
 }
 
 impl TrustError {
