@@ -47,7 +47,8 @@ impl Style {
 
     /// One line of warning.
     pub(super) fn warning(self, message: &str) -> String {
-        format!("{} {}", self.paint("33", &format!("{} warning:", self.prefix())), escape::text(message))
+        let message = escape::text(&escape::without_number(message));
+        format!("{} {message}", self.paint("33", &format!("{} warning:", self.prefix())))
     }
 
     fn prefix(self) -> String {
@@ -181,6 +182,8 @@ mod tests {
         assert_eq!(PLAIN.failure(&failure), "resilient: send: a\\#012b: gone\nhint: look");
         let style = Style { command: "", color: true };
         assert_eq!(style.error("x"), "\x1b[1;31mresilient:\x1b[0m x");
+        let warning = PLAIN.warning("cannot serve n: d: Permission denied (os error 13)");
+        assert_eq!(warning, "resilient: send: warning: cannot serve n: d: permission denied");
     }
 
     #[test]
