@@ -38,7 +38,7 @@ pub enum Event {
     },
     /// What is going to be transferred.
     Plan {
-        /// Number of files.
+        /// Number of files and links.
         files: u64,
         /// Their bytes.
         bytes: u64,

@@ -41,11 +41,11 @@ const LATER_OPTIONS: &[&str] = &[
 /// Options of `send` that are for `recv`, too, in a later version.
 const LATER_OF_RECV: &[&str] = &["compress", "max-chunk-rate", "no-compress", "priority", "priority-for"];
 
-/// Options of every command in a later version.
-const LATER_OF_ALL: &[&str] = &["state-dir"];
-
 /// Those of them that have a short form.
 const LATER_SHORT: &[(&str, &str)] = &[("-e", "rsh"), ("-z", "compress")];
+
+/// Options of every command in a later version.
+const LATER_OF_ALL: &[&str] = &["state-dir"];
 
 /// Answers what clap did not take as a command: help and version on stdout, anything else as one error line.
 pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
