@@ -82,7 +82,7 @@ fn a_receiver_refuses_what_is_too_much() {
     let refused = send(&place, "source", &receiver);
     assert!(refused.code() == Some(45) && refused.err.contains("4 files are more than the 3"), "{refused:?}");
     assert!(!place.path("linked/source").exists());
-    drop(receiver);
+    receiver.kill();
     std::fs::remove_file(place.path("source/link")).unwrap();
     let refused = both(&place, "--accept *.c --accept *.h some", "source", 23);
     assert!(refused.err.contains("source/c.o: receiver: not among the names"), "{refused:?}");
