@@ -7,6 +7,7 @@
 
 use crate::manifest::{Meta, TreePath};
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// The directory below a destination root where unfinished files live, mode 0700, unless another one was chosen.
 pub const PARTIAL_DIR: &str = ".resilient-partial";
@@ -42,12 +43,39 @@ pub enum DiskError {
     /// The path leads through something that is not a directory, or through a link.
     #[error("a component of the path is not a directory of the destination")]
     NotDirectory,
+    /// The directory for unfinished files cannot be used.
+    #[error("unfinished files: {}: {cause}", path.display())]
+    Partials {
+        /// Where they were to go.
+        path: PathBuf,
+        /// Why they cannot.
+        cause: Box<DiskError>,
+    },
     /// The disk is full or a quota is reached.
     #[error("no space left on device")]
     NoSpace,
     /// Anything else the system says.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl DiskError {
+    /// Says that it is about the directory for unfinished files at `path`.
+    pub(super) fn of_partials(self, path: &Path) -> DiskError {
+        let cause = match self {
+            DiskError::NotDirectory => io::Error::from(io::ErrorKind::NotADirectory).into(),
+            other => other,
+        };
+        DiskError::Partials { path: path.to_owned(), cause: Box::new(cause) }
+    }
+
+    /// The error below all that is said of where it is.
+    pub fn root(&self) -> &DiskError {
+        match self {
+            DiskError::Partials { cause, .. } => cause.root(),
+            other => other,
+        }
+    }
 }
 
 /// One destination tree. Paths are relative to its root.

@@ -335,9 +335,9 @@ impl Assembler {
 }
 
 fn disk_class(error: &DiskError) -> Class {
-    match error {
+    match error.root() {
         DiskError::Exists | DiskError::NotDirectory => Class::Select,
         DiskError::NoSpace => Class::FileIo,
-        DiskError::Io(_) => Class::Partial,
+        DiskError::Io(_) | DiskError::Partials { .. } => Class::Partial,
     }
 }

@@ -144,6 +144,11 @@ impl Parts {
         Ok(())
     }
 
+    /// The digest of a file that has landed.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.sealed.or_else(|| self.tree.finish().ok())
+    }
+
     /// The sender has told size and digest of the whole.
     pub(super) fn seal(&mut self, size: u64, digest: Digest) -> Result<(), WireError> {
         let fits = self.size.is_none_or(|known| known == size) && self.end.is_none_or(|end| end == size);

@@ -220,7 +220,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::Source(error) => error.class(),
-            Error::Destination { error, .. } => match error {
+            Error::Destination { error, .. } => match error.root() {
                 DiskError::NoSpace => Class::FileIo,
                 _ => Class::Select,
             },

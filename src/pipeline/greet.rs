@@ -26,6 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The longest that anybody has to say the first word: those who say nothing take places from others.
+const LONGEST: Duration = Duration::from_secs(600);
 /// Time that a refused peer gets to hear why.
 const REFUSAL: Duration = Duration::from_secs(5);
 /// How often a refusal is looked after while nothing is heard.
@@ -44,6 +46,7 @@ pub(super) struct Guest {
 
 /// Waits for the hello on a new connection, for `within` at most whatever else the peer says.
 pub(super) async fn greet(arrival: Arrival<Arc<Pilot>>, within: Duration) -> (IpAddr, Result<Guest, Error>) {
+    let within = within.min(LONGEST);
     let Arrival { connection, peer, control, pass } = arrival;
     let address = connection.remote_address().ip();
     let inward = Inward::new(connection, control);
@@ -151,6 +154,7 @@ pub(super) struct Caller {
 
 /// Waits for the question on a new connection, for `within` at most.
 pub(super) async fn listen_to(arrival: Arrival<Arc<Pilot>>, within: Duration) -> (IpAddr, Result<Caller, Error>) {
+    let within = within.min(LONGEST);
     let Arrival { connection, peer, control, pass } = arrival;
     let address = connection.remote_address().ip();
     let mut replies = Replies::of(&connection);

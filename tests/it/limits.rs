@@ -116,6 +116,21 @@ fn what_stands_there_is_refused_left_renamed_or_replaced() {
 }
 
 #[test]
+fn a_place_for_unfinished_files_that_cannot_be_used_is_named() {
+    let place = Place::new();
+    place.write("stands", "");
+    for (folder, cause) in [("nope/x", "no such file or directory"), ("stands", "not a directory")] {
+        let folder = place.path(folder);
+        let ended = place.run(&format!("recv --listen 127.0.0.1:0 --partial-dir {} inbox", folder.display()));
+        assert_eq!(ended.code(), Some(3), "{ended:?}");
+        assert_eq!(
+            ended.err.lines().next(),
+            Some(&*format!("resilient: recv: inbox: unfinished files: {}: {cause}", folder.display()))
+        );
+    }
+}
+
+#[test]
 fn unfinished_files_lie_where_they_were_told_for_their_owner_alone() {
     let place = Place::new();
     for words in ["--partial-dir unfinished", "--no-fsync --fsync --partial-dir .other"] {

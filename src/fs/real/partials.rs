@@ -55,7 +55,8 @@ impl Partials {
             PartialDir::Below(name) => root.reserve(name.clone()),
             PartialDir::At(at) => {
                 let parent = at.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let (parent, path) = (std::fs::canonicalize(parent)?, std::fs::canonicalize(path)?);
+                let parent = std::fs::canonicalize(parent).map_err(|error| DiskError::from(error).of_partials(at))?;
+                let path = std::fs::canonicalize(path)?;
                 if parent.starts_with(path) {
                     return Err(refusal(
                         "the directory for unfinished files is below the destination: give its name alone",
@@ -80,16 +81,17 @@ impl Partials {
             PartialDir::Below(name) => (root.as_fd(), Path::new(OsStr::from_bytes(name.as_bytes()))),
             PartialDir::At(path) => (CWD, path.as_path()),
         };
+        let here = |errno| disk_error(errno).of_partials(path);
         if make {
             match mkdirat(base, path, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(disk_error(errno)),
+                Err(errno) => return Err(here(errno)),
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = match retry_on_intr(|| openat(base, path, flags, Mode::empty())) {
             Err(Errno::NOENT) if !make => return Ok(None),
-            other => other.map_err(disk_error)?,
+            other => other.map_err(here)?,
         };
         self.check(root, &directory)?;
         // The clock of the file system, which is the one that ages are told by: the directory was changed just now.

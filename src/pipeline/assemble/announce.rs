@@ -345,7 +345,7 @@ impl Assembler {
         Ok(())
     }
 
-    fn digest_standing(&self, path: &TreePath) -> Result<Digest, DiskError> {
+    pub(super) fn digest_standing(&self, path: &TreePath) -> Result<Digest, DiskError> {
         let mut file = self.disk.open(path)?;
         let mut offset = 0;
         integrity::digest_of(|buffer| {

@@ -6,7 +6,7 @@
 
 use super::{Assembler, Ready, disk_class};
 use crate::event::Event;
-use crate::fs::disk::{Disk, DiskError};
+use crate::fs::disk::{Disk, DiskError, Found};
 use crate::manifest::TreePath;
 use crate::pipeline::entries::{Landing, Target};
 use crate::pipeline::policy::{Existing, numbered};
@@ -47,6 +47,10 @@ impl Assembler {
             let partial = &landing.partial_name;
             match self.name(&mut target, |disk, path| disk.publish(partial, path, replace)) {
                 Ok(()) => named.push(target),
+                Err(DiskError::Exists) if self.came_meanwhile(&landing) => {
+                    let target = landing.discard(&*self.disk);
+                    self.identical(target);
+                }
                 Err(error) => {
                     landing.target = target;
                     self.fail_landing(landing, &error);
@@ -122,6 +126,15 @@ impl Assembler {
         for target in closed {
             self.reply_done(target.id, Outcome::Transferred);
         }
+    }
+
+    /// Whether what has come to stand at the name of a finished file since it was announced is the same file: from another sender, or
+    /// another receiver in the same folder.
+    fn came_meanwhile(&self, landing: &Landing) -> bool {
+        let target = &landing.target;
+        let Ok(Some(Found::File { size, .. })) = self.disk.look(&target.path) else { return false };
+        let digest = landing.parts.digest().filter(|_| size == target.size);
+        digest.is_some_and(|digest| self.digest_standing(&target.path).is_ok_and(|standing| standing == digest))
     }
 
     fn fail_landing(&mut self, landing: Landing, error: &DiskError) {
