@@ -44,7 +44,7 @@ pub enum DiskError {
     #[error("a component of the path is not a directory of the destination")]
     NotDirectory,
     /// The directory for unfinished files cannot be used.
-    #[error("unfinished files: {}: {cause}", path.display())]
+    #[error("unfinished files: {}: {}", path.display(), cause.of_one())]
     Partials {
         /// Where they were to go.
         path: PathBuf,
@@ -62,11 +62,20 @@ pub enum DiskError {
 impl DiskError {
     /// Says that it is about the directory for unfinished files at `path`.
     pub(super) fn of_partials(self, path: &Path) -> DiskError {
-        let cause = match self {
-            DiskError::NotDirectory => io::Error::from(io::ErrorKind::NotADirectory).into(),
-            other => other,
-        };
-        DiskError::Partials { path: path.to_owned(), cause: Box::new(cause) }
+        DiskError::Partials { path: path.to_owned(), cause: Box::new(self) }
+    }
+
+    /// Of one directory there are no components to speak of.
+    fn of_one(&self) -> String {
+        match self {
+            DiskError::NotDirectory => "not a directory".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether something is not there that was expected.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self.root(), DiskError::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// The error below all that is said of where it is.

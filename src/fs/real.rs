@@ -73,7 +73,7 @@ impl RealDisk {
         };
         for _ in 0..REMAKES {
             match attempt() {
-                Err(DiskError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err::<_, DiskError>(error) if error.is_not_found() => {}
                 other => return other,
             }
         }
