@@ -2,7 +2,7 @@
 //!
 //! At 20-33 % loss a handshake waits for quinn's timers, and the client's last packet takes the whole first flight of data with it
 //! when it is lost (the server cannot decrypt what follows). QUIC drops what arrives twice, so copies are safe. A client repeats up
-//! to 300 ms, the first copy before anything else is sent; a server repeats twice, and all it sends in long headers to an address,
+//! to 300 ms, the first copies before anything else is sent; a server repeats four times, and all it sends in long headers to an address,
 //! copies included, stays within three times what came from there until the address has proved that it receives (RFC 9000, 8.1:
 //! a packet with a connection ID that we chose). Also counts UDP payload. Timers are tokio's; nothing here is random.
 
@@ -22,6 +22,7 @@ use super::credit::Credit;
 /// When a client repeats: at once, so that one copy is ahead of the first data, then ever more widely to outlast a burst.
 pub const CLIENT_COPIES: &[Duration] = &[
     Duration::ZERO,
+    Duration::ZERO,
     Duration::from_millis(6),
     Duration::from_millis(26),
     Duration::from_millis(70),
@@ -29,8 +30,12 @@ pub const CLIENT_COPIES: &[Duration] = &[
     Duration::from_millis(300),
 ];
 
-/// When a server repeats: no more than twice, since its way back may be a tenth of the way there.
-pub const SERVER_COPIES: &[Duration] = &[Duration::from_millis(9), Duration::from_millis(34)];
+/// Copies from this delay on are late: a server makes them only until the client has answered.
+const LATE: Duration = Duration::from_millis(50);
+
+/// When a server repeats: its way back may be a tenth of the way there.
+pub const SERVER_COPIES: &[Duration] =
+    &[Duration::from_millis(9), Duration::from_millis(34), Duration::from_millis(80), Duration::from_millis(160)];
 
 /// UDP payload that crossed a socket.
 #[derive(Debug, Default)]
@@ -59,6 +64,14 @@ pub struct Copies {
     credit: Option<Mutex<Credit>>,
     traffic: Arc<Traffic>,
     this: Weak<Copies>,
+}
+
+/// What a datagram is to the one that sends it.
+#[derive(Clone, Copy, Debug)]
+enum Sending {
+    Original,
+    Copy,
+    LateCopy,
 }
 
 /// One datagram, kept for its copies.
@@ -110,15 +123,18 @@ impl Copies {
     }
 
     /// Sends one datagram, or drops it as a network would where the address has no credit left for it.
-    fn send_one(&self, transmit: &Transmit<'_>, copy: bool) -> io::Result<()> {
+    fn send_one(&self, transmit: &Transmit<'_>, kind: Sending) -> io::Result<()> {
         let Some(credit) = &self.credit else {
             return self.send_counted(transmit);
         };
         // Held while sending: two senders must not both spend the last credit.
         let mut credit = credit.lock().unwrap_or_else(PoisonError::into_inner);
         let (to, contents) = (transmit.destination, transmit.contents);
-        let allowed =
-            if copy { credit.allows_copy(to, contents) } else { !is_long(contents) || credit.allows(to, contents) };
+        let allowed = match kind {
+            Sending::Original => !is_long(contents) || credit.allows(to, contents),
+            Sending::Copy => credit.allows_copy(to, contents, false),
+            Sending::LateCopy => credit.allows_copy(to, contents, true),
+        };
         if allowed {
             self.send_counted(transmit)?;
             credit.spend(to, contents);
@@ -127,7 +143,7 @@ impl Copies {
     }
 
     /// A copy: whatever the socket says of it does not matter.
-    fn send_copy(&self, datagram: &Datagram) {
+    fn send_copy(&self, datagram: &Datagram, delay: Duration) {
         let transmit = Transmit {
             destination: datagram.destination,
             ecn: datagram.ecn,
@@ -135,7 +151,8 @@ impl Copies {
             segment_size: None,
             src_ip: datagram.src_ip,
         };
-        let _ = self.send_one(&transmit, true);
+        let kind = if delay < LATE { Sending::Copy } else { Sending::LateCopy };
+        let _ = self.send_one(&transmit, kind);
     }
 
     /// Sends the copies of these datagrams that are due later.
@@ -152,7 +169,7 @@ impl Copies {
                     return;
                 };
                 for datagram in &datagrams {
-                    socket.send_copy(datagram);
+                    socket.send_copy(datagram, *delay);
                 }
             }
         });
@@ -179,13 +196,13 @@ impl AsyncUdpSocket for Copies {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         if !transmit.contents.chunks(segment).any(is_long) {
-            return self.send_one(transmit, false);
+            return self.send_one(transmit, Sending::Original);
         }
         let mut kept = Vec::new();
         for contents in transmit.contents.chunks(segment) {
             let single = Transmit { contents, segment_size: None, ..transmit.clone() };
             // An error here makes quinn send the whole batch again: what has gone already arrives twice, and is dropped.
-            self.send_one(&single, false)?;
+            self.send_one(&single, Sending::Original)?;
             if is_worth_copies(contents) {
                 let datagram = Datagram {
                     destination: transmit.destination,
@@ -193,8 +210,8 @@ impl AsyncUdpSocket for Copies {
                     ecn: transmit.ecn,
                     contents: contents.to_vec(),
                 };
-                for _ in self.schedule.iter().filter(|delay| delay.is_zero()) {
-                    self.send_copy(&datagram);
+                for at_once in self.schedule.iter().filter(|delay| delay.is_zero()) {
+                    self.send_copy(&datagram, *at_once);
                 }
                 kept.push(datagram);
             }

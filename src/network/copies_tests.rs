@@ -131,15 +131,15 @@ async fn second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_sends_seven_times() {
+async fn a_client_sends_eight_times() {
     let recorder = Recorder::new();
     let socket = Copies::client(recorder.clone());
     send(&socket, &packet(INITIAL, 1, 2, 1200), None).unwrap();
-    assert_eq!(recorder.log(), [(0, INITIAL, 1200); 2], "one copy has gone before the call returns");
+    assert_eq!(recorder.log(), [(0, INITIAL, 1200); 3], "two copies have gone before the call returns");
     second().await;
     let times: Vec<u64> = recorder.log().iter().map(|(at, ..)| *at).collect();
-    assert_eq!(times, [0, 0, 6, 26, 70, 150, 300]);
-    assert_eq!(socket.sent_bytes(), 7 * 1200);
+    assert_eq!(times, [0, 0, 0, 6, 26, 70, 150, 300]);
+    assert_eq!(socket.sent_bytes(), 8 * 1200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,11 +148,12 @@ async fn the_copy_of_the_handshake_goes_ahead_of_the_data_in_the_same_batch() {
     let socket = Copies::client(recorder.clone());
     let batch = [packet(HANDSHAKE, 1, 2, 500), packet(SHORT, 1, 0, 500), packet(SHORT, 1, 0, 300)].concat();
     send(&socket, &batch, Some(500)).unwrap();
-    let expected = [(0, HANDSHAKE, 500), (0, HANDSHAKE, 500), (0, SHORT, 500), (0, SHORT, 300)];
+    let handshake = (0, HANDSHAKE, 500);
+    let expected = [handshake, handshake, handshake, (0, SHORT, 500), (0, SHORT, 300)];
     assert_eq!(recorder.log(), expected);
     second().await;
-    assert!(recorder.log()[4..].iter().all(|(_, first, len)| (*first, *len) == (HANDSHAKE, 500)));
-    assert_eq!(recorder.log().len(), 4 + 5);
+    assert!(recorder.log()[5..].iter().all(|(_, first, len)| (*first, *len) == (HANDSHAKE, 500)));
+    assert_eq!(recorder.log().len(), 5 + 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,8 +191,8 @@ async fn no_copy_outlives_the_socket() {
     pass(6).await;
     drop(socket);
     second().await;
-    assert_eq!(recorder.log().len(), 3);
-    assert_eq!(traffic.sent_bytes(), 3600);
+    assert_eq!(recorder.log().len(), 4);
+    assert_eq!(traffic.sent_bytes(), 4800);
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +215,7 @@ async fn a_server_sends_three_times_within_its_credit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proof_of_the_address_lifts_the_bound() {
+async fn a_proof_of_the_address_lifts_the_bound_and_ends_late_copies() {
     let recorder = Recorder::new();
     let socket = Copies::server(recorder.clone());
     receive(&recorder, &socket, packet(INITIAL, 1, 2, 1200), 1200);

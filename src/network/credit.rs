@@ -79,10 +79,10 @@ impl Credit {
         account.is_none_or(|account| account.allows(datagram))
     }
 
-    /// Whether a copy of it may.
-    pub(super) fn allows_copy(&self, address: SocketAddr, datagram: &[u8]) -> bool {
+    /// Whether a copy of it may; a `late` one not where the address has answered, so that it has what it needs.
+    pub(super) fn allows_copy(&self, address: SocketAddr, datagram: &[u8], late: bool) -> bool {
         let account = self.accounts.get(&key(address));
-        account.is_some_and(|account| account.allows(datagram))
+        account.is_some_and(|account| !(late && account.proved) && account.allows(datagram))
     }
 
     /// Takes note of what went to `address`, and of the connection ID in it.
@@ -213,7 +213,7 @@ mod tests {
         assert!(credit.accounts.contains_key(&key(at(1))));
         let forgotten = SocketAddr::from(([0, 0, 0, 0], 9));
         assert!(!credit.accounts.contains_key(&key(forgotten)));
-        assert!(credit.allows(forgotten, &first) && !credit.allows_copy(forgotten, &first));
+        assert!(credit.allows(forgotten, &first) && !credit.allows_copy(forgotten, &first, false));
     }
 
     #[test]
