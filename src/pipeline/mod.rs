@@ -21,6 +21,7 @@ mod ingest;
 mod inward;
 pub mod offer;
 mod outward;
+mod pacer;
 mod pack;
 pub mod policy;
 mod press;

@@ -5,6 +5,7 @@
 
 use super::error::{Error, Side};
 use super::ingest::Offer;
+use super::pacer::Pacer;
 use super::press::Press;
 use super::progress::{Meter, Tally};
 use super::throttle::Throttle;
@@ -21,6 +22,7 @@ use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye, encode_ping};
 use crate::wire::reply::{Counters, Reply, ReplyReader};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -29,6 +31,8 @@ use tokio::sync::mpsc;
 const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes of datagrams inside quinn on any link: ten segments of a GSO batch several times over.
 const AHEAD_MOST: usize = 128 * 1024;
+/// What quinn's count of its datagram buffer adds for each datagram: the handle of its bytes.
+const QUEUED_OVERHEAD: usize = size_of::<Bytes>();
 /// Packets that a probe may send beyond what is in flight.
 const PROBE_PACKETS: u32 = 3;
 /// Time beyond 1.5 round trips in which nothing leaves although something is queued.
@@ -49,6 +53,7 @@ pub(super) struct Outward {
     meter: Meter,
     patience: Patience,
     throttle: Throttle,
+    pacer: Pacer,
     press: Arc<Press>,
     accepted: bool,
     /// Nothing more is to be sent than what was offered.
@@ -59,6 +64,9 @@ pub(super) struct Outward {
     last_sent: Instant,
     /// Room in quinn's datagram buffer while nothing is queued.
     empty_space: usize,
+    /// Bytes of datagrams given to quinn, and which of them will have left when how many have: number of the shard that follows.
+    given: u64,
+    leaving: VecDeque<(u64, u32)>,
 }
 
 /// How long what may take.
@@ -116,11 +124,14 @@ impl Outward {
             bytes_total,
             patience,
             throttle: pace.throttle,
+            pacer: Pacer::new(now()),
             press: pace.press,
             accepted: false,
             stopping: false,
             last_sent: now(),
             empty_space,
+            given: 0,
+            leaving: VecDeque::new(),
         }
     }
 
@@ -215,6 +226,7 @@ impl Outward {
             self.stalled_at(rtt),
             self.patience.stop_at,
             self.throttle.next_timeout(),
+            self.pacer.next_timeout(),
             held,
         ]
         .into_iter()
@@ -245,6 +257,8 @@ impl Outward {
             }
             self.hold_to(feedback.allowed);
             self.outbound.on_feedback(now(), &feedback);
+            let (report, left) = self.outbound.report();
+            self.pilot.report(now(), report, left);
             self.replies.log.insert(u64::from(feedback.offset), feedback.replies);
         }
         Ok(())
@@ -265,10 +279,13 @@ impl Outward {
     fn fill(&mut self) -> Result<(), Error> {
         let (now, rtt) = (now(), self.connection.rtt());
         self.check_silence(now)?;
+        self.note_left();
         self.outbound.settle(now, rtt);
         let ahead = self.ahead(rtt);
-        while self.queued() < ahead && self.throttle.lets_shard_go() {
+        self.pacer.refill(now, self.pilot.pace());
+        while self.queued() < ahead && self.pacer.lets_go() && self.throttle.lets_shard_go() {
             let Some(datagram) = self.outbound.poll_shard(now) else { break };
+            self.pacer.sent(datagram.len());
             self.send(datagram)?;
         }
         if let Some(probe) = self.outbound.poll_probe(now, rtt) {
@@ -302,6 +319,19 @@ impl Outward {
         }
     }
 
+    /// Notes when shards have left: the last time that anything did, if they are not queued any more.
+    fn note_left(&mut self) {
+        let gone = self.given.saturating_sub(self.queued() as u64);
+        let mut next = None;
+        while let Some((_, seq)) = self.leaving.front().copied().filter(|(sum, _)| *sum <= gone) {
+            self.leaving.pop_front();
+            next = Some(seq);
+        }
+        if let Some((next, at)) = next.zip(self.pilot.last_sent()) {
+            self.outbound.left(next, at);
+        }
+    }
+
     fn queued(&self) -> usize {
         self.empty_space.saturating_sub(self.connection.datagram_send_buffer_space())
     }
@@ -314,6 +344,8 @@ impl Outward {
 
     fn send(&mut self, datagram: Bytes) -> Result<(), Error> {
         self.throttle.sent(datagram.len());
+        self.given += (datagram.len() + QUEUED_OVERHEAD) as u64;
+        self.leaving.push_back((self.given, self.outbound.next_seq()));
         self.connection.send_datagram(datagram).map_err(|error| Error::unsent(&self.connection, error))
     }
 

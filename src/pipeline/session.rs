@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
-const LINGER: Duration = Duration::from_secs(15);
+const LINGER: Duration = Duration::from_secs(30);
 /// Stripes that may be open in all sessions of a receiver together: two alone have all they can use, and many bound the memory.
 const WINDOWS: u32 = 2 * WINDOW;
 

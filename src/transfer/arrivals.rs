@@ -20,13 +20,19 @@ const RUN: u32 = 4;
 pub(super) struct Arrivals {
     high: u32,
     received: u32,
+    runs: u32,
     resolved: u32,
     /// (highest number + 1, when it became the highest), ascending in both.
     marks: VecDeque<(u32, Instant)>,
     latest: Duration,
+    /// When the first shard came, and the newest.
+    first_at: Option<Instant>,
+    newest_at: Option<Instant>,
     /// Arrivals of the first burst.
     burst: Vec<(u32, Instant)>,
     train: u32,
+    /// The first shards overtook each other: what lies between them says nothing.
+    jumbled: bool,
 }
 
 impl Arrivals {
@@ -38,6 +44,17 @@ impl Arrivals {
         self.received
     }
 
+    /// Gaps in the numbers that arrived.
+    pub(super) fn runs(&self) -> u32 {
+        self.runs
+    }
+
+    /// Microseconds from the first arrival to that of the newest number, cut to 32 bits.
+    pub(super) fn at(&self) -> u32 {
+        let since = self.first_at.zip(self.newest_at).map(|(first, newest)| newest.saturating_duration_since(first));
+        since.unwrap_or_default().as_micros() as u32
+    }
+
     /// Rate of the first burst in bytes per second; 0 while unknown.
     pub(super) fn train(&self) -> u32 {
         self.train
@@ -47,8 +64,11 @@ impl Arrivals {
         // quinn gives a packet up once, so this only keeps a lying peer's counts consistent.
         self.received = (self.received + 1).min(self.high.max(seq + 1));
         self.time_train(now, seq);
+        self.first_at.get_or_insert(now);
         if seq >= self.high {
+            self.runs += u32::from(seq > self.high);
             self.high = seq + 1;
+            self.newest_at = Some(now);
             if self.marks.len() == MARKS {
                 self.marks.pop_front();
             }
@@ -79,7 +99,8 @@ impl Arrivals {
     /// The fastest run of the first packets: quinn sends about ten back to back, but the handshake takes some of them, and what comes
     /// after them is paced, which says nothing about the path.
     fn time_train(&mut self, now: Instant, seq: u32) {
-        if self.train != 0 || seq >= 2 * TRAIN {
+        self.jumbled |= seq < self.high;
+        if self.train != 0 || self.jumbled || seq >= 2 * TRAIN {
             return;
         }
         self.burst.push((seq, now));

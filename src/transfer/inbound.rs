@@ -310,6 +310,8 @@ impl Inbound {
             credit: self.credit(),
             train: self.arrivals.train(),
             allowed: self.allowed,
+            at: self.arrivals.at(),
+            runs: self.arrivals.runs(),
             missing: self.slots.iter().take(MAX_REPORT).map(report).collect(),
             offset: 0,
             replies: Bytes::new(),

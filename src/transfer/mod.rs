@@ -7,12 +7,15 @@
 mod arrivals;
 mod cadence;
 mod inbound;
+mod log;
 mod outbound;
 pub mod share;
+mod stripe;
 #[cfg(test)]
 mod tests;
 
 pub use inbound::{Delivered, Inbound};
+pub use log::{PACKET_OVERHEAD, Report};
 pub use outbound::{Outbound, Sent};
 
 use crate::wire::datagram::{MAX_DATA_SHARDS, SHARD_BYTES};

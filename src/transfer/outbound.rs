@@ -7,9 +7,10 @@
 //! Invariant: a stripe is kept until the receiver has decoded it; no more than the receiver's credit is open. Congestion and pacing are
 //! the connection's; this is asked for a shard only when one can leave soon.
 
+use super::log::{Log, Report};
+use super::stripe::Stripe;
 use super::{Cut, FIRST_WINDOW, UNACCEPTED_SHARDS};
-use crate::chunk::erasure::ParityRows;
-use crate::wire::datagram::{Feedback, NOTHING, encode_ping, encode_shard};
+use crate::wire::datagram::{Feedback, NOTHING, encode_ping};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -23,6 +24,13 @@ const TAIL_SURPLUS: f64 = 3.5;
 const FIRST_SURPLUS: f64 = 6.0;
 /// Unsent chunks taken in ahead of need: enough to keep the network busy, few enough that a control message does not wait.
 const READY_SHARDS: usize = 256;
+/// Times after the first shard at which what it went with is taken for lost if nothing was heard: the peer may not have been able to read
+/// it, because the last packet of the handshake came later. Copies of that are spaced alike.
+const RENEWALS: [Duration; 3] = [Duration::from_millis(28), Duration::from_millis(72), Duration::from_millis(152)];
+/// Most shards of a first flight that is renewed whole; of a longer one only the hello is.
+const RENEWED_WHOLE: u64 = 64;
+/// Copies of the hello at a renewal, beside what it lacks.
+const HELLO_AGAIN: u8 = 2;
 /// Silence after which the path is probed, beyond 1.5 round trips.
 const SILENCE: Duration = Duration::from_millis(100);
 
@@ -40,34 +48,6 @@ pub struct Sent {
 }
 
 #[derive(Debug)]
-struct Stripe {
-    k: u8,
-    part: u8,
-    parts: u8,
-    shard_bytes: usize,
-    data: Bytes,
-    parity: ParityRows,
-    /// Shards sent, which is the index of the next one; from k on they are parity.
-    next: u32,
-    /// Shards the receiver still lacked when it last spoke.
-    missing: u8,
-    /// Shards whose fate is not known yet.
-    under_way: u16,
-    /// First stripe of the chunk.
-    chunk: u32,
-}
-
-impl Stripe {
-    fn all_data_sent(&self) -> bool {
-        self.next >= u32::from(self.k)
-    }
-
-    fn lacks(&self) -> bool {
-        self.all_data_sent() && u16::from(self.missing) > self.under_way
-    }
-}
-
-#[derive(Debug)]
 struct Chunk {
     stripes_left: u8,
     file_bytes: u64,
@@ -82,9 +62,7 @@ pub struct Outbound {
     /// First stripe with data shards that were never sent.
     unsent: u32,
     unsent_shards: usize,
-    /// Stripe and time of the shards whose fate is unknown, from number `log_base` on.
-    log: VecDeque<(u32, Instant)>,
-    log_base: u32,
+    log: Log,
     needy: BTreeSet<u32>,
     chunks: BTreeMap<u32, Chunk>,
     credit: u32,
@@ -93,11 +71,20 @@ pub struct Outbound {
     heard: Option<Instant>,
     probed: Option<Instant>,
     newest: (u32, u32),
+    report: Report,
+    /// When the newest shard of the report had left.
+    report_left: Option<Instant>,
     sampled: (u32, u32),
     loss: Option<f64>,
     delivered_bytes: u64,
     sent: Sent,
     hello_copies: u64,
+    /// Shards that may leave before the hello is accepted, and copies of it that may go beyond.
+    first_flight: u64,
+    hello_spare: u8,
+    /// When the first shard left, and renewals since.
+    began: Option<Instant>,
+    renewals: usize,
 }
 
 impl Outbound {
@@ -108,8 +95,9 @@ impl Outbound {
             base: 0,
             unsent: 0,
             unsent_shards: 0,
-            log: VecDeque::new(),
-            log_base: 0,
+            log: Log::default(),
+            report: Report::default(),
+            report_left: None,
             needy: BTreeSet::new(),
             chunks: BTreeMap::new(),
             credit: FIRST_WINDOW,
@@ -123,6 +111,10 @@ impl Outbound {
             delivered_bytes: 0,
             sent: Sent::default(),
             hello_copies: 0,
+            first_flight: UNACCEPTED_SHARDS,
+            hello_spare: 0,
+            began: None,
+            renewals: 0,
         }
     }
 
@@ -137,31 +129,9 @@ impl Outbound {
         let cut = Cut::new(encoded.len());
         let chunk = self.base + self.stripes.len() as u32;
         for part in 0..cut.parts {
-            let length = cut.part_length(part);
-            let (k, shard_bytes) = Cut::geometry(length);
-            let start = part * cut.per_part;
-            let data = if length == k * shard_bytes {
-                encoded.slice(start..start + length)
-            } else {
-                let mut padded = Vec::with_capacity(k * shard_bytes);
-                padded.extend_from_slice(&encoded[start..start + length]);
-                padded.resize(k * shard_bytes, 0);
-                Bytes::from(padded)
-            };
-            self.unsent_shards += k;
-            self.stripes.push_back(Some(Stripe {
-                k: k as u8,
-                part: part as u8,
-                parts: cut.parts as u8,
-                shard_bytes,
-                parity: ParityRows::new(k, shard_bytes, data.clone())
-                    .expect("a chunk is cut into stripes of 1 to 50 equal shards"),
-                data,
-                next: 0,
-                missing: k as u8,
-                under_way: 0,
-                chunk,
-            }));
+            let stripe = Stripe::of(chunk, cut, part, &encoded);
+            self.unsent_shards += usize::from(stripe.k);
+            self.stripes.push_back(Some(stripe));
         }
         self.chunks.insert(chunk, Chunk { stripes_left: cut.parts as u8, file_bytes });
     }
@@ -196,6 +166,16 @@ impl Outbound {
         self.sent
     }
 
+    /// What the receiver counts, by its newest word, and when the newest shard that it counts had left this host.
+    pub fn report(&self) -> (Report, Option<Instant>) {
+        (self.report, self.report_left)
+    }
+
+    /// The shards below number `next` have left this host, the last of them at `at`.
+    pub fn left(&mut self, next: u32, at: Instant) {
+        self.log.left(next, at);
+    }
+
     /// When the receiver was last heard.
     pub fn heard(&self) -> Option<Instant> {
         self.heard
@@ -212,8 +192,11 @@ impl Outbound {
         self.accepted |= feedback.accepted;
         self.credit = self.credit.max(feedback.credit);
         self.newest = (feedback.high, feedback.received);
+        let &Feedback { high: sent, received: arrived, at, runs, .. } = feedback;
+        let (passed, left) = self.log.below(sent);
+        (self.report, self.report_left) = (Report { passed, sent, arrived, at, runs }, left);
         self.sample_loss();
-        while self.log_base < feedback.resolved && !self.log.is_empty() {
+        while self.log.base() < feedback.resolved && !self.log.is_empty() {
             self.settle_oldest();
         }
         for stripe in self.base..feedback.base {
@@ -270,10 +253,9 @@ impl Outbound {
 
     /// The fate of the oldest shard under way is known, or it is given up.
     fn settle_oldest(&mut self) {
-        let Some((number, _)) = self.log.pop_front() else { return };
-        self.log_base += 1;
+        let Some(number) = self.log.pop() else { return };
         if let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) {
-            stripe.under_way -= 1;
+            stripe.settle_one();
             self.recheck(number);
         }
     }
@@ -291,8 +273,9 @@ impl Outbound {
         }
     }
 
-    fn next_seq(&self) -> u32 {
-        self.log_base + self.log.len() as u32
+    /// The number of the shard that comes next.
+    pub fn next_seq(&self) -> u32 {
+        self.log.next()
     }
 
     /// How long a shard may be under way without word of it.
@@ -300,9 +283,35 @@ impl Outbound {
         rtt + rtt / 2 + Duration::from_millis(60)
     }
 
+    /// When the first flight is to be renewed.
+    fn renewal(&self, rtt: Duration) -> Option<Instant> {
+        let after = RENEWALS.get(self.renewals).filter(|after| self.newest.0 == 0 && **after < rtt)?;
+        Some(self.began? + *after)
+    }
+
+    /// Takes the first flight for lost at the moments of [`RENEWALS`].
+    fn renew(&mut self, now: Instant, rtt: Duration) {
+        while self.renewal(rtt).is_some_and(|at| at <= now) {
+            self.renewals += 1;
+            let whole = self.idle && self.sent.data + self.sent.parity + self.sent.repair < RENEWED_WHOLE;
+            let renewed = if whole { self.stripes.len() } else { 1.min(self.stripes.len()) };
+            for place in 0..renewed {
+                if let Some(stripe) = &mut self.stripes[place] {
+                    stripe.give_up_all();
+                    self.recheck(self.base + place as u32);
+                }
+            }
+            if whole {
+                self.first_flight += UNACCEPTED_SHARDS / 2;
+            }
+            self.hello_spare = HELLO_AGAIN;
+        }
+    }
+
     /// Gives up what has been under way for too long. To be called whenever time has passed, also while nothing can be sent.
     pub fn settle(&mut self, now: Instant, rtt: Duration) {
-        while self.log.front().is_some_and(|(_, at)| *at + Self::patience(rtt) <= now) {
+        self.renew(now, rtt);
+        while self.log.oldest().is_some_and(|at| at + Self::patience(rtt) <= now) {
             self.settle_oldest();
         }
     }
@@ -310,11 +319,16 @@ impl Outbound {
     /// The datagram most worth sending now, if any is.
     pub fn poll_shard(&mut self, now: Instant) -> Option<Bytes> {
         if let Some(number) = self.needy.first().copied() {
-            self.sent.repair += 1;
+            // Before anything was heard, nothing is known to be lost.
+            *(if self.newest.0 == 0 { &mut self.sent.parity } else { &mut self.sent.repair }) += 1;
             return Some(self.send_next(now, number));
         }
-        if !self.accepted && self.sent.data + self.sent.parity >= UNACCEPTED_SHARDS {
-            return None;
+        if !self.accepted && self.sent.data + self.sent.parity >= self.first_flight {
+            let number = self.base;
+            let hello = self.stripes.front().is_some_and(|stripe| number == 0 && stripe.is_some());
+            self.hello_spare = self.hello_spare.checked_sub(1).filter(|_| hello)?;
+            self.sent.parity += 1;
+            return Some(self.send_next(now, number));
         }
         if let Some(number) = self.hello_copy() {
             self.sent.parity += 1;
@@ -367,11 +381,7 @@ impl Outbound {
         let mut worst: Option<(u32, f64)> = None;
         for (place, stripe) in self.stripes.iter().enumerate() {
             let Some(stripe) = stripe.as_ref().filter(|stripe| stripe.all_data_sent()) else { continue };
-            if stripe.under_way > 3 * u16::from(stripe.missing) + 6 {
-                continue;
-            }
-            let (n, missing) = (f64::from(stripe.under_way), f64::from(stripe.missing));
-            let z = (n * (1.0 - loss) - missing) / (n * loss * (1.0 - loss) + 0.3).sqrt();
+            let Some(z) = stripe.surplus(loss) else { continue };
             if z < surplus && worst.is_none_or(|(_, least)| z < least) {
                 worst = Some((self.base + place as u32, z));
             }
@@ -382,22 +392,11 @@ impl Outbound {
     /// Sends the next shard of an open stripe.
     fn send_next(&mut self, now: Instant, number: u32) -> Bytes {
         let seq = self.next_seq();
+        self.began.get_or_insert(now);
         let place = (number - self.base) as usize;
         let stripe = self.stripes[place].as_mut().expect("only open stripes are chosen");
-        // 255 shards of a stripe and still not enough: begin again; most of what is sent is new to the receiver all the same.
-        let index = (stripe.next % 255) as u8;
-        let row;
-        let payload = if index < stripe.k {
-            &stripe.data[usize::from(index) * stripe.shard_bytes..][..stripe.shard_bytes]
-        } else {
-            row = stripe.parity.row(usize::from(index - stripe.k)).expect("k + rows stay below 255");
-            &row[..]
-        };
-        let more = self.unsent_shards > 0;
-        let datagram = encode_shard(seq, number, index, stripe.k, more, stripe.part, stripe.parts, payload);
-        stripe.next += 1;
-        stripe.under_way += 1;
-        self.log.push_back((number, now));
+        let datagram = stripe.send_next(seq, number, self.unsent_shards > 0);
+        self.log.push(number, now, datagram.len());
         self.recheck(number);
         datagram
     }
@@ -432,7 +431,7 @@ impl Outbound {
 
     /// When this side must be asked again even if nothing arrives.
     pub fn next_timeout(&self, rtt: Duration) -> Option<Instant> {
-        let settles = self.log.front().map(|(_, at)| *at + Self::patience(rtt));
-        [settles, self.probe_at(rtt)].into_iter().flatten().min()
+        let settles = self.log.oldest().map(|at| at + Self::patience(rtt));
+        [settles, self.probe_at(rtt), self.renewal(rtt)].into_iter().flatten().min()
     }
 }

@@ -192,6 +192,17 @@ fn a_single_small_chunk_is_through_in_one_flight_most_of_the_time() {
 }
 
 #[test]
+fn a_first_flight_that_could_not_be_read_is_sent_again_before_anything_is_heard() {
+    // As when the last packet of the handshake comes 20 ms late: what was sent before it is lost.
+    let chunks = [chunk(1, 300), chunk(2, 10_000)];
+    for seed in 0..50 {
+        let link = Link { loss: 0.1, delay_ms: 100, per_ms: 4, outage: (0, 20), ..Link::default() };
+        let took = transfer(&chunks, link, seed).took_ms;
+        assert!(took < 300, "{took} ms with seed {seed}");
+    }
+}
+
+#[test]
 fn an_unaccepted_peer_can_make_us_hold_little() {
     let (now, mut inbound) = (origin(), Inbound::new());
     for stripe in 0..1000 {

@@ -3,7 +3,7 @@
 //! ```text
 //! SHARD     02 | seq u24 | stripe u24 | index u8 | more u1, k u7 | part u4, parts-1 u4 | payload
 //! FEEDBACK  03 | flags u8 | high u32 | received u32 | resolved u32 | base u32 | credit u32 | train u32 | allowed u32
-//!              | n u16 | missing u8 × n | offset u32 | replies …
+//!              | at u32 | runs u32 | n u16 | missing u8 × n | offset u32 | replies …
 //! PING      04 | padding …
 //! BYE       05 | padding …
 //! ```
@@ -29,7 +29,7 @@ pub const MAX_DATAGRAM: usize = SHARD_HEADER + SHARD_BYTES;
 /// In [`Feedback::missing`]: no shard of this stripe has arrived.
 pub const NOTHING: u8 = 255;
 
-const FEEDBACK_FIXED: usize = 1 + 1 + 7 * 4 + 2 + 4;
+const FEEDBACK_FIXED: usize = 1 + 1 + 9 * 4 + 2 + 4;
 /// Bit of a shard's `k`: there is more behind it.
 const MORE: u8 = 0x80;
 /// Most stripes that one feedback reports on.
@@ -75,6 +75,10 @@ pub struct Feedback {
     pub train: u32,
     /// Bytes per second that the sender may send; 0 for as much as the path carries.
     pub allowed: u32,
+    /// When the newest `seq` arrived: microseconds since the first shard did, cut to 32 bits.
+    pub at: u32,
+    /// Gaps in the numbers that arrived: runs of shards that were lost, or overtaken.
+    pub runs: u32,
     /// For stripes `base`, `base` + 1, …: shards that still lack, 0 = decoded, [`NOTHING`] = none arrived.
     pub missing: Vec<u8>,
     /// Where in the reply log `replies` stands.
@@ -120,7 +124,8 @@ impl Feedback {
         let mut out = BytesMut::with_capacity(FEEDBACK_FIXED + self.missing.len() + self.replies.len());
         out.put_u8(0x03);
         out.put_u8(u8::from(self.accepted));
-        for field in [self.high, self.received, self.resolved, self.base, self.credit, self.train, self.allowed] {
+        let Feedback { high, received, resolved, base, credit, train, allowed, at, runs, .. } = *self;
+        for field in [high, received, resolved, base, credit, train, allowed, at, runs] {
             out.put_u32(field);
         }
         out.put_u16(self.missing.len() as u16);
@@ -136,7 +141,7 @@ impl Feedback {
         if bytes.len() < FEEDBACK_FIXED {
             return Err(short());
         }
-        let count = usize::from(u16::from_be_bytes([bytes[30], bytes[31]]));
+        let count = usize::from(u16::from_be_bytes([bytes[38], bytes[39]]));
         if count > MAX_REPORT {
             return Err(WireError::Range("feedback"));
         }
@@ -152,9 +157,11 @@ impl Feedback {
             credit: u32_at(18),
             train: u32_at(22),
             allowed: u32_at(26),
-            missing: bytes[32..32 + count].to_vec(),
-            offset: u32_at(32 + count),
-            replies: bytes.slice(36 + count..),
+            at: u32_at(30),
+            runs: u32_at(34),
+            missing: bytes[40..40 + count].to_vec(),
+            offset: u32_at(40 + count),
+            replies: bytes.slice(44 + count..),
         };
         if feedback.received > feedback.high || feedback.resolved > feedback.high {
             return Err(WireError::Range("feedback"));
@@ -248,6 +255,8 @@ mod tests {
             credit: 400,
             train: 1_000_000,
             allowed: 258,
+            at: 0x0102_0304,
+            runs: 2,
             missing: vec![3, 0, NOTHING],
             offset: 5,
             replies: Bytes::from_static(b"re"),
@@ -255,7 +264,7 @@ mod tests {
         let bytes = feedback.encode();
         assert_eq!(
             &bytes[..],
-            b"\x03\x01\0\0\0\x09\0\0\0\x07\0\0\0\x08\0\0\0\x01\0\0\x01\x90\0\x0f\x42\x40\0\0\x01\x02\0\x03\x03\0\xff\0\0\0\x05re"
+            b"\x03\x01\0\0\0\x09\0\0\0\x07\0\0\0\x08\0\0\0\x01\0\0\x01\x90\0\x0f\x42\x40\0\0\x01\x02\x01\x02\x03\x04\0\0\0\x02\0\x03\x03\0\xff\0\0\0\x05re"
         );
         assert_eq!(Datagram::decode(&bytes).unwrap(), Datagram::Feedback(feedback));
     }

@@ -6,16 +6,21 @@
 //! policers and competition each have a module of their own.
 
 mod drain;
+mod pace;
+mod starting;
 mod steady;
 
 use super::Seconds;
 use super::compete::{Compete, Crowd};
 use super::delay::{Delay, Spacing};
 use super::flight::Flight;
-use super::policer::{Ceiling, Dispersion, Gradient, Hold, Look, Verdict};
+use super::policer::{Ceiling, Gradient, Hold, Look, Verdict};
+use super::reports::Reports;
 use super::rounds::{History, Round};
 use super::startup::{INITIAL_PACKETS, StartUp};
+use crate::transfer::Report;
 use drain::Drain;
+use pace::Pace;
 
 /// Window below which nothing goes, packets.
 const MIN_PACKETS: f64 = 4.0;
@@ -78,6 +83,7 @@ pub(super) struct Law {
     state: State,
     flight: Flight,
     delay: Delay,
+    reports: Reports,
     history: History,
     round: Round,
     frame: Frame,
@@ -92,13 +98,15 @@ pub(super) struct Law {
     empty: i32,
     deep: u32,
     steady_since: Seconds,
+    pace: Option<Pace>,
     /// When the first ACK frame came: what left before met an empty path in one burst.
     first_frame: Option<Seconds>,
+    /// When the newest packet of the last sample was sent.
+    newest_sent: Option<Seconds>,
     /// When the round trip last was at its minimum.
     low_at: Seconds,
     crowd: Crowd,
     crowd_at: Option<Seconds>,
-    dispersion: Dispersion,
     gradient: Gradient,
 }
 
@@ -111,6 +119,7 @@ impl Law {
             state: State::StartUp(StartUp::default()),
             flight: Flight::default(),
             delay: Delay::new(),
+            reports: Reports::default(),
             history: History::default(),
             round: Round::default(),
             frame: Frame::default(),
@@ -122,18 +131,24 @@ impl Law {
             empty: 0,
             deep: 0,
             steady_since: 0.0,
+            pace: None,
             first_frame: None,
+            newest_sent: None,
             low_at: 0.0,
             crowd: Crowd::default(),
             crowd_at: None,
-            dispersion: Dispersion::new(),
             gradient: Gradient::default(),
         }
     }
 
-    /// The congestion window, bytes.
+    /// The congestion window, bytes. Where a pace is kept it only bounds what a silence of the receiver lets out.
     pub(super) fn window(&self) -> f64 {
-        self.window
+        self.pace().map_or(self.window, |pace| self.bound(pace).max(self.window))
+    }
+
+    /// Bytes per second to send at, where the window alone does not say.
+    pub(super) fn pace(&self) -> Option<f64> {
+        self.pace.as_ref().map(Pace::rate)
     }
 
     /// Bytes in flight as counted here.
@@ -177,6 +192,36 @@ impl Law {
         if let State::StartUp(startup) = &mut self.state {
             startup.hint(rate);
         }
+    }
+
+    /// What the receiver has counted so far, and when the newest packet in that was `sent`, if known.
+    pub(super) fn on_report(&mut self, now: Seconds, report: Report, sent: Option<Seconds>) {
+        let before = self.reports.newest().copied().unwrap_or_default();
+        let Some(at) = self.reports.add(report, sent) else { return };
+        if let Some(sent) = sent {
+            self.delay.returned(now, now - at);
+            self.newest_sent = Some(sent);
+            let packets = f64::from(report.arrived.saturating_sub(before.arrived));
+            self.sample(now, at - sent, packets);
+            match self.state {
+                State::StartUp(_) => drop(self.look_for_queue(now)),
+                State::Steady => self.steer(now),
+                _ => {}
+            }
+        }
+        let counted = self.counted();
+        if self.round.from.is_none() {
+            self.round.from = counted;
+        }
+    }
+
+    /// Shards sent and arrived, by the receiver's count.
+    fn counted(&self) -> Option<(u32, u32)> {
+        self.reports.newest().map(|report| (report.sent, report.arrived))
+    }
+
+    fn new_round(&self, now: Seconds) -> Round {
+        Round::new(now, self.flight.bytes(), self.counted())
     }
 
     pub(super) fn on_sent(&mut self, now: Seconds, bytes: f64) {
@@ -229,15 +274,12 @@ impl Law {
         self.round.holed |= spacing == Spacing::Silent;
         let starting = matches!(self.state, State::StartUp(_));
         if let Some(sent) = frame.newest_full.filter(|_| spacing == Spacing::InStep || starting) {
-            let competing = matches!(self.state, State::Compete(_));
             let rtt = (now - sent).max(0.0);
-            self.round.frames += 1;
-            self.delay.sample(now, rtt, frame.packets, self.resolved, !competing);
-            let near = self.target(self.own_rate(self.queue)) / 4.0;
-            if rtt <= self.delay.min() + near {
-                self.low_at = now;
+            self.delay.round_trip(rtt);
+            if !self.delay.is_one_way() {
+                self.newest_sent = frame.newest;
+                self.sample(now, rtt, frame.packets);
             }
-            self.drain_sample(now, rtt);
         }
         if starting {
             self.startup_frame(now, &frame);
@@ -250,6 +292,19 @@ impl Law {
         }
     }
 
+    /// A packet took `way`; `packets` were heard of with it.
+    fn sample(&mut self, now: Seconds, way: Seconds, packets: f64) {
+        let competing = matches!(self.state, State::Compete(_));
+        self.round.frames += 1;
+        self.delay.sample(now, way, packets, self.resolved, !competing);
+        let near = self.target(self.own_rate(self.queue)) / 4.0;
+        let rtt = self.delay.newest();
+        if rtt <= self.delay.min() + near {
+            self.low_at = now;
+        }
+        self.drain_sample(now, rtt);
+    }
+
     fn set_window(&mut self, window: f64) {
         self.window = window.clamp(MIN_PACKETS * self.mtu, MAX_WINDOW);
     }
@@ -259,10 +314,14 @@ impl Law {
         self.empty = 0;
         self.deep = 0;
         self.expected = 0.0;
+        self.pace = None;
     }
 
     fn enter_steady(&mut self, now: Seconds) {
         self.enter(State::Steady);
+        if self.delay.is_one_way() {
+            self.pace = Some(Pace::new(now, self.window / (self.delay.min() + self.target(self.own_rate(0.0)))));
+        }
         self.steady_since = now;
         self.gradient.clear();
     }
@@ -285,51 +344,10 @@ impl Law {
             .max(1.5 * self.mtu / rate)
     }
 
-    fn startup_frame(&mut self, now: Seconds, frame: &Frame) {
-        let min = self.delay.min();
-        if !min.is_finite() {
-            return;
-        }
-        let first_frame = *self.first_frame.get_or_insert(now);
-        let first_flight = frame.newest.is_some_and(|sent| sent < first_frame);
-        if let Some(rtt) = self.delay.recent() {
-            let queue = rtt - min;
-            // The first flight goes as a burst; unless it takes half a round trip to get through, that is no standing queue.
-            let queue = if first_flight && queue < 0.5 * min { 0.0 } else { queue };
-            let target = self.target(self.own_rate(queue));
-            if queue > (1.5 * target).max(0.1 * min).max(0.006).max(1.5 * self.delay.jitter()) {
-                self.leave_startup(now, frame, min + queue, target);
-                return;
-            }
-        }
-        let target = self.target(self.hint);
-        if let State::StartUp(startup) = &mut self.state {
-            if let Some(rate) = startup.is_full(self.window, min + target) {
-                let floor = 0.25 * INITIAL_PACKETS * self.mtu;
-                self.set_window((rate * (min + target)).max(floor));
-                self.enter_steady(now);
-                self.round = Round::new(now, self.flight.bytes());
-                return;
-            }
-            let flight = self.round.flight.max(self.flight.bytes() + frame.acked);
-            let window = startup.grow(self.window, frame.acked, self.lost_lately, min, flight, self.mtu);
-            self.set_window(window);
-        }
-    }
-
-    /// A queue has been seen: `rtt` stands.
-    fn leave_startup(&mut self, now: Seconds, frame: &Frame, rtt: Seconds, target: Seconds) {
-        let min = self.delay.min();
-        let by_flight = frame.newest.and_then(|sent| self.flight.when_left(sent)).unwrap_or(0.0) / rtt;
-        let rate = self.delay.rate().unwrap_or(0.0).max(by_flight);
-        let floor = 0.5 * INITIAL_PACKETS * self.mtu;
-        self.set_window((rate * (min + target)).clamp(floor.min(self.window), self.window));
-        self.enter_steady(now);
-        self.round = Round::new(now, self.flight.bytes());
-    }
-
     fn end_round(&mut self, now: Seconds) {
-        let round = std::mem::replace(&mut self.round, Round::new(now, self.flight.bytes()));
+        let next = self.new_round(now);
+        let mut round = std::mem::replace(&mut self.round, next);
+        round.count(self.counted());
         let lasted = now - round.start;
         self.history.add(now, &round, lasted, self.mtu);
         if !self.delay.is_known() || round.frames == 0 {
@@ -340,13 +358,10 @@ impl Law {
         let queue = (standing - min).max(0.0);
         let before = std::mem::replace(&mut self.queue, queue);
         let look = Look {
-            rate: (round.acked + round.lost) / lasted,
-            packets: (round.acked + round.lost) / self.mtu,
-            lost: round.lost / self.mtu,
+            rate: round.resolved() / lasted,
+            packets: round.resolved() / self.mtu,
+            lost: round.loss() * round.resolved() / self.mtu,
         };
-        if !round.holed {
-            self.dispersion.add(&look);
-        }
         let full = round.flight >= 0.75 * self.window;
         let rate = self.window.min(1.1 * round.flight) / (min + queue).max(1e-5);
         let target = self.target(rate);
@@ -356,7 +371,7 @@ impl Law {
                 let ceiling = if round.holed || reordered {
                     None
                 } else {
-                    startup.round(&round, lasted, self.mtu, &self.dispersion)
+                    startup.round(&round, lasted, self.mtu, self.reports.dispersion())
                 };
                 if let Some(ceiling) = ceiling {
                     self.hold(now, ceiling);
@@ -364,7 +379,7 @@ impl Law {
                     || (self.first_frame.is_some_and(|at| round.start > at)
                         && queue > (2.0 * target).max(0.2 * min).max(1.5 * self.delay.jitter()))
                 {
-                    self.leave_startup(now, &Frame::default(), min + queue, target);
+                    self.leave_startup(now, min + queue, target);
                 }
             }
             State::Steady => self.steady_round(now, &round, look, [before, queue], target, full),
@@ -372,15 +387,15 @@ impl Law {
                 let verdict = if queue > target || round.marked || reordered {
                     Verdict::Leave
                 } else if full && !round.holed {
-                    hold.round(now, min, &look, &self.dispersion)
+                    hold.round(now, min, &look, self.reports.dispersion())
                 } else {
                     Verdict::Stay
                 };
                 let cap = hold.cap();
-                if verdict == Verdict::Leave {
-                    self.enter_steady(now);
-                } else {
-                    self.set_window(cap * (min + self.target(cap) / 4.0));
+                match verdict {
+                    Verdict::Stay => self.set_window(cap * (min + self.target(cap) / 4.0)),
+                    Verdict::Leave => self.enter_steady(now),
+                    Verdict::Refuted => self.enter(State::StartUp(StartUp::again(look.lost / look.packets))),
                 }
             }
             State::Drain(_) => {}
@@ -409,7 +424,6 @@ impl Law {
     }
 
     fn hold(&mut self, now: Seconds, ceiling: Ceiling) {
-        self.dispersion = Dispersion::new();
         self.gradient.clear();
         let hold = Hold::new(now, ceiling);
         self.set_window(hold.cap() * (self.delay.min() + self.target(hold.cap()) / 4.0));

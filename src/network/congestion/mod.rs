@@ -2,7 +2,7 @@
 //!
 //! Invariant: one [`DbwFactory`] belongs to one connection, and its [`Pilot`] always speaks for the path that was built last.
 //! This module turns instants into seconds, keeps outage grants, and wakes the application; what the window should be is
-//! decided by `dbw`, which knows no QUIC.
+//! decided by `dbw`, which knows no QUIC. It hears acknowledgements from the connection and counts of the receiver from the application.
 
 mod compete;
 mod cubic;
@@ -10,6 +10,7 @@ mod dbw;
 mod delay;
 mod flight;
 mod policer;
+mod reports;
 mod rounds;
 #[cfg(test)]
 mod scenarios;
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use tokio::sync::Notify;
+
+use crate::transfer::Report;
 
 use dbw::Law;
 pub use dbw::Phase;
@@ -71,13 +74,54 @@ pub struct Pilot {
     first_flight: AtomicBool,
     mtu: AtomicU64,
     sent: Notify,
-    snapshot: Mutex<Snapshot>,
+    /// The law of the path that was built last, and when that was.
+    path: Mutex<Option<Path>>,
+}
+
+/// A path and what rules it.
+#[derive(Debug, Clone)]
+struct Path {
+    epoch: Instant,
+    law: Arc<Mutex<Law>>,
+    last_sent: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Path {
+    fn seconds(&self, at: Instant) -> Seconds {
+        at.saturating_duration_since(self.epoch).as_secs_f64()
+    }
+
+    fn law(&self) -> MutexGuard<'_, Law> {
+        locked(&self.law)
+    }
+}
+
+/// What a panic elsewhere left in a law is as good as any window; its own arithmetic cannot panic.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pilot {
     /// Gives the receiver's estimate of the path's rate, from the spacing of the first back-to-back burst.
     pub fn train_hint(&self, bytes_per_second: u64) {
         self.hint.store(bytes_per_second, Ordering::Release);
+    }
+
+    /// Gives what the receiver has counted so far, and when the newest packet in it had left, if known.
+    pub fn report(&self, now: Instant, report: Report, left: Option<Instant>) {
+        if let Some(path) = &*locked(&self.path) {
+            path.law().on_report(path.seconds(now), report, left.map(|left| path.seconds(left)));
+        }
+    }
+
+    /// Bytes per second to send at, where the window alone does not say: of packets as the connection counts them.
+    pub fn pace(&self) -> Option<f64> {
+        locked(&self.path).as_ref().and_then(|path| path.law().pace())
+    }
+
+    /// When something was last sent.
+    pub fn last_sent(&self) -> Option<Instant> {
+        locked(&self.path).as_ref().and_then(|path| *locked(&path.last_sent))
     }
 
     /// Lets `packets` full-sized packets go beyond what is in flight, whatever the window: the probe of an outage. Replaces an
@@ -104,14 +148,19 @@ impl Pilot {
         self.sent.notified().await;
     }
 
-    /// What the controller knew when it last sent or heard something.
+    /// What the controller knows.
     pub fn snapshot(&self) -> Snapshot {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Snapshot> {
-        // A snapshot is replaced whole, so a panic elsewhere cannot have left it half done.
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+        let path = locked(&self.path);
+        let Some(path) = &*path else { return Snapshot::default() };
+        let law = path.law();
+        Snapshot {
+            window: law.window() as u64,
+            in_flight: law.in_flight() as u64,
+            min_rtt: law.min_rtt().map(Duration::from_secs_f64),
+            queue_delay: Duration::from_secs_f64(law.queue_delay()),
+            capacity: law.capacity() as u64,
+            phase: law.phase(),
+        }
     }
 }
 
@@ -137,86 +186,65 @@ impl ControllerFactory for DbwFactory {
     }
 }
 
-/// The delay-bounded window as a QUIC congestion controller.
+/// The delay-bounded window as a QUIC congestion controller. Copies of it rule the same path.
 #[derive(Debug, Clone)]
 pub struct Dbw {
-    law: Law,
-    epoch: Instant,
+    path: Path,
     pilot: Arc<Pilot>,
 }
 
 impl Dbw {
     fn new(pilot: Arc<Pilot>, now: Instant, mtu: u16) -> Self {
-        let dbw = Self { law: Law::new(f64::from(mtu)), epoch: now, pilot };
-        dbw.pilot.mtu.store(u64::from(mtu), Ordering::Release);
-        dbw.publish();
-        dbw
-    }
-
-    fn seconds(&self, at: Instant) -> Seconds {
-        at.saturating_duration_since(self.epoch).as_secs_f64()
-    }
-
-    fn acked(&mut self, now: Instant, sent: Instant, bytes: u64) {
-        let (now, sent) = (self.seconds(now), self.seconds(sent));
-        self.law.on_ack(now, sent, bytes as f64);
-    }
-
-    fn publish(&self) {
-        *self.pilot.lock() = Snapshot {
-            window: self.law.window() as u64,
-            in_flight: self.law.in_flight() as u64,
-            min_rtt: self.law.min_rtt().map(Duration::from_secs_f64),
-            queue_delay: Duration::from_secs_f64(self.law.queue_delay()),
-            capacity: self.law.capacity() as u64,
-            phase: self.law.phase(),
-        };
+        let law = Arc::new(Mutex::new(Law::new(f64::from(mtu))));
+        let path = Path { epoch: now, law, last_sent: Arc::default() };
+        pilot.mtu.store(u64::from(mtu), Ordering::Release);
+        *locked(&pilot.path) = Some(path.clone());
+        Self { path, pilot }
     }
 }
 
 impl Controller for Dbw {
     fn on_sent(&mut self, now: Instant, bytes: u64, _last_packet_number: u64) {
-        self.law.on_sent(self.seconds(now), bytes as f64);
+        self.path.law().on_sent(self.path.seconds(now), bytes as f64);
+        *locked(&self.path.last_sent) = Some(now);
         let used = |left: u64| (left > 0).then(|| left.saturating_sub(bytes));
         // Fails only when there is no grant, which is as well.
         let _ = self.pilot.grant.fetch_update(Ordering::AcqRel, Ordering::Acquire, used);
-        self.publish();
         self.pilot.sent.notify_one();
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, _app_limited: bool, _rtt: &RttEstimator) {
-        self.acked(now, sent, bytes);
+        self.path.law().on_ack(self.path.seconds(now), self.path.seconds(sent), bytes as f64);
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, _app_limited: bool, _largest: Option<u64>) {
         // The path is back: the window counts again.
         self.pilot.grant.store(0, Ordering::Release);
         let hint = self.pilot.hint.swap(0, Ordering::AcqRel);
+        let mut law = self.path.law();
         if hint > 0 {
-            self.law.hint(hint as f64);
+            law.hint(hint as f64);
         }
-        self.law.on_frame(self.seconds(now), in_flight as f64);
-        self.publish();
+        law.on_frame(self.path.seconds(now), in_flight as f64);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, _persistent: bool, lost_bytes: u64) {
         // Zero bytes is how a congestion mark is told. Persistent congestion is an outage, and says nothing about the rate.
         if lost_bytes == 0 {
-            self.law.on_mark();
+            self.path.law().on_mark();
         } else {
-            let (now, sent) = (self.seconds(now), self.seconds(sent));
-            self.law.on_lost(now, sent, lost_bytes as f64);
-            self.publish();
+            self.path.law().on_lost(self.path.seconds(now), self.path.seconds(sent), lost_bytes as f64);
         }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
-        self.law.set_mtu(f64::from(new_mtu));
+        self.path.law().set_mtu(f64::from(new_mtu));
         self.pilot.mtu.store(u64::from(new_mtu), Ordering::Release);
     }
 
     fn window(&self) -> u64 {
-        let mut window = self.law.window() as u64;
+        let law = self.path.law();
+        let mut window = law.window() as u64;
         if self.pilot.first_flight.load(Ordering::Acquire) {
             window = window.max(3 * self.initial_window());
         }
@@ -225,7 +253,7 @@ impl Controller for Dbw {
             return window;
         }
         // One more byte, because a packet has to end below the window, not at it.
-        window.max(self.law.in_flight() as u64 + grant + 1)
+        window.max(law.in_flight() as u64 + grant + 1)
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
@@ -286,7 +314,7 @@ mod tests {
             for _ in 0..packets {
                 self.in_flight -= MTU;
                 let (now, sent) = (self.at(millis), self.at(sent));
-                self.dbw.acked(now, sent, MTU);
+                self.dbw.path.law().on_ack(self.dbw.path.seconds(now), self.dbw.path.seconds(sent), MTU as f64);
             }
             self.dbw.on_end_acks(self.at(millis), self.in_flight, false, None);
         }
@@ -331,7 +359,7 @@ mod tests {
         bench.answer(100, 0, 39);
         bench.fill(100);
         let before = bench.dbw.window();
-        bench.dbw.law.hint(1000.0);
+        bench.dbw.path.law().hint(1000.0);
         bench.answer(200, 100, 1);
         assert!(bench.dbw.window() < before);
         assert!(bench.dbw.window() < bench.in_flight);

@@ -15,14 +15,10 @@ const FAST: f64 = 0.93;
 const SLOW: f64 = 0.85;
 /// Packets needed on each side.
 const PACKETS: f64 = 60.0;
-/// Rounds before the first verdict: the overdispersion has to be learnt first.
+/// Rounds before the first verdict.
 const LEARNING: usize = 6;
 /// Share of the measured rate a cap keeps.
 const MARGIN: f64 = 0.97;
-/// Dispersion above this is not the path's: a policer makes the loss of our own rounds vary.
-const MAX_DISPERSION: f64 = 20.0;
-/// The same where a wrong verdict is soon mended: in start-up and while holding.
-pub(super) const LOW_DISPERSION: f64 = 6.0;
 /// Cap after a probe that passed its first step and failed later, over the one before.
 const KEPT: f64 = 1.05;
 /// Steps of a probe upwards.
@@ -36,41 +32,13 @@ pub(super) struct Look {
     pub(super) lost: f64,
 }
 
-/// Variance of the loss over that of independent losses: 1 to 4 when independent, 8 to 19 when it comes in runs.
-#[derive(Debug, Clone)]
-pub(super) struct Dispersion {
-    phi: f64,
-    last: Option<(f64, f64)>,
-}
-
-impl Dispersion {
-    pub(super) fn new() -> Self {
-        Self { phi: 2.0, last: None }
-    }
-
-    pub(super) fn phi(&self) -> f64 {
-        self.phi.clamp(1.0, MAX_DISPERSION)
-    }
-
-    pub(super) fn add(&mut self, look: &Look) {
-        if look.packets < 8.0 {
-            return;
-        }
-        let loss = look.lost / look.packets;
-        if let Some((before, packets)) = self.last {
-            let q = f64::midpoint(loss, before).clamp(0.01, 0.99);
-            let expected = q * (1.0 - q) * (1.0 / look.packets + 1.0 / packets);
-            self.phi += 0.12 * ((loss - before).powi(2) / expected - self.phi);
-        }
-        self.last = Some((loss, look.packets));
-    }
-}
-
 /// A finding: the rate that gets through, in bytes per second before random loss, and that random loss.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ceiling {
     pub(super) rate: f64,
     pub(super) loss: f64,
+    /// What was lost above the ceiling.
+    pub(super) above: f64,
 }
 
 /// The gradient test over rounds with a full window and an empty queue.
@@ -85,7 +53,7 @@ impl Gradient {
     }
 
     /// Adds a round; a ceiling if sending faster only lost more.
-    pub(super) fn add(&mut self, look: Look, dispersion: &Dispersion) -> Option<Ceiling> {
+    pub(super) fn add(&mut self, look: Look, dispersion: f64) -> Option<Ceiling> {
         if self.looks.len() == ROUNDS {
             self.looks.pop_front();
         }
@@ -106,9 +74,12 @@ impl Gradient {
         }
         let (high, low) = (fast_lost / fast_packets, slow_lost / slow_packets);
         let q = ((fast_lost + slow_lost) / (fast_packets + slow_packets)).clamp(0.01, 0.99);
-        let noise = (dispersion.phi() * q * (1.0 - q) * (1.0 / fast_packets + 1.0 / slow_packets)).sqrt();
-        (high - low > 0.05 + 3.0 * noise)
-            .then(|| Ceiling { rate: newest * (1.0 - high) / (1.0 - low).max(0.05), loss: low })
+        let noise = (dispersion * q * (1.0 - q) * (1.0 / fast_packets + 1.0 / slow_packets)).sqrt();
+        (high - low > 0.05 + 3.0 * noise).then(|| Ceiling {
+            rate: newest * (1.0 - high) / (1.0 - low).max(0.05),
+            loss: low,
+            above: high,
+        })
     }
 }
 
@@ -135,8 +106,10 @@ pub(super) struct Hold {
 pub(super) enum Verdict {
     /// Go on at [`Hold::cap`].
     Stay,
-    /// There is no ceiling (any more).
+    /// There is no ceiling any more.
     Leave,
+    /// There never was one: as much is lost below it as above.
+    Refuted,
 }
 
 impl Hold {
@@ -151,7 +124,7 @@ impl Hold {
             probe: None,
             next_probe: now + 1.0,
             interval: 1.0,
-            cut_for: None,
+            cut_for: Some(ceiling.above - ceiling.loss),
         }
     }
 
@@ -169,7 +142,7 @@ impl Hold {
     }
 
     /// Takes a finished round in; `rtt` is the round trip without queue.
-    pub(super) fn round(&mut self, now: Seconds, rtt: Seconds, look: &Look, dispersion: &Dispersion) -> Verdict {
+    pub(super) fn round(&mut self, now: Seconds, rtt: Seconds, look: &Look, dispersion: f64) -> Verdict {
         self.rounds += 1;
         // The losses of the flight from before the last change are still coming in.
         if self.rounds < 3 {
@@ -182,7 +155,7 @@ impl Hold {
         if n >= PACKETS {
             let loss = self.lost / n;
             let p = self.loss;
-            let noise = (dispersion.phi().min(LOW_DISPERSION) * (p * (1.0 - p)).max(0.01) / n).sqrt();
+            let noise = (dispersion * (p * (1.0 - p)).max(0.01) / n).sqrt();
             let excess = loss - p - 0.04 - 2.5 * noise;
             if excess > 0.0 {
                 return self.too_fast(now, rtt, loss);
@@ -223,7 +196,7 @@ impl Hold {
         let excess = loss - self.loss;
         if self.cut_for.is_some_and(|before| excess > 0.6 * before) {
             // Less sending did not lose less: this loss is the path's own.
-            return Verdict::Leave;
+            return Verdict::Refuted;
         }
         self.cut_for = Some(excess);
         self.next_probe = now + self.interval + 8.0 * rtt;

@@ -5,12 +5,14 @@
 
 use std::collections::VecDeque;
 
-use super::Seconds;
+use super::{Seconds, reports};
 
 /// Rounds the random loss is the median of.
 const LOSS_ROUNDS: usize = 9;
 /// Packets below which a round says nothing about loss.
 const LOSS_PACKETS: f64 = 8.0;
+/// Shards that the receiver must have counted in a round for its count to be taken.
+const LEAST: u32 = 8;
 /// Rounds the capacity is the largest of.
 const CAPACITY_ROUNDS: usize = 4;
 /// A round's loss above the usual by more than this is taken for tail drops.
@@ -27,6 +29,9 @@ pub(super) struct Round {
     pub(super) acked: f64,
     /// Bytes declared lost.
     pub(super) lost: f64,
+    /// Shards that the receiver counted, sent and arrived: at the beginning, and in this round.
+    pub(super) from: Option<(u32, u32)>,
+    pub(super) counted: Option<(u32, u32)>,
     /// Most bytes in flight.
     pub(super) flight: f64,
     /// ACK frames seen.
@@ -38,13 +43,30 @@ pub(super) struct Round {
 }
 
 impl Round {
-    pub(super) fn new(start: Seconds, flight: f64) -> Self {
-        Self { start, flight, ..Self::default() }
+    pub(super) fn new(start: Seconds, flight: f64, from: Option<(u32, u32)>) -> Self {
+        Self { start, from, flight, ..Self::default() }
     }
 
-    /// Share of bytes lost, 0 to 1.
+    /// The receiver has counted `to` by now.
+    pub(super) fn count(&mut self, to: Option<(u32, u32)>) {
+        self.counted =
+            self.from.zip(to).map(|(from, to)| (to.0 - from.0, to.1 - from.1)).filter(|count| count.0 >= LEAST);
+    }
+
+    /// Share lost, 0 to 1: by the receiver's count where there is one.
     pub(super) fn loss(&self) -> f64 {
-        self.lost / (self.acked + self.lost).max(1.0)
+        match self.counted {
+            Some((sent, arrived)) => reports::loss(sent, arrived),
+            None => self.lost / (self.acked + self.lost).max(1.0),
+        }
+    }
+
+    /// Bytes whose fate is known now and was not before.
+    pub(super) fn resolved(&self) -> f64 {
+        match self.counted {
+            Some(_) => self.acked / (1.0 - self.loss()).max(0.05),
+            None => self.acked + self.lost,
+        }
     }
 }
 
@@ -63,7 +85,7 @@ impl History {
         if round.holed || round.acked <= 0.0 || lasted <= 0.0 {
             return;
         }
-        if round.acked + round.lost >= LOSS_PACKETS * mtu {
+        if round.resolved() >= LOSS_PACKETS * mtu {
             if self.losses.len() == LOSS_ROUNDS {
                 self.losses.pop_front();
             }

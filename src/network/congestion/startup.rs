@@ -4,7 +4,7 @@
 //! never stops it. The window law applies what is decided here.
 
 use super::Seconds;
-use super::policer::{Ceiling, Dispersion, LOW_DISPERSION};
+use super::policer::Ceiling;
 use super::rounds::Round;
 
 /// Initial window, packets.
@@ -21,6 +21,8 @@ const HINT_WINDOWS: f64 = 64.0;
 /// Window over the estimated bandwidth-delay product from which, without a queue, the estimate was too low.
 const HINT_DISPROVED: f64 = 1.5;
 
+/// Packets of a round from which its loss is judged.
+const JUDGED: f64 = 120.0;
 /// Share of the window that an estimate has to fall short of for start-up to be over at once.
 const FULL: f64 = 0.75;
 
@@ -37,6 +39,11 @@ pub(super) struct StartUp {
 }
 
 impl StartUp {
+    /// A start-up that was broken off for a ceiling that is none; `loss` is usual here.
+    pub(super) fn again(loss: f64) -> Self {
+        Self { losses: loss, rounds: 1.0, opened: true, ..Self::default() }
+    }
+
     /// Takes the receiver's estimate of the path's rate, in bytes per second.
     pub(super) fn hint(&mut self, rate: f64) {
         self.hint = Some((rate.min(HINT_CAP), rate > HINT_CAP));
@@ -70,29 +77,22 @@ impl StartUp {
     }
 
     /// Looks at a finished round; a ceiling if much more was sent and hardly more arrived.
-    pub(super) fn round(
-        &mut self,
-        round: &Round,
-        lasted: Seconds,
-        mtu: f64,
-        dispersion: &Dispersion,
-    ) -> Option<Ceiling> {
-        let resolved = round.acked + round.lost;
+    pub(super) fn round(&mut self, round: &Round, lasted: Seconds, mtu: f64, dispersion: f64) -> Option<Ceiling> {
+        let resolved = round.resolved();
         let (sent, acked) = (resolved / lasted, round.acked / lasted);
         let packets = resolved / mtu;
         let loss = round.loss();
         let usual = if self.rounds > 0.0 { self.losses / self.rounds } else { 0.0 };
-        let noise =
-            (dispersion.phi().min(LOW_DISPERSION) * (usual * (1.0 - usual)).max(0.01) / packets.max(1.0)).sqrt();
+        let noise = (dispersion * (usual * (1.0 - usual)).max(0.01) / packets.max(1.0)).sqrt();
         let in_vain = self.before.is_some_and(|(sent_before, acked_before)| {
-            packets >= 60.0
+            packets >= JUDGED
                 && sent > 1.3 * sent_before
                 && acked < 1.2 * acked_before
                 && loss > usual + 0.2 + 3.0 * noise
         });
-        let flood = packets >= 100.0 && loss > 0.65 && usual < 0.55;
+        let flood = packets >= JUDGED && loss > 0.65 && usual + 3.0 * noise < 0.55;
         if in_vain || flood {
-            return Some(Ceiling { rate: acked / (1.0 - usual), loss: usual });
+            return Some(Ceiling { rate: acked / (1.0 - usual), loss: usual, above: loss });
         }
         self.before = Some((sent, acked));
         if packets >= 8.0 && loss < 0.6 {

@@ -7,11 +7,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+mod books;
 mod control;
 mod link;
 
 use super::cubic::Cubic;
 use super::dbw::Law;
+use crate::transfer::Report;
 pub(super) use control::Control;
 pub(super) use link::Link;
 use link::{Lossy, Random};
@@ -62,6 +64,7 @@ pub(super) struct Flow {
     history: VecDeque<u64>,
     received: u64,
     ack_due: Option<u64>,
+    report: Report,
     /// Acknowledgements said again since the last arrival.
     repeats: u32,
     // Books.
@@ -97,6 +100,7 @@ impl Flow {
             history: VecDeque::new(),
             received: 0,
             ack_due: None,
+            report: Report::default(),
             repeats: 0,
             sent: 0,
             tail_dropped: 0,
@@ -120,20 +124,6 @@ impl Flow {
         }
     }
 
-    /// Mean delivered bits per second between two instants.
-    pub(super) fn rate(&self, from: f64, to: f64) -> f64 {
-        let (a, b) = ((from * 10.0) as usize, (to * 10.0) as usize);
-        let sum: f64 = self.delivered.iter().take(b).skip(a).sum();
-        sum * 8.0 / (to - from)
-    }
-
-    /// Share of the packets offered between two seconds that the bottleneck dropped.
-    pub(super) fn dropped(&self, from: usize, to: usize) -> f64 {
-        let bins = self.drops.iter().take(to).skip(from);
-        let (dropped, offered) = bins.fold((0, 0), |(d, o), x| (d + x.0, o + x.1));
-        dropped as f64 / (offered as f64).max(1.0)
-    }
-
     fn book<T: Default + Clone>(bins: &mut Vec<T>, at: usize) -> &mut T {
         if bins.len() <= at {
             bins.resize(at + 1, T::default());
@@ -147,7 +137,7 @@ enum Event {
     Wake(usize),
     Arrive(usize, u64),
     SendAck(usize),
-    Ack(usize, Vec<u64>),
+    Ack(usize, Vec<u64>, Report),
 }
 
 /// The simulation.
@@ -223,7 +213,13 @@ impl Net {
                         self.send_ack(i);
                     }
                 }
-                Event::Ack(i, numbers) => {
+                Event::Ack(i, numbers, report) => {
+                    let flow = &mut self.flows[i];
+                    let newest = u64::from(report.sent.max(1)) - 1;
+                    let sent = flow.in_flight.get(&newest).map(|(sent, _)| secs(*sent));
+                    if let Control::Dbw(law) = &mut flow.control {
+                        law.on_report(secs(at), report, sent);
+                    }
                     self.acked(i, &numbers);
                     self.send(i);
                 }
@@ -254,8 +250,11 @@ impl Net {
                 if flow.bytes + MTU >= window {
                     break;
                 }
-                let pace = 1.25 * window / flow.srtt;
-                let capacity = (window * 0.002 / flow.srtt).clamp(10.0 * MTU, 256.0 * MTU);
+                let own = if let Control::Dbw(law) = &flow.control { law.pace() } else { None };
+                let (pace, capacity) = match own {
+                    Some(pace) => (pace, (0.004 * pace).max(2.0 * MTU)),
+                    None => (1.25 * window / flow.srtt, (window * 0.002 / flow.srtt).clamp(10.0 * MTU, 256.0 * MTU)),
+                };
                 flow.tokens = (flow.tokens + pace * secs(now - flow.tokens_at)).min(capacity);
                 flow.tokens_at = now;
                 if flow.tokens < MTU {
@@ -323,6 +322,13 @@ impl Net {
         *Flow::book(&mut flow.delivered, (secs(now) * 10.0) as usize) += MTU + HEADERS;
         flow.received += 1;
         flow.pending.push(number);
+        flow.report.arrived += 1;
+        if number >= u64::from(flow.report.sent) {
+            flow.report.runs += u32::from(number > u64::from(flow.report.sent));
+            flow.report.sent = number as u32 + 1;
+            flow.report.passed = (number + 1) * MTU as u64;
+            flow.report.at = (now / 1000) as u32;
+        }
         let (count, interval) = match flow.acks {
             Acks::Sparse(share) if flow.received > 400 => (48, (rtt * share).clamp(0.004, 0.05_f64.max(rtt / 3.0))),
             _ => (2, 0.004),
@@ -355,10 +361,11 @@ impl Net {
             flow.history.pop_front();
         }
         let numbers = flow.history.iter().copied().collect();
+        let report = flow.report;
         let lost = self.back.loses(&self.link, now, &mut self.random);
         let jitter = self.random.next() * self.link.jitter;
         if !lost {
-            self.push(now + ns(self.link.delay + jitter), Event::Ack(i, numbers));
+            self.push(now + ns(self.link.delay + jitter), Event::Ack(i, numbers, report));
         }
     }
 
@@ -431,13 +438,5 @@ impl Net {
         if next != u64::MAX {
             self.wake(i, next.max(now + 1));
         }
-    }
-
-    /// (median, 90 % quantile) of the bottleneck's queue between two instants, seconds.
-    pub(super) fn queue(&self, from: f64, to: f64) -> (f64, f64) {
-        let mut seen: Vec<f64> = self.queues.iter().filter(|q| q.0 >= from && q.0 < to).map(|q| q.1).collect();
-        seen.sort_by(f64::total_cmp);
-        let at = |share: f64| seen.get((seen.len() as f64 * share) as usize).copied().unwrap_or(0.0);
-        (at(0.5), at(0.9))
     }
 }

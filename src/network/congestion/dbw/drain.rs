@@ -5,7 +5,6 @@
 
 use super::super::Seconds;
 use super::super::compete::CLEAN;
-use super::super::rounds::Round;
 use super::{Law, ROUND_MIN, State};
 
 /// Windows of a drain, relative to the bandwidth-delay product; each lasts 1.2 round trips.
@@ -96,6 +95,6 @@ impl Law {
         self.set_window((drain.rate * (self.delay.min() + drain.target)).min(drain.cap));
         self.crowd.clear();
         self.enter_steady(now);
-        self.round = Round::new(now, self.flight.bytes());
+        self.round = self.new_round(now);
     }
 }

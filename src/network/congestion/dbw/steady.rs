@@ -44,6 +44,10 @@ impl Law {
         // but they do not grow with the window.
         let unmoved = self.expected > 0.02 * min && queue - before < 0.3 * self.expected;
         self.expected = 0.0;
+        let full = match self.pace {
+            Some(pace) => look.rate > 0.8 * pace.capacity,
+            None => full,
+        };
         if full && (queue < target / 2.0 || (unmoved && queue < 0.75 * target)) {
             self.empty += 1;
             let most = if self.empty > 8 { 0.5 } else { 0.25 };
@@ -55,7 +59,11 @@ impl Law {
         if round.marked {
             factor = factor.min(MARK_CUT);
         }
-        if factor > 1.0 {
+        if let Some(pace) = &mut self.pace {
+            if round.marked {
+                pace.capacity *= MARK_CUT;
+            }
+        } else if factor > 1.0 {
             let capacity = self.history.capacity();
             if full {
                 let most = if capacity > 0.0 {
@@ -82,7 +90,7 @@ impl Law {
             self.gradient.clear();
         } else if queue < target / 2.0
             && !round.holed
-            && let Some(ceiling) = self.gradient.add(look, &self.dispersion)
+            && let Some(ceiling) = self.gradient.add(look, self.reports.dispersion())
         {
             self.hold(now, ceiling);
             return;

@@ -1,0 +1,102 @@
+//! Keeping a pace: where the receiver tells what it counts, the steady state steers a rate, not a window.
+//!
+//! What passes the bottleneck while a queue stands is its rate, exactly; so that rate is kept, and a little more or less brings the
+//! queue to its target. A window is worse at it: packets count as in flight until they are known to be lost, so what a constant
+//! window sends rises and falls with the news. Invariant: the pace exceeds what has passed only by the gain; the window of the
+//! connection only bounds what leaves while nothing is heard.
+
+use super::super::Seconds;
+use super::super::reports::Rates;
+use super::Law;
+
+/// How long the rate is measured: seconds, and packets, at least.
+const LOOK: Seconds = 0.05;
+const LOOK_PACKETS: f64 = 32.0;
+/// The same in round trips, and in jitters.
+const LOOK_TRIPS: f64 = 0.5;
+const LOOK_JITTERS: f64 = 6.0;
+/// Share of the target from which on a queue is sure to stand.
+const STANDS: f64 = 0.35;
+/// Weight of a new rate while a queue stands.
+const BUSY: f64 = 0.4;
+/// Difference of the rates of sending and arriving that only a bottleneck makes; and how soon, in seconds and round trips, the rate
+/// follows without one.
+const SPREAD: f64 = 0.04;
+const FOLLOWED: Seconds = 1.0;
+const FOLLOWED_TRIPS: f64 = 8.0;
+/// Round trips, with the wait for the answer, in which an error of the queue is to be mended.
+const HORIZON: f64 = 2.5;
+/// Bounds of the gain while a queue is steered.
+const SLOWEST: f64 = 0.5;
+const FASTEST: f64 = 1.1;
+/// Most that is searched beyond the rate while jitter is longer than the queue that is looked for.
+const SEARCHED_BLINDLY: f64 = 0.1;
+/// Silence that the window bridges, in round trips.
+const BRIDGED: f64 = 0.5;
+
+/// The rate of the path, as far as it is known, and the factor on it that is sent at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) capacity: f64,
+    pub(super) gain: f64,
+    /// When it was last looked after.
+    steered: Seconds,
+}
+
+impl Pace {
+    pub(super) fn new(now: Seconds, capacity: f64) -> Self {
+        Self { capacity, gain: 1.0, steered: now }
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.capacity * self.gain
+    }
+}
+
+impl Law {
+    /// The window at `pace` bytes per second: a round trip of them, what is lost and not yet known to be, and some silence.
+    pub(super) fn bound(&self, pace: f64) -> f64 {
+        let trips = 1.0 + BRIDGED + 1.3 * self.history.loss();
+        1.1 * pace * (self.delay.smoothed() * trips + 2.0 * self.delay.gap()) + 10.0 * self.mtu
+    }
+
+    /// Takes the newest report into the pace.
+    pub(super) fn steer(&mut self, now: Seconds) {
+        let Some(mut pace) = self.pace else { return };
+        let min = self.delay.min();
+        let queue = (self.delay.standing(now) - min).max(0.0);
+        let target = self.target(pace.capacity);
+        let trip = self.delay.smoothed();
+        let span = LOOK.max(LOOK_TRIPS * trip).max(LOOK_JITTERS * self.delay.jitter());
+        let lasted = now - std::mem::replace(&mut pace.steered, now);
+        if let Some(Rates { passed, sent }) = self.reports.rates(span, LOOK_PACKETS * self.mtu) {
+            if queue > STANDS * target {
+                // What came as it was sent may have met no queue of ours at all.
+                let spread = sent.is_none_or(|sent| (passed / sent - 1.0).abs() > SPREAD);
+                let slow = (lasted / FOLLOWED.max(FOLLOWED_TRIPS * trip)).min(BUSY);
+                pace.capacity += if spread { BUSY } else { slow } * (passed - pace.capacity);
+            } else {
+                pace.capacity = pace.capacity.max(passed);
+            }
+        }
+        // In jitter the queue is only seen over a while.
+        let seen_late = if self.delay.is_jittery() { span } else { 0.0 };
+        let horizon = HORIZON * (trip + self.delay.gap() + seen_late);
+        let steered = (1.0 + (target - queue) / horizon).clamp(SLOWEST, FASTEST);
+        pace.gain = if queue < target / 2.0 { steered.max(1.0 + self.searching()) } else { steered };
+        self.window = (pace.rate() * (min + queue)).max(super::MIN_PACKETS * self.mtu);
+        self.pace = Some(pace);
+    }
+
+    /// How much faster than what passes is sent after so many rounds with an empty queue.
+    fn searching(&self) -> f64 {
+        let most = match self.empty {
+            0 => return 0.0,
+            // Where jitter hides a short queue, it looks empty until it is long.
+            _ if self.delay.is_jittery() => SEARCHED_BLINDLY,
+            1..=8 => 0.25,
+            _ => 0.5,
+        };
+        (0.05 * 1.6f64.powi(self.empty - 1)).min(most)
+    }
+}
