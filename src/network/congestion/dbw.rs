@@ -36,6 +36,8 @@ const ROUND_MIN: Seconds = 0.002;
 const JITTER_SHARE: f64 = 1.5;
 const GAP_SHARE: f64 = 0.7;
 const TRIP_SHARE: f64 = 0.07;
+/// Round trip below which what is seen of single ways is mostly how busy both hosts are.
+const SHORT_TRIP: Seconds = 0.002;
 /// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
 /// they are sent; then loss proves nothing about a ceiling.
 const REORDERING: Seconds = 0.004;
@@ -198,7 +200,9 @@ impl Law {
     pub(super) fn on_report(&mut self, now: Seconds, report: Report, sent: Option<Seconds>) {
         let before = self.reports.newest().copied().unwrap_or_default();
         let Some(at) = self.reports.add(report, sent) else { return };
-        if let Some(sent) = sent {
+        let trip = self.delay.smoothed();
+        let measures = self.delay.is_one_way() || trip == 0.0 || trip >= SHORT_TRIP;
+        if let Some(sent) = sent.filter(|_| measures) {
             self.delay.returned(now, now - at);
             self.newest_sent = Some(sent);
             let packets = f64::from(report.arrived.saturating_sub(before.arrived));

@@ -60,6 +60,7 @@ impl Law {
         let by_flight = self.newest_sent.and_then(|sent| self.flight.when_left(sent)).unwrap_or(0.0) / rtt;
         // While a queue stands, what passes is what the path can do.
         let passed = self.reports.rate((rtt - min).max(LOOK_BACK), LOOK_BACK_PACKETS * self.mtu);
+        let passed = passed.filter(|_| self.delay.is_one_way());
         let rate = passed.unwrap_or_else(|| self.delay.rate().unwrap_or(0.0).max(by_flight));
         let floor = 0.5 * INITIAL_PACKETS * self.mtu;
         self.set_window((rate * (min + target)).clamp(floor.min(self.window), self.window));
