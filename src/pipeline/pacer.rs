@@ -46,7 +46,8 @@ impl Pacer {
     /// When the next may leave; none if one may now.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let pace = self.pace.filter(|_| self.credit <= 0.0)?;
-        Some(self.at + Duration::from_secs_f64((1.0 - self.credit) / pace))
+        // The pace may be another one before long.
+        Some(self.at + Duration::from_secs_f64(((1.0 - self.credit) / pace).min(1.0)))
     }
 }
 
@@ -97,6 +98,17 @@ mod tests {
         assert!(left <= 4, "{left} packets at once");
         let due = pacer.next_timeout().unwrap() - (start + Duration::from_secs(10));
         assert!(due <= Duration::from_micros(1300), "{due:?}");
+    }
+
+    #[test]
+    fn the_slowest_pace_is_waited_for_and_looked_at_again() {
+        let start = origin();
+        let mut pacer = Pacer::new(start);
+        pacer.refill(start, Some(f64::MIN_POSITIVE));
+        while pacer.lets_go() {
+            pacer.sent(1162);
+        }
+        assert_eq!(pacer.next_timeout(), Some(start + Duration::from_secs(1)));
     }
 
     #[test]

@@ -399,7 +399,7 @@ impl Law {
                 match verdict {
                     Verdict::Stay => self.set_window(cap * (min + self.target(cap) / 4.0)),
                     Verdict::Leave => self.enter_steady(now),
-                    Verdict::Refuted => self.enter(State::StartUp(StartUp::again(look.lost / look.packets))),
+                    Verdict::Refuted => self.enter(State::StartUp(StartUp::again(look.lost / look.packets.max(1.0)))),
                 }
             }
             State::Drain(_) => {}

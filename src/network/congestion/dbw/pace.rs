@@ -2,8 +2,9 @@
 //!
 //! What passes the bottleneck while a queue stands is its rate, exactly; so that rate is kept, and a little more or less brings the
 //! queue to its target. A window is worse at it: packets count as in flight until they are known to be lost, so what a constant
-//! window sends rises and falls with the news. Invariant: the pace exceeds what has passed only by the gain; the window of the
-//! connection only bounds what leaves while nothing is heard.
+//! window sends rises and falls with the news. Invariant: the pace exceeds what has passed only by the gain and is never less than the
+//! smallest window in each round trip, whatever the receiver says; the window of the connection only bounds what leaves while nothing
+//! is heard.
 
 use super::super::Seconds;
 use super::super::reports::Rates;
@@ -79,12 +80,14 @@ impl Law {
                 pace.capacity = pace.capacity.max(passed);
             }
         }
+        let least = super::MIN_PACKETS * self.mtu;
+        pace.capacity = pace.capacity.max(least / (min + queue));
         // In jitter the queue is only seen over a while.
         let seen_late = if self.delay.is_jittery() { span } else { 0.0 };
         let horizon = HORIZON * (trip + self.delay.gap() + seen_late);
         let steered = (1.0 + (target - queue) / horizon).clamp(SLOWEST, FASTEST);
         pace.gain = if queue < target / 2.0 { steered.max(1.0 + self.searching()) } else { steered };
-        self.window = (pace.rate() * (min + queue)).max(super::MIN_PACKETS * self.mtu);
+        self.window = (pace.rate() * (min + queue)).max(least);
         self.pace = Some(pace);
     }
 
@@ -98,5 +101,56 @@ impl Law {
             _ => 0.5,
         };
         (0.05 * 1.6f64.powi(self.empty - 1)).min(most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::Report;
+
+    /// A receiver may say what it likes about its clock and its losses.
+    #[test]
+    fn a_receiver_that_lies_cannot_stop_the_sender() {
+        let mut draw = 1u64;
+        let mut any = move |n: u32| {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((draw >> 33) as u32) % n
+        };
+        for lie in 0..4 {
+            let mut law = Law::new(1200.0);
+            let mut report = Report::default();
+            let mut paced = false;
+            for step in 0..5000u32 {
+                let now = f64::from(step) * 0.02;
+                law.on_sent(now, 1200.0);
+                law.on_ack(now + 0.1, now, 1200.0);
+                report.sent += 1 + any(50);
+                report.passed = u64::from(report.sent) * 1200;
+                if lie != 1 {
+                    report.arrived = report.arrived.max(any(report.sent));
+                }
+                report.runs = any(report.sent);
+                report.at = match lie {
+                    0 => any(u32::MAX),
+                    1 => report.at.wrapping_add(u32::MAX / 2),
+                    2 => 0,
+                    _ => report.at.wrapping_add(20_000),
+                };
+                law.on_report(now + 0.1, report, Some(now));
+                if let Some(pace) = law.pace() {
+                    paced = true;
+                    let trip = law.delay.standing(now + 0.1).max(law.delay.min());
+                    let least = SLOWEST * 4.0 * 1200.0 / trip;
+                    assert!(pace.is_normal() && pace > 0.99 * least, "lie {lie}: pace {pace} in {trip} s");
+                }
+                law.on_frame(now + 0.1, 1200.0);
+                if step % 100 == 0 && law.pace().is_none() {
+                    law.enter_steady(now);
+                }
+                assert!(law.window() >= 4800.0 && law.window().is_finite(), "lie {lie}: window {}", law.window());
+            }
+            assert!(paced, "lie {lie}: never came to a pace");
+        }
     }
 }
