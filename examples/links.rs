@@ -46,7 +46,7 @@ struct Case {
 }
 
 impl Case {
-    /// A named profile, or `key=value,…` over a plain link: mbit, delay, loss, jitter, queue (ms), burst (ms), back-mbit, back-loss.
+    /// A named profile, or `key=value,…` over a plain link: mbit, delay, loss, jitter, queue (ms), burst (ms), mtu, back-mbit, back-loss.
     fn parse(word: &str) -> Option<Case> {
         let mut case = match word.split_once('=') {
             None => Case::both(word, Profile::named(word)?),
@@ -66,6 +66,7 @@ impl Case {
                 "jitter" => both(&|profile| profile.jitter = span),
                 "queue" => both(&|profile| profile.queue = span),
                 "burst" => both(&|profile| profile.burst = span),
+                "mtu" => both(&|profile| profile.mtu = value as usize),
                 "back-mbit" => case.back.rate = (value * 1e6) as u64,
                 "back-loss" => case.back.loss = value,
                 _ => return None,

@@ -282,7 +282,7 @@ impl Outward {
         self.note_left();
         self.outbound.settle(now, rtt);
         let ahead = self.ahead(rtt);
-        self.pacer.refill(now, self.pilot.pace());
+        self.pacer.refill(now, self.pilot.pace(now));
         while self.queued() < ahead && self.pacer.lets_go() && self.throttle.lets_shard_go() {
             let Some(datagram) = self.outbound.poll_shard(now) else { break };
             self.pacer.sent(datagram.len());

@@ -10,7 +10,7 @@ use super::{Cut, FIRST_WINDOW, UNACCEPTED_BYTES, WINDOW};
 use crate::chunk::erasure::{Inserted, StripeBuffer};
 use crate::wire::WireError;
 use crate::wire::chunk::encoded_length;
-use crate::wire::datagram::{Feedback, MAX_REPORT, NOTHING, Shard, expand};
+use crate::wire::datagram::{Feedback, MAX_REPORT, NOTHING, SEQ_BITS, STRIPE_BITS, Shard, expand};
 use crate::wire::reply::Counters;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -150,14 +150,14 @@ impl Inbound {
 
     /// Takes a shard. Gives a chunk if this completed one.
     pub fn on_shard(&mut self, now: Instant, shard: &Shard) -> Result<Option<Delivered>, WireError> {
-        let seq = expand(shard.seq, self.arrivals.high());
+        let seq = expand(shard.seq, self.arrivals.high(), SEQ_BITS);
         if seq > LAST_SEQ {
             return Err(WireError::Range("shard"));
         }
         self.arrivals.arrived(now, seq);
         self.cadence.on_shard(now, shard.payload.len());
         self.seen.count(shard.payload.len(), shard.more);
-        let stripe = expand(shard.stripe, self.base);
+        let stripe = expand(shard.stripe, self.base, STRIPE_BITS);
         if stripe < self.base || stripe >= self.credit() {
             self.counters.spare += 1;
             return Ok(None);

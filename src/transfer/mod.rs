@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod cadence;
+mod first_flight;
 mod inbound;
 mod log;
 mod outbound;
@@ -20,7 +21,7 @@ pub use outbound::{Outbound, Sent};
 
 use crate::wire::datagram::{MAX_DATA_SHARDS, SHARD_BYTES};
 
-/// Stripes that may be open at once: the receiver's credit. With stripes of at most 57.6 kB this bounds the memory of a transfer to
+/// Stripes that may be open at once: the receiver's credit. With stripes of at most 57.7 kB this bounds the memory of a transfer to
 /// about 22 MB on either side, and it is enough for 100 Mbit/s at a second of round trip and 30 % loss.
 pub const WINDOW: u32 = 384;
 /// The same before the receiver has said how many: enough for the first flight, and no receiver gives less.

@@ -7,9 +7,10 @@
 //! Invariant: a stripe is kept until the receiver has decoded it; no more than the receiver's credit is open. Congestion and pacing are
 //! the connection's; this is asked for a shard only when one can leave soon.
 
+use super::first_flight::FirstFlight;
 use super::log::{Log, Report};
 use super::stripe::Stripe;
-use super::{Cut, FIRST_WINDOW, UNACCEPTED_SHARDS};
+use super::{Cut, FIRST_WINDOW};
 use crate::wire::datagram::{Feedback, NOTHING, encode_ping};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,13 +25,6 @@ const TAIL_SURPLUS: f64 = 3.5;
 const FIRST_SURPLUS: f64 = 6.0;
 /// Unsent chunks taken in ahead of need: enough to keep the network busy, few enough that a control message does not wait.
 const READY_SHARDS: usize = 256;
-/// Times after the first shard at which what it went with is taken for lost if nothing was heard: the peer may not have been able to read
-/// it, because the last packet of the handshake came later. Copies of that are spaced alike.
-const RENEWALS: [Duration; 3] = [Duration::from_millis(28), Duration::from_millis(72), Duration::from_millis(152)];
-/// Most shards of a first flight that is renewed whole; of a longer one only the hello is.
-const RENEWED_WHOLE: u64 = 64;
-/// Copies of the hello at a renewal, beside what it lacks.
-const HELLO_AGAIN: u8 = 2;
 /// Silence after which the path is probed, beyond 1.5 round trips.
 const SILENCE: Duration = Duration::from_millis(100);
 
@@ -78,13 +72,7 @@ pub struct Outbound {
     loss: Option<f64>,
     delivered_bytes: u64,
     sent: Sent,
-    hello_copies: u64,
-    /// Shards that may leave before the hello is accepted, and copies of it that may go beyond.
-    first_flight: u64,
-    hello_spare: u8,
-    /// When the first shard left, and renewals since.
-    began: Option<Instant>,
-    renewals: usize,
+    first_flight: FirstFlight,
 }
 
 impl Outbound {
@@ -110,11 +98,7 @@ impl Outbound {
             loss: None,
             delivered_bytes: 0,
             sent: Sent::default(),
-            hello_copies: 0,
-            first_flight: UNACCEPTED_SHARDS,
-            hello_spare: 0,
-            began: None,
-            renewals: 0,
+            first_flight: FirstFlight::default(),
         }
     }
 
@@ -239,9 +223,7 @@ impl Outbound {
         let Some(slot) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) else { return };
         let Some(stripe) = slot.take() else { return };
         self.needy.remove(&number);
-        if !stripe.all_data_sent() {
-            self.unsent_shards -= usize::from(stripe.k) - stripe.next as usize;
-        }
+        self.unsent_shards -= stripe.unsent();
         if let Some(chunk) = self.chunks.get_mut(&stripe.chunk) {
             chunk.stripes_left -= 1;
             if chunk.stripes_left == 0 {
@@ -285,15 +267,16 @@ impl Outbound {
 
     /// When the first flight is to be renewed.
     fn renewal(&self, rtt: Duration) -> Option<Instant> {
-        let after = RENEWALS.get(self.renewals).filter(|after| self.newest.0 == 0 && **after < rtt)?;
-        Some(self.began? + *after)
+        self.first_flight.renewal(rtt).filter(|_| self.newest.0 == 0)
     }
 
-    /// Takes the first flight for lost at the moments of [`RENEWALS`].
+    /// Takes the first flight for lost when that is due.
     fn renew(&mut self, now: Instant, rtt: Duration) {
-        while self.renewal(rtt).is_some_and(|at| at <= now) {
-            self.renewals += 1;
-            let whole = self.idle && self.sent.data + self.sent.parity + self.sent.repair < RENEWED_WHOLE;
+        if self.newest.0 > 0 {
+            return;
+        }
+        let shards = self.sent.data + self.sent.parity + self.sent.repair;
+        while let Some(whole) = self.first_flight.renew(now, rtt, shards, self.idle) {
             let renewed = if whole { self.stripes.len() } else { 1.min(self.stripes.len()) };
             for place in 0..renewed {
                 if let Some(stripe) = &mut self.stripes[place] {
@@ -301,10 +284,6 @@ impl Outbound {
                     self.recheck(self.base + place as u32);
                 }
             }
-            if whole {
-                self.first_flight += UNACCEPTED_SHARDS / 2;
-            }
-            self.hello_spare = HELLO_AGAIN;
         }
     }
 
@@ -323,10 +302,10 @@ impl Outbound {
             *(if self.newest.0 == 0 { &mut self.sent.parity } else { &mut self.sent.repair }) += 1;
             return Some(self.send_next(now, number));
         }
-        if !self.accepted && self.sent.data + self.sent.parity >= self.first_flight {
+        if !self.accepted && self.first_flight.is_full(self.sent.data + self.sent.parity) {
             let number = self.base;
             let hello = self.stripes.front().is_some_and(|stripe| number == 0 && stripe.is_some());
-            self.hello_spare = self.hello_spare.checked_sub(1).filter(|_| hello)?;
+            hello.then(|| self.first_flight.take_spare()).flatten()?;
             self.sent.parity += 1;
             return Some(self.send_next(now, number));
         }
@@ -344,14 +323,13 @@ impl Outbound {
         Some(self.send_next(now, number))
     }
 
-    /// Until the hello is accepted everything hangs on the first stripe: a copy of it goes with every eighth shard.
+    /// The copy of the hello that goes along until it is accepted.
     fn hello_copy(&mut self) -> Option<u32> {
-        if self.accepted || self.base > 0 || self.sent.data < 8 * (self.hello_copies + 1) {
+        if self.accepted || self.base > 0 {
             return None;
         }
         self.stripes.front()?.as_ref().filter(|stripe| stripe.all_data_sent())?;
-        self.hello_copies += 1;
-        Some(0)
+        self.first_flight.take_copy(self.sent.data).then_some(0)
     }
 
     /// The stripe whose data shards come next.
@@ -392,7 +370,7 @@ impl Outbound {
     /// Sends the next shard of an open stripe.
     fn send_next(&mut self, now: Instant, number: u32) -> Bytes {
         let seq = self.next_seq();
-        self.began.get_or_insert(now);
+        self.first_flight.on_sent(now);
         let place = (number - self.base) as usize;
         let stripe = self.stripes[place].as_mut().expect("only open stripes are chosen");
         let datagram = stripe.send_next(seq, number, self.unsent_shards > 0);

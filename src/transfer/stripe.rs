@@ -1,7 +1,7 @@
 //! One stripe at the sender: its shards, and how many of them are where.
 //!
 //! Invariant: a shard that was given out is under way until its fate is known, however that comes to be known; parity is computed row by
-//! row when it is wanted.
+//! row when it is wanted. The bytes are those of the chunk, not a copy.
 
 use super::Cut;
 use crate::chunk::erasure::ParityRows;
@@ -31,17 +31,9 @@ pub(super) struct Stripe {
 impl Stripe {
     /// Part `part` of the `encoded` chunk whose first stripe is `chunk`.
     pub(super) fn of(chunk: u32, cut: Cut, part: usize, encoded: &Bytes) -> Self {
-        let length = cut.part_length(part);
-        let (k, shard_bytes) = Cut::geometry(length);
         let start = part * cut.per_part;
-        let data = if length == k * shard_bytes {
-            encoded.slice(start..start + length)
-        } else {
-            let mut padded = Vec::with_capacity(k * shard_bytes);
-            padded.extend_from_slice(&encoded[start..start + length]);
-            padded.resize(k * shard_bytes, 0);
-            Bytes::from(padded)
-        };
+        let data = encoded.slice(start..start + cut.part_length(part));
+        let (k, shard_bytes) = Cut::geometry(data.len());
         let parity =
             ParityRows::new(k, shard_bytes, data.clone()).expect("a chunk is cut into stripes of 1 to 50 equal shards");
         Self {
@@ -57,6 +49,11 @@ impl Stripe {
             given_up: 0,
             chunk,
         }
+    }
+
+    /// Data shards that were never sent.
+    pub(super) fn unsent(&self) -> usize {
+        usize::from(self.k).saturating_sub(self.next as usize)
     }
 
     pub(super) fn all_data_sent(&self) -> bool {
@@ -97,8 +94,16 @@ impl Stripe {
         // 255 shards of a stripe and still not enough: begin again; most of what is sent is new to the receiver all the same.
         let index = (self.next % 255) as u8;
         let row;
+        let padded;
         let payload = if index < self.k {
-            &self.data[usize::from(index) * self.shard_bytes..][..self.shard_bytes]
+            let start = usize::from(index) * self.shard_bytes;
+            let shard = &self.data[start..(start + self.shard_bytes).min(self.data.len())];
+            if shard.len() == self.shard_bytes {
+                shard
+            } else {
+                padded = [shard, &vec![0; self.shard_bytes - shard.len()]].concat();
+                &padded[..]
+            }
         } else {
             row = self.parity.row(usize::from(index - self.k)).expect("k + rows stay below 255");
             &row[..]

@@ -1,15 +1,15 @@
 //! QUIC datagrams (RFC 9221), byte for byte. Integers are big endian.
 //!
 //! ```text
-//! SHARD     02 | seq u24 | stripe u24 | index u8 | more u1, k u7 | part u4, parts-1 u4 | payload
+//! SHARD     1 u1, more u1, k u6 | seq u24 | stripe u16 | index u8 | part u4, parts-1 u4 | payload
 //! FEEDBACK  03 | flags u8 | high u32 | received u32 | resolved u32 | base u32 | credit u32 | train u32 | allowed u32
 //!              | at u32 | runs u32 | n u16 | missing u8 × n | offset u32 | replies …
 //! PING      04 | padding …
 //! BYE       05 | padding …
 //! ```
 //!
-//! `seq` counts every shard datagram of a connection and is never reused; `stripe` counts stripes. Both travel cut to 24 bits and
-//! are expanded next to a number that the receiver knows (as QUIC does with packet numbers, RFC 9000 §A.3). `index` < k is a data
+//! `seq` counts every shard datagram of a connection and is never reused; `stripe` counts stripes. They travel cut to 24 and 16 bits
+//! and are expanded next to a number that the receiver knows (as QUIC does with packet numbers, RFC 9000 §A.3). `index` < k is a data
 //! shard, from k on a row of parity. A chunk is `parts` stripes in a row; `part` says which of them this one is. `more` says that the
 //! sender has more to send than it may: a receiver that divides a link between senders gives such a one its share.
 
@@ -17,9 +17,13 @@ use super::WireError;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes of a SHARD before its payload.
-pub const SHARD_HEADER: usize = 10;
+pub const SHARD_HEADER: usize = 8;
 /// Bytes of a shard in a full datagram: what fits a QUIC packet of 1200 bytes (1162) less [`SHARD_HEADER`].
-pub const SHARD_BYTES: usize = 1152;
+pub const SHARD_BYTES: usize = 1154;
+/// Bits that the number of a shard is cut to.
+pub const SEQ_BITS: u32 = 24;
+/// Bits that the number of a stripe is cut to.
+pub const STRIPE_BITS: u32 = 16;
 /// Most stripes that one chunk may be coded as: `part` has four bits.
 pub const MAX_PARTS: usize = 16;
 /// Most data shards of a stripe.
@@ -30,8 +34,9 @@ pub const MAX_DATAGRAM: usize = SHARD_HEADER + SHARD_BYTES;
 pub const NOTHING: u8 = 255;
 
 const FEEDBACK_FIXED: usize = 1 + 1 + 9 * 4 + 2 + 4;
-/// Bit of a shard's `k`: there is more behind it.
-const MORE: u8 = 0x80;
+/// Bits beside a shard's `k`: that it is a shard, and that there is more behind it.
+const SHARD: u8 = 0x80;
+const MORE: u8 = 0x40;
 /// Most stripes that one feedback reports on.
 pub const MAX_REPORT: usize = 800;
 
@@ -40,7 +45,7 @@ pub const MAX_REPORT: usize = 800;
 pub struct Shard {
     /// Number of this datagram, cut to 24 bits.
     pub seq: u32,
-    /// Number of its stripe, cut to 24 bits.
+    /// Number of its stripe, cut to 16 bits.
     pub stripe: u32,
     /// Which shard of the stripe it is.
     pub index: u8,
@@ -52,7 +57,7 @@ pub struct Shard {
     pub part: u8,
     /// Stripes of the chunk, 1 ..= 16.
     pub parts: u8,
-    /// The shard, 1 ..= 1152 bytes.
+    /// The shard, 1 ..= 1154 bytes.
     pub payload: Bytes,
 }
 
@@ -104,10 +109,10 @@ pub enum Datagram {
 #[expect(clippy::too_many_arguments, reason = "the fields of the header, in their order")]
 pub fn encode_shard(seq: u32, stripe: u32, index: u8, k: u8, more: bool, part: u8, parts: u8, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(SHARD_HEADER + payload.len());
-    out.put_u32(0x02 << 24 | (seq & 0xff_ffff));
-    out.put_uint(u64::from(stripe & 0xff_ffff), 3);
+    out.put_u8(SHARD | k | if more { MORE } else { 0 });
+    out.put_uint(u64::from(seq & 0xff_ffff), 3);
+    out.put_u16(stripe as u16);
     out.put_u8(index);
-    out.put_u8(k | if more { MORE } else { 0 });
     out.put_u8(part << 4 | (parts - 1));
     out.put_slice(payload);
     out.freeze()
@@ -186,7 +191,7 @@ impl Datagram {
     /// Reads a datagram of any kind.
     pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
         match bytes.first() {
-            Some(0x02) => decode_shard(bytes).map(Datagram::Shard),
+            Some(SHARD..) => decode_shard(bytes).map(Datagram::Shard),
             Some(0x03) => Feedback::decode(bytes).map(Datagram::Feedback),
             Some(0x04) => Ok(Datagram::Ping),
             Some(0x05) => Ok(Datagram::Bye),
@@ -202,12 +207,12 @@ fn decode_shard(bytes: &Bytes) -> Result<Shard, WireError> {
     }
     let shard = Shard {
         seq: u32::from_be_bytes([0, bytes[1], bytes[2], bytes[3]]),
-        stripe: u32::from_be_bytes([0, bytes[4], bytes[5], bytes[6]]),
-        index: bytes[7],
-        k: bytes[8] & !MORE,
-        more: bytes[8] & MORE != 0,
-        part: bytes[9] >> 4,
-        parts: (bytes[9] & 15) + 1,
+        stripe: u32::from_be_bytes([0, 0, bytes[4], bytes[5]]),
+        index: bytes[6],
+        k: bytes[0] & !(SHARD | MORE),
+        more: bytes[0] & MORE != 0,
+        part: bytes[7] >> 4,
+        parts: (bytes[7] & 15) + 1,
         payload: bytes.slice(SHARD_HEADER..),
     };
     let range = (1..=MAX_DATA_SHARDS).contains(&usize::from(shard.k))
@@ -217,13 +222,14 @@ fn decode_shard(bytes: &Bytes) -> Result<Shard, WireError> {
     if range { Ok(shard) } else { Err(WireError::Range("shard")) }
 }
 
-/// The number next to `near` whose low 24 bits are `cut`.
-pub fn expand(cut: u32, near: u32) -> u32 {
-    let difference = cut.wrapping_sub(near) & 0xff_ffff;
-    if difference < 0x80_0000 || near < 0x100_0000 - difference {
+/// The number next to `near` whose low `bits` bits are `cut`; `bits` is less than 32.
+pub fn expand(cut: u32, near: u32, bits: u32) -> u32 {
+    let turn = 1 << bits;
+    let difference = cut.wrapping_sub(near) & (turn - 1);
+    if difference < turn / 2 || near < turn - difference {
         near.wrapping_add(difference)
     } else {
-        near - (0x100_0000 - difference)
+        near - (turn - difference)
     }
 }
 
@@ -235,12 +241,9 @@ mod tests {
     #[test]
     fn golden_shard() {
         let bytes = encode_shard(0x0102_0304, 0x0a0b_0c0d, 7, 38, true, 2, 3, b"xyz");
-        assert_eq!(&bytes[..], b"\x02\x02\x03\x04\x0b\x0c\x0d\x07\xa6\x22xyz");
+        assert_eq!(&bytes[..], b"\xe6\x02\x03\x04\x0c\x0d\x07\x22xyz");
         let Datagram::Shard(shard) = Datagram::decode(&bytes).unwrap() else { panic!() };
-        assert_eq!(
-            (shard.seq, shard.stripe, shard.index, shard.k, shard.more),
-            (0x0002_0304, 0x000b_0c0d, 7, 38, true)
-        );
+        assert_eq!((shard.seq, shard.stripe, shard.index, shard.k, shard.more), (0x0002_0304, 0x0c0d, 7, 38, true));
         assert_eq!((shard.part, shard.parts, &shard.payload[..]), (2, 3, &b"xyz"[..]));
     }
 
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn shards_out_of_range_are_refused() {
         for (index, k, part, parts, length) in
-            [(0, 0, 0, 1, 1), (0, 51, 0, 1, 1), (255, 1, 0, 1, 1), (0, 1, 1, 1, 1), (0, 1, 0, 1, 1153)]
+            [(0, 0, 0, 1, 1), (0, 51, 0, 1, 1), (255, 1, 0, 1, 1), (0, 1, 1, 1, 1), (0, 1, 0, 1, 1155)]
         {
             let bytes = encode_shard(0, 0, index, k, false, part, parts, &vec![0; length]);
             assert_eq!(Datagram::decode(&bytes), Err(WireError::Range("shard")));
@@ -295,9 +298,11 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_are_expanded_near_what_is_known(near in 0u32..u32::MAX / 2, distance in -8_000_000i64..8_000_000) {
-            let number = i64::from(near) + distance;
-            prop_assume!(number >= 0);
-            prop_assert_eq!(i64::from(expand(number as u32 & 0xff_ffff, near)), number);
+            for (bits, distance) in [(SEQ_BITS, distance), (STRIPE_BITS, distance / 256)] {
+                let number = i64::from(near) + distance;
+                prop_assume!(number >= 0);
+                prop_assert_eq!(i64::from(expand(number as u32 & ((1 << bits) - 1), near, bits)), number);
+            }
         }
 
         #[test]

@@ -111,7 +111,7 @@ fn garbage_before_the_hello_ends_that_connection_alone() {
             [encode_shard(0, 0, 0, 1, false, 1, 2, &[9; 20]), encode_shard(1, 1, 0, 1, false, 0, 2, &[9; 20])];
         let garbage: Vec<Vec<Bytes>> = vec![
             vec![Bytes::new()],
-            vec![Bytes::from_static(&[0xff; 1000])],
+            vec![Bytes::from_static(&[0x7f; 1000])],
             vec![feedback.encode()],
             vec![encode_shard(0, 0, 0, 1, false, 0, 1, &[0, 0, 0, 0])],
             vec![encode_shard(0, 0, 0, 1, false, 0, 1, &[255; 40])],

@@ -181,7 +181,7 @@ fn well_formed(events: &[Value], exit: i64) {
 fn a_tree_arrives_as_it_is() {
     let hosts = Hosts::new();
     let old = UNIX_EPOCH - Duration::new(86_400, 1);
-    let sizes = [0, 1, 1151, 1152, 1153, 49_151, 49_152, 49_153, 57_599, 57_600, 57_601, 131_071, 131_072, 131_073];
+    let sizes = [0, 1, 1153, 1154, 1155, 49_151, 49_152, 49_153, 57_699, 57_700, 57_701, 131_071, 131_072, 131_073];
     for size in sizes {
         hosts.add(format!("sizes/noise {size}"), &noise(size as u64, size));
         hosts.add(format!("sizes/zeros {size}"), &vec![0; size]);

@@ -107,6 +107,8 @@ pub(super) struct Law {
     newest_sent: Option<Seconds>,
     /// When the round trip last was at its minimum.
     low_at: Seconds,
+    /// The minimum is a guess: some of the queue may be in it.
+    guessed: bool,
     crowd: Crowd,
     crowd_at: Option<Seconds>,
     gradient: Gradient,
@@ -137,6 +139,7 @@ impl Law {
             first_frame: None,
             newest_sent: None,
             low_at: 0.0,
+            guessed: false,
             crowd: Crowd::default(),
             crowd_at: None,
             gradient: Gradient::default(),
@@ -145,12 +148,12 @@ impl Law {
 
     /// The congestion window, bytes. Where a pace is kept it only bounds what a silence of the receiver lets out.
     pub(super) fn window(&self) -> f64 {
-        self.pace().map_or(self.window, |pace| self.bound(pace).max(self.window))
+        self.pace.as_ref().map_or(self.window, |pace| self.bound(pace.rate()).max(self.window))
     }
 
     /// Bytes per second to send at, where the window alone does not say.
-    pub(super) fn pace(&self) -> Option<f64> {
-        self.pace.as_ref().map(Pace::rate)
+    pub(super) fn pace(&self, now: Seconds) -> Option<f64> {
+        self.pace.as_ref().map(|pace| pace.rate_at(now))
     }
 
     /// Bytes in flight as counted here.
@@ -181,11 +184,6 @@ impl Law {
             State::Drain(_) => Phase::Drain,
             State::Compete(_) => Phase::Compete,
         }
-    }
-
-    pub(super) fn set_mtu(&mut self, mtu: f64) {
-        self.mtu = mtu;
-        self.set_window(self.window);
     }
 
     /// The receiver's estimate of the path's rate, bytes per second.
@@ -408,8 +406,9 @@ impl Law {
                 let alone = compete.round(now, round.acked / lasted, min, queue, target / 2.0, fair);
                 let window = compete.window();
                 if alone {
-                    // Whatever stood while nobody else was there is the best guess of the path; the next drain mends it.
+                    // Whatever stood while nobody else was there is the best guess of the path; the next dip mends it.
                     self.delay.rebase(now, standing);
+                    self.guessed = true;
                     let window = window.min(self.history.capacity() * (min + target));
                     self.set_window(window);
                     self.enter_steady(now);

@@ -115,8 +115,8 @@ impl Pilot {
     }
 
     /// Bytes per second to send at, where the window alone does not say: of packets as the connection counts them.
-    pub fn pace(&self) -> Option<f64> {
-        locked(&self.path).as_ref().and_then(|path| path.law().pace())
+    pub fn pace(&self, now: Instant) -> Option<f64> {
+        locked(&self.path).as_ref().and_then(|path| path.law().pace(path.seconds(now)))
     }
 
     /// When something was last sent.
@@ -195,7 +195,7 @@ pub struct Dbw {
 
 impl Dbw {
     fn new(pilot: Arc<Pilot>, now: Instant, mtu: u16) -> Self {
-        let law = Arc::new(Mutex::new(Law::new(f64::from(mtu))));
+        let law = Arc::new(Mutex::new(Law::new(f64::from(BASE_MTU))));
         let path = Path { epoch: now, law, last_sent: Arc::default() };
         pilot.mtu.store(u64::from(mtu), Ordering::Release);
         *locked(&pilot.path) = Some(path.clone());
@@ -238,7 +238,6 @@ impl Controller for Dbw {
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
-        self.path.law().set_mtu(f64::from(new_mtu));
         self.pilot.mtu.store(u64::from(new_mtu), Ordering::Release);
     }
 

@@ -49,11 +49,11 @@ impl StartUp {
         self.hint = Some((rate.min(HINT_CAP), rate > HINT_CAP));
     }
 
-    /// The estimate as bytes per second, if it is fresh and a window of `window` bytes is far above it even with `rtt` seconds
-    /// of round trip and queue: the first burst alone has filled the path.
-    pub(super) fn is_full(&self, window: f64, rtt: Seconds) -> Option<f64> {
-        let (rate, _) = self.hint.filter(|_| !self.opened)?;
-        (rate * rtt < FULL * window).then_some(rate)
+    /// The estimate as bytes per second, if it is fresh and either a window of `window` bytes is far above it even with `rtt` seconds
+    /// of round trip and queue, because the first burst alone has filled the path; or a pace can be kept and it was not cut.
+    pub(super) fn known(&self, window: f64, rtt: Seconds, paced: bool) -> Option<f64> {
+        let (rate, capped) = self.hint.filter(|_| !self.opened)?;
+        (rate * rtt < FULL * window || (paced && !capped)).then_some(rate)
     }
 
     /// The window after `acked` and `lost` bytes; `rtt` is the smallest round trip, `flight` the most bytes lately in flight.

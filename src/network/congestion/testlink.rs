@@ -250,7 +250,7 @@ impl Net {
                 if flow.bytes + MTU >= window {
                     break;
                 }
-                let own = if let Control::Dbw(law) = &flow.control { law.pace() } else { None };
+                let own = if let Control::Dbw(law) = &flow.control { law.pace(secs(now)) } else { None };
                 let (pace, capacity) = match own {
                     Some(pace) => (pace, (0.004 * pace).max(2.0 * MTU)),
                     None => (1.25 * window / flow.srtt, (window * 0.002 / flow.srtt).clamp(10.0 * MTU, 256.0 * MTU)),

@@ -154,7 +154,7 @@ async fn lie(peer: &mut Peer, what: &str) {
     peer.control(&[entries(0, vec![file("evil", bytes.len())]), finish(1)]).await;
     match what {
         "message" => peer.chunk(&encode_control(2, &[0xff; 9])).await,
-        "datagram" => peer.datagram(Bytes::from_static(&[0xff; 99])).await,
+        "datagram" => peer.datagram(Bytes::from_static(&[0x7f; 99])).await,
         _ => {
             peer.data(0, &bytes, 0, CHUNK).await;
             peer.data(0, &bytes, CHUNK, 1).await;
@@ -211,7 +211,7 @@ fn a_receiver_that_lies_is_12_for_a_sender() {
         let mut liar = lair.accept().await;
         liar.heard().await;
         liar.say(&Reply::Accepted).await;
-        liar.connection.send_datagram(Bytes::from_static(&[0xff; 99])).unwrap();
+        liar.connection.send_datagram(Bytes::from_static(&[0x7f; 99])).unwrap();
         ended_with(Class::Malformed, "peer: unknown", &end(sender).await);
     });
     let mut offered = Live::stdout(place.command("send --offer --listen 127.0.0.1:0 source"));
@@ -220,7 +220,7 @@ fn a_receiver_that_lies_is_12_for_a_sender() {
         let mut liar = Liar::on(caller(&ticket).await).await;
         liar.say(&Reply::Ask { version: VERSION, secret: Some(secret(&ticket)) }).await;
         liar.heard().await;
-        liar.connection.send_datagram(Bytes::from_static(&[0xff; 99])).unwrap();
+        liar.connection.send_datagram(Bytes::from_static(&[0x7f; 99])).unwrap();
         tokio::task::spawn_blocking(|| offered.ended()).await.unwrap()
     });
     ended_with(Class::Malformed, "peer: unknown", &ended);

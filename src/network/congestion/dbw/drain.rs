@@ -1,14 +1,52 @@
 //! Draining: sending less for a moment, until the round trip is seen without the queue we keep ourselves.
 //!
+//! A flow that keeps a pace knows how much stands, so it first sends less for just as long as that takes to leave: a dip, which costs
+//! the path hardly anything. Where that was not enough, others keep the queue standing, and the window is made smaller in steps.
 //! Invariant: a drain ends as soon as the round trip is at its minimum, at the latest after three steps. Flows that see a new
 //! minimum restart their clocks, so flows that share a path come to drain together.
 
 use super::super::Seconds;
 use super::super::compete::CLEAN;
+use super::pace::LOOK;
 use super::{Law, ROUND_MIN, State};
 
 /// Windows of a drain, relative to the bandwidth-delay product; each lasts 1.2 round trips.
 const DRAIN: [f64; 3] = [0.9, 0.6, 0.3];
+
+/// Share of the pace during a dip, and by how much it is longer than what stands needs: to be sure, and against the granularity of timers.
+const DIP: f64 = 0.5;
+const SURELY: f64 = 1.3;
+const GRAIN: Seconds = 0.002;
+/// Targets of queue that are let out where the least delay is a guess.
+const DEEP: f64 = 6.0;
+/// Targets that a queue of our own making hardly exceeds.
+const OURS: f64 = 2.0;
+
+/// A dip under way, or the last one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dip {
+    began: Seconds,
+    /// The queue then.
+    stood: Seconds,
+    until: Seconds,
+    /// When all that left during it has been heard of.
+    settled: Seconds,
+}
+
+impl Dip {
+    /// The factor on the rate of the path at `now`.
+    pub(super) fn gain(&self, now: Seconds) -> f64 {
+        if now < self.until { DIP } else { 1.0 }
+    }
+
+    pub(super) fn stood(&self) -> Seconds {
+        self.stood
+    }
+
+    pub(super) fn is_over(&self, now: Seconds) -> bool {
+        now >= self.settled
+    }
+}
 
 /// A drain under way.
 #[derive(Debug, Clone)]
@@ -48,6 +86,27 @@ impl Law {
         };
         self.set_window(DRAIN[step] * drain.product);
         self.enter(State::Drain(drain));
+    }
+
+    /// Lets the `queue` that stands leave. Not where no pace is kept or another queue stands than the one aimed at, nor where the last dip
+    /// did not help.
+    pub(super) fn dip(&mut self, now: Seconds, queue: Seconds, target: Seconds) -> bool {
+        let low_at = self.low_at;
+        let Some(pace) = self.pace.as_mut().filter(|_| queue < OURS * target) else { return false };
+        if let Some(dip) = pace.dip {
+            if !dip.is_over(now) {
+                return true;
+            }
+            if low_at < dip.began {
+                pace.dip = None;
+                return false;
+            }
+        }
+        let length = if std::mem::take(&mut self.guessed) { DEEP * target } else { SURELY * queue };
+        let until = now + length / (1.0 - DIP) + GRAIN;
+        let settled = until + self.delay.smoothed() + queue + 2.0 * self.delay.gap() + LOOK;
+        pace.dip = Some(Dip { began: now, stood: queue, until, settled });
+        true
     }
 
     /// A round trip was measured.

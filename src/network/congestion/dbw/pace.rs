@@ -9,9 +9,10 @@
 use super::super::Seconds;
 use super::super::reports::Rates;
 use super::Law;
+use super::drain::Dip;
 
 /// How long the rate is measured: seconds, and packets, at least.
-const LOOK: Seconds = 0.05;
+pub(super) const LOOK: Seconds = 0.05;
 const LOOK_PACKETS: f64 = 32.0;
 /// The same in round trips, and in jitters.
 const LOOK_TRIPS: f64 = 0.5;
@@ -42,15 +43,22 @@ pub(super) struct Pace {
     pub(super) gain: f64,
     /// When it was last looked after.
     steered: Seconds,
+    pub(super) dip: Option<Dip>,
 }
 
 impl Pace {
     pub(super) fn new(now: Seconds, capacity: f64) -> Self {
-        Self { capacity, gain: 1.0, steered: now }
+        Self { capacity, gain: 1.0, steered: now, dip: None }
     }
 
     pub(super) fn rate(&self) -> f64 {
         self.capacity * self.gain
+    }
+
+    /// What is sent at `now`.
+    pub(super) fn rate_at(&self, now: Seconds) -> f64 {
+        let dip = self.dip.filter(|dip| !dip.is_over(now));
+        dip.map_or_else(|| self.rate(), |dip| self.capacity * dip.gain(now))
     }
 }
 
@@ -67,6 +75,16 @@ impl Law {
         let min = self.delay.min();
         let queue = (self.delay.standing(now) - min).max(0.0);
         let target = self.target(pace.capacity);
+        match pace.dip {
+            Some(dip) if !dip.is_over(now) && queue <= dip.stood() + target => {
+                // What passes now says nothing about the path.
+                pace.steered = now;
+                self.pace = Some(pace);
+                return;
+            }
+            Some(dip) if !dip.is_over(now) => pace.dip = None,
+            _ => {}
+        }
         let trip = self.delay.smoothed();
         let span = LOOK.max(LOOK_TRIPS * trip).max(LOOK_JITTERS * self.delay.jitter());
         let lasted = now - std::mem::replace(&mut pace.steered, now);
@@ -138,14 +156,14 @@ mod tests {
                     _ => report.at.wrapping_add(20_000),
                 };
                 law.on_report(now + 0.1, report, Some(now));
-                if let Some(pace) = law.pace() {
+                if let Some(pace) = law.pace(now + 0.1) {
                     paced = true;
                     let trip = law.delay.standing(now + 0.1).max(law.delay.min());
                     let least = SLOWEST * 4.0 * 1200.0 / trip;
                     assert!(pace.is_normal() && pace > 0.99 * least, "lie {lie}: pace {pace} in {trip} s");
                 }
                 law.on_frame(now + 0.1, 1200.0);
-                if step % 100 == 0 && law.pace().is_none() {
+                if step % 100 == 0 && law.pace(now).is_none() {
                     law.enter_steady(now);
                 }
                 assert!(law.window() >= 4800.0 && law.window().is_finite(), "lie {lie}: window {}", law.window());

@@ -24,7 +24,7 @@ impl Law {
         }
         let target = self.target(self.hint);
         if let State::StartUp(startup) = &mut self.state {
-            if let Some(rate) = startup.is_full(self.window, min + target) {
+            if let Some(rate) = startup.known(self.window, min + target, self.delay.is_one_way()) {
                 let floor = 0.25 * INITIAL_PACKETS * self.mtu;
                 self.set_window((rate * (min + target)).max(floor));
                 self.enter_steady(now);
