@@ -38,6 +38,8 @@ const GAP_SHARE: f64 = 0.7;
 const TRIP_SHARE: f64 = 0.07;
 /// Round trip below which what is seen of single ways is mostly how busy both hosts are.
 const SHORT_TRIP: Seconds = 0.002;
+/// Shards of a round from which its loss is worth learning.
+const LEARNT: f64 = 30.0;
 /// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
 /// they are sent; then loss proves nothing about a ceiling.
 const REORDERING: Seconds = 0.004;
@@ -368,6 +370,9 @@ impl Law {
         let rate = self.window.min(1.1 * round.flight) / (min + queue).max(1e-5);
         let target = self.target(rate);
         let reordered = self.reorders(look.rate);
+        if round.counted.is_some_and(|(sent, _)| f64::from(sent) >= LEARNT) {
+            self.reports.learn(round.loss(), queue > pace::LONG * target);
+        }
         match &mut self.state {
             State::StartUp(startup) => {
                 let ceiling = if round.holed || reordered {

@@ -16,6 +16,9 @@ const KEPT_FOR: Seconds = 4.0;
 const ENOUGH: u32 = 40;
 /// Loss beyond the usual from which packets were dropped before the bottleneck, so that they did not pass it.
 const DROPPED: f64 = 0.1;
+/// Weights of a round that lost less than the usual, and more.
+const LESS: f64 = 0.3;
+const MORE: f64 = 0.05;
 
 /// What is assumed before anything is known: runs of four, of twenty shards.
 const PRIOR: (f64, f64, f64) = (8.0, 12.0, 2.0);
@@ -44,6 +47,8 @@ pub(super) struct Reports {
     kept: VecDeque<Kept>,
     /// Seconds on the receiver's clock.
     clock: Seconds,
+    /// Share lost where no packet is dropped by a full queue, as far as rounds tell.
+    usual: Option<f64>,
 }
 
 impl Reports {
@@ -82,14 +87,28 @@ impl Reports {
         (1.0 + alike) / (1.0 - alike)
     }
 
+    /// A round has lost a share of `loss`, while a queue of our own making stood, or a long one. Less is believed sooner than more.
+    pub(super) fn learn(&mut self, loss: f64, long: bool) {
+        let usual = *self.usual.get_or_insert(loss);
+        let weight = if loss < usual {
+            LESS
+        } else if long {
+            0.0
+        } else {
+            MORE
+        };
+        self.usual = Some(usual + weight * (loss - usual));
+    }
+
     /// Bytes per second that passed the bottleneck over the last `span` seconds, or over more if that makes `bytes` of them. While
     /// packets wait at the bottleneck, this is its rate, before any loss behind it.
     pub(super) fn rate(&self, span: Seconds, bytes: f64) -> Option<f64> {
-        self.rates(span, bytes).map(|rates| rates.passed)
+        self.rates(span, bytes, false).map(|rates| rates.passed)
     }
 
-    /// The same beside the rate at which the same packets were sent.
-    pub(super) fn rates(&self, span: Seconds, bytes: f64) -> Option<Rates> {
+    /// The same beside the rate at which the same packets were sent. Where a `long` queue stands, it is taken to be full, and what is lost
+    /// beyond the usual to have been dropped by it.
+    pub(super) fn rates(&self, span: Seconds, bytes: f64, long: bool) -> Option<Rates> {
         let Kept { report: newest, sent: newest_sent } = self.kept.back()?;
         let passed = |report: &Report| newest.passed.saturating_sub(report.passed) as f64;
         let enough = |kept: &&Kept| between(&kept.report, newest) >= span && passed(&kept.report) >= bytes;
@@ -97,7 +116,13 @@ impl Reports {
         let bytes = passed(from);
         let sending = newest_sent.zip(*from_sent).map(|(newest, from)| bytes / (newest - from).max(1e-4));
         let rate = bytes / between(from, newest).max(1e-4);
-        Some(Rates { passed: undropped(rate, from, newest), sent: sending })
+        let kept = if long {
+            let now = loss(newest.sent - from.sent, newest.arrived.saturating_sub(from.arrived));
+            self.usual.map_or(1.0, |usual| ((1.0 - now) / (1.0 - usual).max(0.05)).min(1.0))
+        } else {
+            1.0
+        };
+        Some(Rates { passed: kept * undropped(rate, from, newest), sent: sending })
     }
 }
 
@@ -150,7 +175,7 @@ mod tests {
     fn what_passes_is_told_whatever_is_lost_behind() {
         for lost in [0, 2, 3] {
             let reports = path(400, 0.001, 0.002, |number| lost == 0 || number % lost != 0);
-            let rates = reports.rates(0.1, 0.0).unwrap();
+            let rates = reports.rates(0.1, 0.0, false).unwrap();
             assert!((rates.passed - 500e3).abs() < 5e3, "{rates:?}");
             assert!((rates.sent.unwrap() - 1e6).abs() < 1e4, "{rates:?}");
         }

@@ -21,6 +21,8 @@ const GRAIN: Seconds = 0.002;
 const DEEP: f64 = 6.0;
 /// Targets that a queue of our own making hardly exceeds.
 const OURS: f64 = 2.0;
+/// What is left of a queue that shrinks, from one round to the next.
+const SHRINKS: f64 = 0.9;
 
 /// A dip under way, or the last one.
 #[derive(Debug, Clone, Copy)]
@@ -88,11 +90,14 @@ impl Law {
         self.enter(State::Drain(drain));
     }
 
-    /// Lets the `queue` that stands leave. Not where no pace is kept or another queue stands than the one aimed at, nor where the last dip
-    /// did not help.
-    pub(super) fn dip(&mut self, now: Seconds, queue: Seconds, target: Seconds) -> bool {
+    /// Lets the queue leave that stood `before` and stands now; whether that is being done. Not where no pace is kept or another queue
+    /// stands than the one aimed at, unless it shrinks already, nor where the last dip did not help.
+    pub(super) fn dip(&mut self, now: Seconds, [before, queue]: [Seconds; 2], target: Seconds) -> bool {
         let low_at = self.low_at;
-        let Some(pace) = self.pace.as_mut().filter(|_| queue < OURS * target) else { return false };
+        let Some(pace) = &mut self.pace else { return false };
+        if queue > OURS * target {
+            return queue < SHRINKS * before;
+        }
         if let Some(dip) = pace.dip {
             if !dip.is_over(now) {
                 return true;

@@ -19,6 +19,8 @@ const LOOK_TRIPS: f64 = 0.5;
 const LOOK_JITTERS: f64 = 6.0;
 /// Share of the target from which on a queue is sure to stand.
 const STANDS: f64 = 0.35;
+/// Targets from which on a queue is long.
+pub(super) const LONG: f64 = 3.0;
 /// Weight of a new rate while a queue stands.
 const BUSY: f64 = 0.4;
 /// Difference of the rates of sending and arriving that only a bottleneck makes; and how soon, in seconds and round trips, the rate
@@ -88,7 +90,7 @@ impl Law {
         let trip = self.delay.smoothed();
         let span = LOOK.max(LOOK_TRIPS * trip).max(LOOK_JITTERS * self.delay.jitter());
         let lasted = now - std::mem::replace(&mut pace.steered, now);
-        if let Some(Rates { passed, sent }) = self.reports.rates(span, LOOK_PACKETS * self.mtu) {
+        if let Some(Rates { passed, sent }) = self.reports.rates(span, LOOK_PACKETS * self.mtu, queue > LONG * target) {
             if queue > STANDS * target {
                 // What came as it was sent may have met no queue of ours at all.
                 let spread = sent.is_none_or(|sent| (passed / sent - 1.0).abs() > SPREAD);

@@ -97,7 +97,7 @@ impl Law {
         }
         self.look_for_crowd(now, queue, target);
         let patience = DRAIN_AFTER.0.max(DRAIN_AFTER.1 * self.delay.smoothed());
-        if matches!(self.state, State::Steady) && now - self.low_at > patience && !self.dip(now, queue, target) {
+        if matches!(self.state, State::Steady) && now - self.low_at > patience && !self.dip(now, queues, target) {
             self.drain(now, 0, queue, target, false);
         }
     }
