@@ -181,45 +181,38 @@ pub fn promise(chunk: &[u8]) -> Promise {
     }
 }
 
-/// Unpacks a chunk of `exact_len` bytes, which must not be more than `max`.
-pub fn decompress(
-    codec: Codec,
-    bytes: impl AsRef<[u8]> + Into<Vec<u8>>,
-    exact_len: usize,
-    max: usize,
-) -> Result<Vec<u8>, CompressionError> {
+/// Unpacks a chunk of `exact_len` bytes, which must not be more than `max`. What is not packed is not copied.
+pub fn decompress(codec: Codec, bytes: &Bytes, exact_len: usize, max: usize) -> Result<Bytes, CompressionError> {
     if exact_len > max {
         return Err(CompressionError::TooLong { announced: exact_len, max });
     }
     let wrong_length = |found| CompressionError::Length { announced: exact_len, found };
-    let given = bytes.as_ref().len();
+    let given = bytes.len();
     match codec {
-        Codec::None if given == exact_len => Ok(bytes.into()),
+        Codec::None if given == exact_len => Ok(bytes.clone()),
         Codec::None => Err(wrong_length(given)),
         // No byte of an LZ4 block stands for more than 255: what cannot fill the buffer does not get one.
         Codec::Lz4 if exact_len / 255 > given => Err(wrong_length(given.saturating_mul(255))),
         Codec::Lz4 => {
             let mut unpacked = vec![0; exact_len];
-            let filled = block::decompress_into(bytes.as_ref(), &mut unpacked).map_err(|e| match e {
+            let filled = block::decompress_into(bytes, &mut unpacked).map_err(|e| match e {
                 DecompressError::OutputTooSmall { expected, .. } => wrong_length(expected),
                 other => CompressionError::Malformed(format!("LZ4 block: {other}")),
             })?;
-            if filled == exact_len { Ok(unpacked) } else { Err(wrong_length(filled)) }
+            if filled == exact_len { Ok(unpacked.into()) } else { Err(wrong_length(filled)) }
         }
         Codec::Zstd => {
             let malformed =
                 |error| CompressionError::Malformed(format!("Zstandard frame: {}", zstd_safe::get_error_name(error)));
-            match zstd_safe::get_frame_content_size(bytes.as_ref()) {
+            match zstd_safe::get_frame_content_size(bytes) {
                 Ok(Some(size)) if size > exact_len as u64 => {
                     return Err(wrong_length(usize::try_from(size).unwrap_or(usize::MAX)));
                 }
                 _ => {}
             }
             let mut unpacked = Vec::with_capacity(exact_len);
-            CONTEXTS
-                .with_borrow_mut(|(_, context)| context.decompress(&mut unpacked, bytes.as_ref()))
-                .map_err(malformed)?;
-            if unpacked.len() == exact_len { Ok(unpacked) } else { Err(wrong_length(unpacked.len())) }
+            CONTEXTS.with_borrow_mut(|(_, context)| context.decompress(&mut unpacked, bytes)).map_err(malformed)?;
+            if unpacked.len() == exact_len { Ok(unpacked.into()) } else { Err(wrong_length(unpacked.len())) }
         }
     }
 }

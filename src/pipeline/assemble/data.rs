@@ -26,7 +26,7 @@ impl Assembler {
 
     pub(super) fn data(&mut self, data: &Data) -> Result<(), AssembleError> {
         let codec = Codec::try_from(data.codec).map_err(|_| WireError::Unknown("codec"))?;
-        let raw = compression::decompress(codec, data.body.clone(), data.raw_length(), CHUNK_BYTES)
+        let raw = compression::decompress(codec, &data.body, data.raw_length(), CHUNK_BYTES)
             .map_err(|_| WireError::Range("body"))?;
         let mut rest = &raw[..];
         for extent in &data.extents {
