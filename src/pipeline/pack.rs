@@ -4,14 +4,19 @@
 //! chunks of exactly [`CHUNK_BYTES`] but the last. A file that changes while it is read is never sent as if it had not.
 
 use super::press::Press;
+use crate::chunk::compression::{Codec, Compressed};
 use crate::fs::source::{SourceError, SourceFile};
 use crate::integrity::{self, Digest, TreeHasher, chunk_value};
 use crate::manifest::{EntryId, FileTime, TreePath};
 use crate::priority::Priority;
 use crate::range_set::RangeSet;
-use crate::wire::chunk::{CHUNK_BYTES, Extent, MAX_EXTENTS, encode_data};
-use bytes::Bytes;
+use crate::wire::chunk::{CHUNK_BYTES, Extent, LEAD, MAX_EXTENTS, encode_data, encode_data_in_place};
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
 use std::path::PathBuf;
+
+/// Buffers of chunks that are kept to be used again: what is under way on a short path.
+const SPENT: usize = 32;
 
 /// A file of the manifest that is to be sent.
 #[derive(Clone, Debug)]
@@ -94,6 +99,23 @@ impl Pack {
     }
 }
 
+/// Compresses and encodes a chunk of one extent, whose body stands in `buffer` behind [`LEAD`] bytes. Gives the buffer, too.
+fn encode_one(extent: &Extent, buffer: BytesMut, press: &Press) -> (Packed, Bytes) {
+    let buffer = buffer.freeze();
+    let Compressed { codec, bytes } = press.pack(&buffer.slice(LEAD..));
+    let file_bytes = u64::from(extent.length);
+    if codec != Codec::None {
+        let encoded = encode_data(codec.number(), std::slice::from_ref(extent), &bytes);
+        return (Packed { encoded, file_bytes }, buffer);
+    }
+    // What was not packed is another handle on the buffer.
+    drop(bytes);
+    let mut buffer = buffer.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    let start = encode_data_in_place(codec.number(), extent, &mut buffer);
+    let buffer = buffer.freeze();
+    (Packed { encoded: buffer.slice(start..), file_bytes }, buffer)
+}
+
 fn check_unchanged(source: &SourceFile) -> Result<(), SourceError> {
     if source.unchanged() { Ok(()) } else { Err(SourceError::Changed) }
 }
@@ -104,6 +126,8 @@ pub(super) struct Large {
     source: SourceFile,
     tree: TreeHasher,
     next: u64,
+    /// Buffers that were handed over, to be used again: fresh memory of this size comes zeroed and page by page from the system.
+    spent: VecDeque<Bytes>,
 }
 
 /// What the next step of a large file gave.
@@ -126,7 +150,7 @@ impl Large {
             Ok(source) => {
                 let tree =
                     TreeHasher::new(CHUNK_BYTES as u64, file.size).expect("the chunk size is a power of two of KiB");
-                Ok(Self { tree, source, next: 0, file })
+                Ok(Self { tree, source, next: 0, file, spent: VecDeque::new() })
             }
             Err(error) => Err((file, error)),
         }
@@ -146,9 +170,10 @@ impl Large {
             return Ok(Step::Sealed(digest));
         }
         let length = (self.file.size - offset).min(CHUNK_BYTES as u64) as usize;
-        let mut body = vec![0; length];
-        self.source.read_exact_at(offset, &mut body)?;
-        let value = chunk_value(offset, self.file.size, &body);
+        // The chunk is read to where it is sent from.
+        let mut buffer = self.buffer(LEAD + length);
+        self.source.read_exact_at(offset, &mut buffer[LEAD..])?;
+        let value = chunk_value(offset, self.file.size, &buffer[LEAD..]);
         self.tree.insert(offset, &value).expect("chunks are read in order, each once");
         let known = have.contains(self.next);
         self.next += 1;
@@ -156,7 +181,24 @@ impl Large {
             return Ok(Step::Known(length as u64));
         }
         let extent = Extent { entry: self.file.id, offset, length: length as u32, value };
-        Ok(Step::Chunk(Pack::of(extent, body).encode(press)))
+        let (packed, buffer) = encode_one(&extent, buffer, press);
+        if self.spent.len() < SPENT {
+            self.spent.push_back(buffer);
+        }
+        Ok(Step::Chunk(packed))
+    }
+
+    /// A buffer of `length` bytes: the oldest that was handed over, if nobody holds a part of it any more.
+    fn buffer(&mut self, length: usize) -> BytesMut {
+        match self.spent.pop_front().map(Bytes::try_into_mut) {
+            Some(Ok(mut buffer)) if buffer.len() >= length => {
+                buffer.truncate(length);
+                return buffer;
+            }
+            Some(Err(held)) => self.spent.push_front(held),
+            Some(Ok(_)) | None => {}
+        }
+        BytesMut::zeroed(length)
     }
 }
 

@@ -19,6 +19,8 @@ use bytes::Bytes;
 /// Bytes of file data in a full chunk. A power of two of KiB, so that BLAKE3 subtree values combine; about three stripes, so that
 /// little is lost with a chunk and little is spent on its header.
 pub const CHUNK_BYTES: usize = 128 * 1024;
+/// Room that [`encode_data_in_place`] needs before a body: the longest head of a chunk of one extent.
+pub const LEAD: usize = 4 + 2 + 1 + 5 + 10 + 5 + 32;
 /// Most extents in one chunk.
 pub const MAX_EXTENTS: usize = 2048;
 /// Most bytes of an encoded chunk: what fits [`MAX_PARTS`] stripes.
@@ -84,18 +86,37 @@ pub fn encode_control(order: u32, messages: &[u8]) -> Bytes {
 /// Writes a data chunk.
 pub fn encode_data(codec: u8, extents: &[Extent], body: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(16 + extents.len() * 48 + body.len());
+    put_head(&mut out, codec, extents, body.len());
+    out.extend_from_slice(body);
+    Bytes::from(out)
+}
+
+/// Writes the head of a data chunk of one extent before its body, which stands in `buffer` behind [`LEAD`] bytes. Where the chunk
+/// begins in it.
+///
+/// # Panics
+///
+/// If `buffer` is shorter than [`LEAD`].
+pub fn encode_data_in_place(codec: u8, extent: &Extent, buffer: &mut [u8]) -> usize {
+    let mut head = Vec::with_capacity(LEAD);
+    put_head(&mut head, codec, std::slice::from_ref(extent), buffer.len() - LEAD);
+    let start = LEAD - head.len();
+    buffer[start..LEAD].copy_from_slice(&head);
+    start
+}
+
+/// What stands before a body of `length` bytes.
+fn put_head(out: &mut Vec<u8>, codec: u8, extents: &[Extent], length: usize) {
     out.extend_from_slice(&[0, 0, 0, 0, 1, codec]);
-    put_varint(&mut out, extents.len() as u64);
+    put_varint(out, extents.len() as u64);
     for extent in extents {
-        put_varint(&mut out, u64::from(extent.entry.0));
-        put_varint(&mut out, extent.offset);
-        put_varint(&mut out, u64::from(extent.length));
+        put_varint(out, u64::from(extent.entry.0));
+        put_varint(out, extent.offset);
+        put_varint(out, u64::from(extent.length));
         out.extend_from_slice(extent.value.as_bytes());
     }
-    out.extend_from_slice(body);
-    let length = (out.len() - 4) as u32;
+    let length = (out.len() - 4 + length) as u32;
     out[..4].copy_from_slice(&length.to_be_bytes());
-    Bytes::from(out)
 }
 
 /// The length of the whole encoded chunk, read from its first four bytes.
@@ -189,6 +210,15 @@ mod tests {
         golden.extend([44; 32]);
         golden.extend(b"abc");
         assert_eq!(bytes, golden);
+    }
+
+    #[test]
+    fn a_chunk_around_its_body_is_the_same() {
+        for extent in [extent(0, 0, 3), extent(300, 131_072, 3), extent(u32::MAX, u64::MAX, u32::MAX)] {
+            let mut buffer = [vec![9; LEAD], b"abc".to_vec()].concat();
+            let start = encode_data_in_place(7, &extent, &mut buffer);
+            assert_eq!(buffer[start..], encode_data(7, &[extent], b"abc"));
+        }
     }
 
     #[test]
