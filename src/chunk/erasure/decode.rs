@@ -24,6 +24,7 @@ pub struct StripeBuffer {
     k: usize,
     stripe: u32,
     shard_len: usize,
+    /// As far as the last data shard that is there; zeros in the gaps.
     data: Vec<u8>,
     /// Bit d is set when data shard d is there.
     present: u64,
@@ -39,7 +40,8 @@ impl StripeBuffer {
         let Some(length) = k.checked_mul(shard_len).filter(|&length| length > 0) else {
             return Err(ErasureError::Length { expected: 1, found: shard_len });
         };
-        Ok(Self { k, stripe, shard_len, data: vec![0; length], present: 0, rows: Vec::new(), parity: Vec::new() })
+        let data = Vec::with_capacity(length);
+        Ok(Self { k, stripe, shard_len, data, present: 0, rows: Vec::new(), parity: Vec::new() })
     }
 
     /// Distinct shards that are there, at most k.
@@ -76,7 +78,14 @@ impl StripeBuffer {
         }
         match row {
             None => {
-                self.data[at * self.shard_len..][..shard.len()].copy_from_slice(shard);
+                let start = at * self.shard_len;
+                if let Some(place) = self.data.get_mut(start..start + shard.len()) {
+                    place.copy_from_slice(shard);
+                } else {
+                    // The next in order, mostly: nothing is written twice.
+                    self.data.resize(start, 0);
+                    self.data.extend_from_slice(shard);
+                }
                 self.present |= 1 << at;
             }
             Some(row) => {
@@ -93,6 +102,7 @@ impl StripeBuffer {
         if !self.is_complete() {
             return Err(ErasureError::Short { stripe: self.stripe, held: self.held(), needed: self.k });
         }
+        self.data.resize(self.k * self.shard_len, 0);
         if !self.rows.is_empty() {
             self.restore();
         }
