@@ -20,9 +20,6 @@ use std::time::Duration;
 /// How long a cancelled job may take to commit what it has.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Threads of the runtime: one for the network, one for the rest; hashing and files have a pool of their own.
-const WORKERS: usize = 2;
-
 /// What is run: a command with everything but its observer and the wish to stop.
 pub(super) type Job =
     Box<dyn FnOnce(Arc<dyn Observer>, pipeline::Cancel) -> Pin<Box<dyn Future<Output = Result<Summary, Failure>>>>>;
@@ -31,8 +28,9 @@ pub(super) type Job =
 pub(super) fn run(job: Job, output: Arc<Output>, cancel: &Cancel) -> Result<Summary, Failure> {
     // A machine that has no thread left is a panic there.
     let runtime = caught(|| {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        Ok(builder.worker_threads(WORKERS).enable_all().build().context("runtime")?)
+        // One thread for the network and all that speaks with it: between two, every batch of packets costs wake-ups and a lock
+        // that both want. Hashing, compression, coding of chunks and files have a pool of their own.
+        Ok(tokio::runtime::Builder::new_current_thread().enable_all().build().context("runtime")?)
     })?;
     let observer = output.clone();
     let result = caught(|| runtime.block_on(until_cancelled(job(output, cancel.told()), cancel)));

@@ -7,7 +7,7 @@
 
 mod lies;
 
-use crate::process::{Ended, Place, Receiver, dead_ticket};
+use crate::process::{Ended, Live, Place, Receiver, dead_ticket};
 use resilient::class::Class;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write as _;
@@ -58,24 +58,29 @@ fn what_is_found_out_alone() {
     ended_with(&place, Class::NoContact, "recv --listen 127.0.0.1:0 --ticket-life 1 --retry-for 0");
 }
 
-/// A bug is had without a hook in the program: where no thread can be made, the runtime panics.
+/// A bug is had without a hook in the program: where no thread can be made, the first work for one panics.
 #[test]
 fn a_panic_is_70_and_said_in_one_line() {
     let place = Place::new();
     place.write("source", "content");
-    for words in
-        ["recv --listen 127.0.0.1:0 --json=events inbox", &format!("send --json=events source {}", dead_ticket())]
-    {
+    let without_threads = |words: &str| {
         let mut command = place.command(words);
         command.env("RUST_MIN_STACK", (1u64 << 62).to_string());
-        let ended = Ended::of(command.output().unwrap());
+        Live::stdout(command)
+    };
+    let mut receiver = without_threads("recv --listen 127.0.0.1:0 --json=recv.json inbox");
+    let ticket = receiver.line();
+    place.run_on("other", &format!("send --retry-for 0 source {ticket}"));
+    let sender = without_threads(&format!("send --json=send.json source {}", dead_ticket()));
+    for (name, ended) in [("recv", receiver.ended()), ("send", sender.ended())] {
         assert_eq!((ended.code(), ended.out.as_str()), (Some(Class::Internal.code().into()), ""), "{ended:?}");
-        let said = format!("resilient: {}: internal error, please report it: ", &words[..4]);
+        let said = format!("resilient: {name}: internal error, please report it: ");
         assert!(ended.err.starts_with(&said) && ended.err.lines().count() == 1, "{ended:?}");
-        let end: serde_json::Value = serde_json::from_str(place.read("events").lines().last().unwrap()).unwrap();
+        let events = place.read(&format!("{name}.json"));
+        let end: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
         assert_eq!((&end["event"], &end["exit"]), (&"end".into(), &70.into()), "{end}");
-        assert!(!place.path("inbox").exists());
     }
+    assert!(!place.path("inbox/source").exists());
 }
 
 #[test]
