@@ -71,6 +71,7 @@ Register-ArgumentCompleter -Native -CommandName 'resilient' -ScriptBlock {
             [CompletionResult]::new('-z', '-z', [CompletionResultType]::ParameterName, 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]')
             [CompletionResult]::new('--compress', '--compress', [CompletionResultType]::ParameterName, 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]')
             [CompletionResult]::new('--max-chunk-rate', '--max-chunk-rate', [CompletionResultType]::ParameterName, 'Send at most N chunks a second, 0 for no limit')
+            [CompletionResult]::new('--parity', '--parity', [CompletionResultType]::ParameterName, 'Parity ahead of loss: auto, table, N on 50 data shards, or N% of all [default: auto]')
             [CompletionResult]::new('--priority', '--priority', [CompletionResultType]::ParameterName, 'Class at the receiver and between files: critical, high or normal')
             [CompletionResult]::new('--priority-for', '--priority-for', [CompletionResultType]::ParameterName, 'Class of the files that PATTERN fits; the first that does counts')
             [CompletionResult]::new('--identity', '--identity', [CompletionResultType]::ParameterName, 'This node''s key [default: identity.key in the configuration folder, made on first use]')

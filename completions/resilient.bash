@@ -483,7 +483,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__send)
-            opts="-r -p -f -0 -n -4 -6 -z -v -q -P -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --bwlimit --compress --no-compress --max-chunk-rate --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-r -p -f -0 -n -4 -6 -z -v -q -P -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --bwlimit --compress --no-compress --max-chunk-rate --parity --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -620,6 +620,10 @@ _resilient() {
                     return 0
                     ;;
                 --max-chunk-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --parity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -67,6 +67,7 @@ set edit:completion:arg-completer[resilient] = {|@words|
             cand -z 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]'
             cand --compress 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]'
             cand --max-chunk-rate 'Send at most N chunks a second, 0 for no limit'
+            cand --parity 'Parity ahead of loss: auto, table, N on 50 data shards, or N% of all [default: auto]'
             cand --priority 'Class at the receiver and between files: critical, high or normal'
             cand --priority-for 'Class of the files that PATTERN fits; the first that does counts'
             cand --identity 'This node''s key [default: identity.key in the configuration folder, made on first use]'

@@ -69,6 +69,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -l retry-for -
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s z -l compress -d 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l max-chunk-rate -d 'Send at most N chunks a second, 0 for no limit' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l parity -d 'Parity ahead of loss: auto, table, N on 50 data shards, or N% of all [default: auto]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l priority -d 'Class at the receiver and between files: critical, high or normal' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l priority-for -d 'Class of the files that PATTERN fits; the first that does counts' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F

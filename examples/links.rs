@@ -4,6 +4,7 @@
 //! cargo run --release --example links                       the table: every named profile, 10 kB, 1 MB and 20 MB
 //! cargo run --release --example links -- extreme 1MB 200    one cell with 200 patterns, the worst of them by seed
 //! cargo run --release --example links -- mbit=5,delay=40,loss=0.3 20MB 20
+//! cargo run --release --example links -- extreme 1MB 50 table      the same with parity behind each stripe: table, or N on 50
 //! ```
 //!
 //! The real endpoints run, `send` to `recv`; the disk is memory and everything that takes time is the network. So figures are equal
@@ -17,6 +18,7 @@ mod memdisk;
 mod sim;
 
 use memdisk::MemDisk;
+use resilient::chunk::adaptive::ParityTable;
 use resilient::class::Class;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
@@ -24,6 +26,7 @@ use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{Cancel, Env, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
 use resilient::ticket::Ticket;
+use resilient::transfer::Parity;
 use sim::{Net, Profile, Rng, run, seeds};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -43,6 +46,7 @@ struct Case {
     name: String,
     forward: Profile,
     back: Profile,
+    parity: Parity,
 }
 
 impl Case {
@@ -76,7 +80,7 @@ impl Case {
     }
 
     fn both(name: &str, profile: Profile) -> Case {
-        Case { name: name.to_owned(), forward: profile.clone(), back: profile }
+        Case { name: name.to_owned(), forward: profile.clone(), back: profile, parity: Parity::Auto }
     }
 
     fn bound(&self, bytes: u64) -> f64 {
@@ -162,6 +166,7 @@ fn transfer(case: &Case, source: &Path, seed: u64) -> Done {
             compress: resilient::chunk::compression::Choice::default(),
             limit: None,
             chunk_rate: None,
+            parity: case.parity.clone(),
             classes: resilient::filter::Classes::default(),
             sources: vec![source.to_owned()],
             pipe: None,
@@ -237,6 +242,14 @@ fn size(word: &str) -> Option<u64> {
     digits.parse::<u64>().ok().map(|n| n * factor)
 }
 
+fn parity(word: &str) -> Option<Parity> {
+    match word {
+        "auto" => Some(Parity::Auto),
+        "table" => Some(Parity::Table(ParityTable::default())),
+        count => count.parse().ok().and_then(Parity::exactly),
+    }
+}
+
 fn main() {
     let files = Files(tempfile::tempdir().expect("there is a temporary folder"));
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
@@ -253,11 +266,15 @@ fn main() {
         return;
     }
     let cell = match &words[..] {
-        [case, bytes, patterns] => Case::parse(case).zip(size(bytes)).zip(patterns.parse().ok()),
+        [case, bytes, patterns, parity @ ..] if parity.len() < 2 => Case::parse(case)
+            .zip(parity.first().map_or(Some(Parity::Auto), |word| self::parity(word)))
+            .map(|(case, parity)| Case { parity, ..case })
+            .zip(size(bytes))
+            .zip(patterns.parse().ok()),
         _ => None,
     };
     let Some(((case, bytes), patterns)) = cell else {
-        say("usage: links [PROFILE|key=value,… SIZE PATTERNS]   (SIZE as 10kB, 20MB)".to_owned());
+        say("usage: links [PROFILE|key=value,… SIZE PATTERNS [auto|table|N]]   (SIZE as 10kB, 20MB)".to_owned());
         return;
     };
     say(self::cell(&case, &files, bytes, patterns));

@@ -1,14 +1,17 @@
-//! Options that say how fast, how small and in which order: `--bwlimit`, `--max-chunk-rate`, `--compress`, `--priority`.
+//! Options that say how fast, how small, how safe and in which order: `--bwlimit`, `--max-chunk-rate`, `--compress`, `--parity`,
+//! `--priority`.
 //!
 //! Invariant: rates have rsync's units and 0 is no limit; what a command could not do anything with is not an option of it. Only who
 //! sends compresses and orders, so [`Sending`] is for senders; [`Limits`] is for both, and `DOWN` reaches the sender by the receiver's
 //! feedback.
 
 use super::exit::Failure;
+use crate::chunk::adaptive::ParityTable;
 use crate::chunk::compression::{Choice, Method, ZSTD_DEFAULT, ZSTD_LEVELS};
 use crate::filter::{Classes, Pattern};
 use crate::network::limit::Bandwidth;
 use crate::priority::Priority;
+use crate::transfer::Parity;
 use crate::unit;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -55,6 +58,20 @@ pub(super) struct Sending {
         hide_short_help = true
     )]
     max_chunk_rate: u32,
+    /// Parity ahead of loss: auto, table, N on 50 data shards, or N% of all [default: auto]
+    ///
+    /// auto: where it pays, in the first flight and behind the last data. table: also 5, 10, 15, 20 or 25 on 50 behind each stripe, by the
+    /// loss. N, 1 to 205, or N%, 1 to 80: also that much behind each stripe. 0: none. Whatever is lost is repaired in any case.
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_parser = parity,
+        default_value = "auto",
+        hide_default_value = true,
+        help_heading = "Transfer",
+        hide_short_help = true
+    )]
+    parity: Parity,
     /// Class at the receiver and between files: critical, high or normal
     #[arg(
         long,
@@ -119,6 +136,10 @@ impl Sending {
         NonZeroU32::new(self.max_chunk_rate)
     }
 
+    pub(super) fn parity(&self) -> Parity {
+        self.parity.clone()
+    }
+
     pub(super) fn classes(&self) -> Classes {
         Classes::new(self.priority_for.clone(), self.priority)
     }
@@ -157,6 +178,23 @@ fn compression(text: &str) -> Result<Choice, String> {
         }
         _ => return Err("one of auto, none, lz4, zstd, zstd:LEVEL is expected".into()),
     })
+}
+
+/// Reads `auto`, `table`, `N` or `N%`.
+fn parity(text: &str) -> Result<Parity, String> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // What does not fit is too many by far.
+        digits.then(|| text.parse().unwrap_or(u64::MAX)).ok_or("one of auto, table, N, N% is expected")
+    };
+    match (text, text.strip_suffix('%')) {
+        ("auto", _) => Ok(Parity::Auto),
+        ("table", _) => Ok(Parity::Table(ParityTable::default())),
+        (_, Some(share)) => Parity::share(number(share)?)
+            .ok_or_else(|| format!("at most {}% of all shards can be parity", Parity::MOST_PERCENT)),
+        _ => Parity::exactly(number(text)?)
+            .ok_or_else(|| format!("50 data shards can have at most {} parity shards", Parity::MOST)),
+    }
 }
 
 /// Reads `PATTERN=CLASS`; a pattern may contain `=` itself.
@@ -247,6 +285,39 @@ mod tests {
         }
         for words in ["gzip", "zstd:0", "zstd:20", "zstd:", "lz4:1", "", "none:1", "zstd:-5"] {
             assert!(parse(&format!("--compress={words}")).is_err(), "{words}");
+        }
+    }
+
+    #[test]
+    fn parity_is_a_policy_a_count_or_a_share() {
+        let table = [
+            ("", Parity::Auto),
+            ("--parity auto", Parity::Auto),
+            ("--parity table", Parity::Table(ParityTable::default())),
+            ("--parity 0", Parity::Exactly(0)),
+            ("--parity=205", Parity::Exactly(205)),
+            ("--parity=33%", Parity::Exactly(25)),
+            ("--parity=0%", Parity::Exactly(0)),
+            ("--parity 7 --parity=80%", Parity::Exactly(200)),
+        ];
+        for (words, expected) in table {
+            assert_eq!(parse(words).unwrap().sending.parity(), expected, "{words}");
+        }
+        for (text, told) in [
+            ("206", "at most 205 parity shards"),
+            ("99999999999999999999999", "at most 205 parity shards"),
+            ("81%", "at most 80% of all shards"),
+            ("100%", "at most 80% of all shards"),
+            ("%", "auto, table, N, N%"),
+            ("", "auto, table, N, N%"),
+            ("-1", "auto, table, N, N%"),
+            ("+1", "auto, table, N, N%"),
+            ("1.5", "auto, table, N, N%"),
+            ("5%%", "auto, table, N, N%"),
+            ("Table", "auto, table, N, N%"),
+        ] {
+            let error = parse(&format!("--parity={text}")).unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
         }
     }
 

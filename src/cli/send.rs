@@ -172,6 +172,7 @@ impl Words {
             compress: self.sending.compress(),
             limit: self.limits.resolve()?.up,
             chunk_rate: self.sending.chunk_rate(),
+            parity: self.sending.parity(),
             classes: self.sending.classes(),
         };
         let rules = self.peer.rules()?;

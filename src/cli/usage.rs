@@ -24,7 +24,6 @@ const LATER_OPTIONS: &[&str] = &[
     "max-hops",
     "need",
     "no-session",
-    "parity",
     "remote-bin",
     "rsh",
     "rsync-path",
@@ -39,7 +38,7 @@ const LATER_OPTIONS: &[&str] = &[
 ];
 
 /// Options of `send` that are for `recv`, too, in a later version.
-const LATER_OF_RECV: &[&str] = &["compress", "max-chunk-rate", "no-compress", "priority", "priority-for"];
+const LATER_OF_RECV: &[&str] = &["compress", "max-chunk-rate", "no-compress", "parity", "priority", "priority-for"];
 
 /// Those of them that have a short form.
 const LATER_SHORT: &[(&str, &str)] = &[("-e", "rsh"), ("-z", "compress")];

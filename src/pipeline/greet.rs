@@ -8,13 +8,13 @@ use super::admission::same_version;
 use super::connect::Line;
 use super::error::{Error, Side};
 use super::inward::{Inward, Received};
-use super::outward::Replies;
+use super::replies::Replies;
 use super::{Cancel, RetryFor, close};
 use crate::class::Class;
 use crate::network::congestion::Pilot;
 use crate::network::gate::{Arrival, Pass};
 use crate::node_id::NodeId;
-use crate::transfer::{Delivered, Outbound};
+use crate::transfer::{Delivered, Outbound, Parity};
 use crate::wire::WireError;
 use crate::wire::chunk::{self, Chunk, encode_control};
 use crate::wire::codec;
@@ -188,7 +188,7 @@ pub(super) async fn turn_away(caller: Caller, refused: Refused, cancel: Cancel) 
     codec::encode(&Control::Refused(refused.wire()), &mut message);
     let chunk = encode_control(0, &message);
     let until_gone = async {
-        let mut outbound = Outbound::new(Instant::now().into_std());
+        let mut outbound = Outbound::new(Instant::now().into_std(), Parity::Auto);
         outbound.offer(chunk, 0);
         outbound.set_idle();
         loop {

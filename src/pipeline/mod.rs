@@ -28,6 +28,7 @@ mod press;
 mod progress;
 pub mod pull;
 pub mod recv;
+mod replies;
 pub mod send;
 mod session;
 mod throttle;

@@ -7,7 +7,8 @@ use super::error::{Error, Side};
 use super::ingest::Offer;
 use super::pacer::Pacer;
 use super::press::Press;
-use super::progress::{Meter, Tally};
+use super::progress::{Meter, TICK, Tally};
+use super::replies::Replies;
 use super::throttle::Throttle;
 use super::{Cancel, RetryFor, close};
 use crate::event::{Event, LimitedBy, Observer, Progress};
@@ -15,11 +16,11 @@ use crate::network::congestion::Pilot;
 use crate::network::dial::ConnectError;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
-use crate::transfer::Outbound;
+use crate::transfer::{Outbound, Parity};
 use crate::unit::Rate;
 use crate::wire::WireError;
 use crate::wire::datagram::{Datagram, MAX_DATAGRAM, encode_bye, encode_ping};
-use crate::wire::reply::{Counters, Reply, ReplyReader};
+use crate::wire::reply::{Counters, Reply};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError};
 use std::collections::VecDeque;
@@ -60,6 +61,8 @@ pub(super) struct Outward {
     stopping: bool,
     train_told: bool,
     limit_told: bool,
+    /// The parity by the table that the user knows of, and since when.
+    parity_told: Option<(Instant, usize)>,
     /// When quinn last sent something.
     last_sent: Instant,
     /// Room in quinn's datagram buffer while nothing is queued.
@@ -82,9 +85,10 @@ pub(super) struct Patience {
     pub(super) stop_at: Option<Instant>,
 }
 
-/// What sets the pace besides the path.
+/// What sets the pace besides the path, and what goes along with the data.
 pub(super) struct Pace {
     pub(super) throttle: Throttle,
+    pub(super) parity: Parity,
     pub(super) press: Arc<Press>,
 }
 
@@ -112,10 +116,11 @@ impl Outward {
         let empty_space = connection.datagram_send_buffer_space();
         pilot.first_flight(true);
         Self {
-            outbound: Outbound::new(now()),
+            outbound: Outbound::new(now(), pace.parity),
             meter: Meter::new(now()),
             train_told: false,
             limit_told: false,
+            parity_told: None,
             connection,
             pilot,
             replies,
@@ -257,6 +262,7 @@ impl Outward {
             }
             self.hold_to(feedback.allowed);
             self.outbound.on_feedback(now(), &feedback);
+            self.tell_parity(now());
             let (report, left) = self.outbound.report();
             self.pilot.report(now(), report, left);
             self.replies.log.insert(u64::from(feedback.offset), feedback.replies);
@@ -273,6 +279,17 @@ impl Outward {
             self.limit_told = true;
             self.observer.event(&Event::Limit { rate: limit.rate.get(), by: LimitedBy::Receiver });
         }
+    }
+
+    /// Tells a change of the parity by the table; loss that wavers about a threshold is told once a second.
+    fn tell_parity(&mut self, now: Instant) {
+        let Some((parity, loss)) = self.outbound.parity_step() else { return };
+        if self.parity_told.is_some_and(|(at, told)| told == parity || now < at + TICK) {
+            return;
+        }
+        self.parity_told = Some((now, parity));
+        let message = format!("parity: {parity} on 50 data shards, at {:.1} % loss", 100.0 * loss);
+        self.observer.event(&Event::Detail { message });
     }
 
     /// Gives quinn as much as will leave within a few milliseconds, and probes a silent path.
@@ -391,54 +408,4 @@ async fn next_offer(offers: &mut Option<mpsc::Receiver<Offer>>) -> Option<Offer>
         Some(offers) => offers.recv().await,
         None => std::future::pending().await,
     }
-}
-
-/// The replies of a receiver as they come: on a stream and as copies.
-pub(super) struct Replies {
-    log: ReplyReader,
-    stream: mpsc::Receiver<(u64, Bytes)>,
-}
-
-impl Replies {
-    pub(super) fn of(connection: &Connection) -> Replies {
-        Replies { log: ReplyReader::default(), stream: read_replies(connection.clone()) }
-    }
-
-    /// The first word of a receiver that has dialled us.
-    pub(super) async fn first(&mut self, connection: &Connection) -> Result<Reply, Error> {
-        loop {
-            if let Some(reply) = self.log.next_reply()? {
-                return Ok(reply);
-            }
-            tokio::select! {
-                biased;
-                datagram = connection.read_datagram() => {
-                    let datagram = datagram.map_err(|error| Error::lost(connection, &error))?;
-                    match Datagram::decode(&datagram)? {
-                        Datagram::Feedback(feedback) => {
-                            self.log.insert(u64::from(feedback.offset), feedback.replies);
-                        }
-                        Datagram::Shard(_) | Datagram::Ping | Datagram::Bye => {
-                            return Err(Error::same_side(connection, Side::Sender));
-                        }
-                    }
-                }
-                Some((offset, bytes)) = self.stream.recv() => self.log.insert(offset, bytes),
-            }
-        }
-    }
-}
-
-/// Reads the reply stream on a task of its own, which ends with the connection.
-fn read_replies(connection: Connection) -> mpsc::Receiver<(u64, Bytes)> {
-    let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(async move {
-        let Ok(mut stream) = connection.accept_uni().await else { return };
-        while let Ok(Some(chunk)) = stream.read_chunk(16 * 1024, true).await {
-            if sender.send((chunk.offset, chunk.bytes)).await.is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }

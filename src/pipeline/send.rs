@@ -5,9 +5,10 @@
 
 use super::connect::{FLUSH, Line, Peer, Ports, dial};
 use super::ingest::{Ingest, Pipe, Source};
-use super::outward::{Outward, Pace, Patience, Replies};
+use super::outward::{Outward, Pace, Patience};
 use super::press::Press;
 use super::progress::Tally;
+use super::replies::Replies;
 use super::session::sleep_until;
 use super::throttle::Throttle;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
@@ -21,6 +22,7 @@ use crate::network::endpoint::Endpoint;
 use crate::network::limit::Bandwidth;
 use crate::network::seam::now;
 use crate::node_id::NodeId;
+use crate::transfer::Parity;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
@@ -64,6 +66,8 @@ pub struct SendOptions {
     pub limit: Option<Bandwidth>,
     /// Most chunks a second.
     pub chunk_rate: Option<NonZeroU32>,
+    /// Parity ahead of any loss.
+    pub parity: Parity,
     /// The class of the transfer, and those of files in it.
     pub classes: Classes,
 }
@@ -270,7 +274,8 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
     );
     let patience =
         Patience { accepted_by, contimeout: options.contimeout, retry_for: options.retry_for, stop_at: *stop_at };
-    let pace = Pace { throttle: Throttle::new(options.limit, options.chunk_rate), press };
+    let throttle = Throttle::new(options.limit, options.chunk_rate);
+    let pace = Pace { throttle, parity: options.parity.clone(), press };
     let (watching, bytes) = (observer.clone(), totals.bytes);
     let mut outward = Outward::new(connection.clone(), replies, pilot, watching, tally.clone(), bytes, patience, pace);
     let mut ingest = pin!(ingest.run());

@@ -10,6 +10,7 @@ mod first_flight;
 mod inbound;
 mod log;
 mod outbound;
+mod parity;
 pub mod share;
 mod stripe;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 pub use inbound::{Delivered, Inbound};
 pub use log::{PACKET_OVERHEAD, Report};
 pub use outbound::{Outbound, Sent};
+pub use parity::Parity;
 
 use crate::wire::datagram::{MAX_DATA_SHARDS, SHARD_BYTES};
 

@@ -1,14 +1,16 @@
 //! The sending side: chunks become stripes, and for each free place in the network the shard most worth sending is chosen.
 //!
 //! Choice (TRANSPORT, design "C-tail"): 1. the oldest stripe that cannot complete with what is under way gets a fresh shard; 2. else the next
-//! data shard; 3. else, with nothing left to send, the stripe least likely to complete gets parity ahead of any loss, because a repair
-//! would cost it a round trip. Any fresh shard fills any hole, so counts are enough and nothing waits for a particular packet.
+//! data shard, or parity right behind the data of its stripe where the policy says so; 3. else, with nothing left to send, the stripe least
+//! likely to complete gets parity ahead of any loss, because a repair would cost it a round trip. Any fresh shard fills any hole, so counts
+//! are enough and nothing waits for a particular packet.
 //!
 //! Invariant: a stripe is kept until the receiver has decoded it; no more than the receiver's credit is open. Congestion and pacing are
 //! the connection's; this is asked for a shard only when one can leave soon.
 
 use super::first_flight::FirstFlight;
 use super::log::{Log, Report};
+use super::parity::{Ahead, PRIOR_LOSS, Parity};
 use super::stripe::Stripe;
 use super::{Cut, FIRST_WINDOW};
 use crate::wire::datagram::{Feedback, NOTHING, encode_ping};
@@ -16,8 +18,6 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Loss that is assumed before the first feedback.
-const PRIOR_LOSS: f64 = 0.2;
 /// Shards of which one loss sample is made.
 const LOSS_SAMPLE: u32 = 40;
 /// Standard deviations of surplus that a stripe of the idle tail gets, and before the first feedback.
@@ -53,7 +53,7 @@ pub struct Outbound {
     /// Open stripes by number from `base`; `None` once decoded.
     stripes: VecDeque<Option<Stripe>>,
     base: u32,
-    /// First stripe with data shards that were never sent.
+    /// First stripe with data shards, or parity behind them, that were never sent.
     unsent: u32,
     unsent_shards: usize,
     log: Log,
@@ -70,14 +70,15 @@ pub struct Outbound {
     report_left: Option<Instant>,
     sampled: (u32, u32),
     loss: Option<f64>,
+    ahead: Ahead,
     delivered_bytes: u64,
     sent: Sent,
     first_flight: FirstFlight,
 }
 
 impl Outbound {
-    /// A side that has sent nothing, at `now`, when the connection stood.
-    pub fn new(now: Instant) -> Self {
+    /// A side that has sent nothing, at `now`, when the connection stood, and its policy of parity ahead of loss.
+    pub fn new(now: Instant, parity: Parity) -> Self {
         Self {
             stripes: VecDeque::new(),
             base: 0,
@@ -96,6 +97,7 @@ impl Outbound {
             newest: (0, 0),
             sampled: (0, 0),
             loss: None,
+            ahead: Ahead::new(parity),
             delivered_bytes: 0,
             sent: Sent::default(),
             first_flight: FirstFlight::default(),
@@ -143,6 +145,12 @@ impl Outbound {
     /// Share of shards lost lately; 0 before anything is known.
     pub fn loss(&self) -> f64 {
         self.loss.unwrap_or(0.0)
+    }
+
+    /// Parity shards on a full stripe by the table, and the loss for which it says so; none under another policy, or before any
+    /// loss was measured.
+    pub fn parity_step(&self) -> Option<(usize, f64)> {
+        self.ahead.step()
     }
 
     /// What was sent so far.
@@ -215,6 +223,7 @@ impl Outbound {
         }
         let received = self.newest.1 - self.sampled.1;
         let sample = 1.0 - (f64::from(received) / f64::from(high)).min(1.0);
+        self.ahead.observe(high.saturating_sub(received), high);
         self.loss = Some(self.loss.map_or(sample, |loss| 0.75 * loss + 0.25 * sample));
         self.sampled = self.newest;
     }
@@ -313,9 +322,9 @@ impl Outbound {
             self.sent.parity += 1;
             return Some(self.send_next(now, number));
         }
-        if let Some(number) = self.next_unsent() {
-            self.sent.data += 1;
-            self.unsent_shards -= 1;
+        if let Some((number, is_data)) = self.next_in_order() {
+            *(if is_data { &mut self.sent.data } else { &mut self.sent.parity }) += 1;
+            self.unsent_shards -= usize::from(is_data);
             return Some(self.send_next(now, number));
         }
         let number = self.likeliest_to_fail()?;
@@ -332,24 +341,25 @@ impl Outbound {
         self.first_flight.take_copy(self.sent.data).then_some(0)
     }
 
-    /// The stripe whose data shards come next.
-    fn next_unsent(&mut self) -> Option<u32> {
-        if self.unsent_shards == 0 || self.unsent >= self.credit {
-            return None;
-        }
-        loop {
-            let place = (self.unsent - self.base) as usize;
-            match self.stripes.get(place)? {
-                Some(stripe) if !stripe.all_data_sent() => return Some(self.unsent),
+    /// The stripe whose data shards, or parity behind them, come next, and whether it is data.
+    fn next_in_order(&mut self) -> Option<(u32, bool)> {
+        while self.unsent < self.credit {
+            match self.stripes.get((self.unsent - self.base) as usize)? {
+                Some(stripe) if !stripe.all_data_sent() => return Some((self.unsent, true)),
+                Some(stripe) if stripe.parity_sent() < self.ahead.behind(stripe.k) => {
+                    return Some((self.unsent, false));
+                }
                 _ => self.unsent += 1,
             }
         }
+        None
     }
 
     /// With nothing else to send: the stripe with the least surplus under way.
     fn likeliest_to_fail(&self) -> Option<u32> {
         let waiting = self.idle || (!self.accepted && self.unsent_shards > 0);
-        if !waiting {
+        // The first flight carries the hello, without which nothing counts.
+        if !waiting || (self.accepted && !self.ahead.has_tail()) {
             return None;
         }
         let (loss, surplus) = match self.loss {

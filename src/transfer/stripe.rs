@@ -56,6 +56,11 @@ impl Stripe {
         usize::from(self.k).saturating_sub(self.next as usize)
     }
 
+    /// Shards sent beyond its data.
+    pub(super) fn parity_sent(&self) -> u32 {
+        self.next.saturating_sub(u32::from(self.k))
+    }
+
     pub(super) fn all_data_sent(&self) -> bool {
         self.next >= u32::from(self.k)
     }

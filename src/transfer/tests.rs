@@ -1,5 +1,7 @@
 //! Both sides joined by a small lossy link, in steps of a millisecond. Congestion control is not here: the sender may send at the rate.
 
+mod ahead;
+
 use super::*;
 use crate::wire::chunk::{encode_control, encoded_length};
 use crate::wire::datagram::{Datagram, Feedback, Shard};
@@ -58,9 +60,14 @@ struct Outcome {
 
 /// Sends `chunks` over `link`; panics if they are not through in two minutes.
 fn transfer(chunks: &[Bytes], link: Link, seed: u64) -> Outcome {
+    transfer_with(chunks, link, Parity::Auto, seed)
+}
+
+/// The same under another policy of parity.
+fn transfer_with(chunks: &[Bytes], link: Link, parity: Parity, seed: u64) -> Outcome {
     let (start, mut rng) = (origin(), Rng(seed));
     let rtt = Duration::from_millis(2 * link.delay_ms + link.jitter_ms);
-    let (mut outbound, mut inbound) = (Outbound::new(start), Inbound::new());
+    let (mut outbound, mut inbound) = (Outbound::new(start, parity), Inbound::new());
     let (mut forward, mut back) = (BTreeMap::new(), BTreeMap::new());
     let (mut offered, mut arrived, mut number, mut feedbacks) = (0, Vec::new(), 0u64, 0);
     for ms in 0..120_000 {
@@ -264,7 +271,7 @@ fn stripes_that_do_not_fit_together_are_refused() {
 #[test]
 fn a_receiver_that_lies_cannot_break_the_sender() {
     let (now, mut rng) = (origin(), Rng(1));
-    let mut outbound = Outbound::new(now);
+    let mut outbound = Outbound::new(now, Parity::Auto);
     for seed in 0..20 {
         outbound.offer(chunk(seed, 60_000), 1);
     }

@@ -243,7 +243,6 @@ fn what_this_version_does_not_have_is_4_and_touches_nothing() {
     place.write("source", "content");
     let shared = [
         "--timeout 5",
-        "--parity 5",
         "--link 9k",
         "--no-session",
         "--lock-wait 1s",
@@ -260,6 +259,7 @@ fn what_this_version_does_not_have_is_4_and_touches_nothing() {
         "--api 127.0.0.1:1",
         "--from x",
         "--max-chunk-rate 4",
+        "--parity 5",
         "--priority high",
         "--priority-for *=high",
         "-z",

@@ -5,11 +5,13 @@
 use crate::hostile::peer::{HOUR, RECEIVER, SENDER, Seen, env, send_options};
 use crate::memdisk::MemDisk;
 use crate::sim::{Net, Profile, Rng, run};
+use resilient::chunk::adaptive::ParityTable;
 use resilient::chunk::compression::{Choice, Method};
 use resilient::class::Class;
 use resilient::event::{Event, LimitedBy};
 use resilient::network::limit::Bandwidth;
 use resilient::pipeline::{Cancel, Listen, RecvOptions, RetryFor, SendOptions, Summary, recv, send};
+use resilient::transfer::Parity;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +85,39 @@ fn limits(seen: &Seen) -> Vec<(u64, LimitedBy)> {
 
 fn bandwidth(rate: u64) -> Bandwidth {
     Bandwidth { rate: NonZeroU64::new(rate).unwrap(), burst: None }
+}
+
+#[test]
+fn parity_behind_each_stripe_costs_its_bytes_and_no_more() {
+    let content = noise(2_000_000);
+    let sent =
+        |parity| transfer(&content, Profile::plain(10.0, 50, 0.0), 0, |options| options.parity = parity).sent as f64;
+    let none = sent(Parity::Exactly(0));
+    let ratio = sent(Parity::Exactly(25)) / none;
+    assert!((1.45..1.55).contains(&ratio), "{ratio}");
+    let ratio = sent(Parity::Table(ParityTable::default())) / none;
+    assert!((1.08..1.15).contains(&ratio), "{ratio}");
+    let ratio = sent(Parity::Auto) / none;
+    assert!((1.0..1.03).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn a_change_of_parity_is_told() {
+    let table = |options: &mut SendOptions| options.parity = Parity::Table(ParityTable::default());
+    for (loss, told) in
+        [(0.0, "parity: 5 on 50 data shards, at 0.0 % loss"), (0.3, "parity: 25 on 50 data shards, at ")]
+    {
+        let done = transfer(&noise(2_000_000), Profile::plain(10.0, 50, loss), 0, table);
+        let events = done.seen.events();
+        let details = events.iter().filter_map(|event| match event {
+            Event::Detail { message } if message.starts_with("parity: ") => Some(message.as_str()),
+            _ => None,
+        });
+        let details: Vec<&str> = details.collect();
+        assert!(details.iter().any(|detail| detail.starts_with(told)), "{loss}: {details:?}");
+        assert!(details.len() <= 2 + done.took.as_secs() as usize, "{details:?}");
+        assert!(details.windows(2).all(|pair| pair[0] != pair[1]), "{details:?}");
+    }
 }
 
 #[test]

@@ -180,6 +180,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
         compress: Choice::default(),
         limit: None,
         chunk_rate: None,
+        parity: resilient::transfer::Parity::Auto,
         classes: resilient::filter::Classes::default(),
         sources: vec![tree.source()],
         pipe: None,

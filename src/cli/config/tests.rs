@@ -161,6 +161,19 @@ fn a_peer_has_settings_of_its_own_and_the_first_that_fits_counts() {
 }
 
 #[test]
+fn parity_is_a_number_or_a_word_and_only_of_who_sends() {
+    let fixture = Fixture::new("parity = 10\n[peer.'*.field']\nparity = '33%'", "");
+    assert_eq!(fixture.words("r send a host:9").unwrap(), "r send --parity=10 a host:9");
+    assert_eq!(fixture.words("r send a x.field:9").unwrap(), "r send --parity=33% a x.field:9");
+    assert_eq!(fixture.words("r recv inbox").unwrap(), "r recv inbox");
+    let fixture = fixture.variable("RESILIENT_PARITY", "table");
+    assert_eq!(fixture.words("r send a x.field:9").unwrap(), "r send --parity=table a x.field:9");
+    assert_eq!(fixture.words("r send --parity auto a host:9").unwrap(), "r send --parity auto a host:9");
+    let error = Fixture::new("parity = 206", "").error("r send a host:9");
+    assert!(error.starts_with("/user.toml:1: invalid value '206' for '--parity"), "{error}");
+}
+
+#[test]
 fn what_was_typed_is_kept_as_it_is() {
     let fixture = Fixture::new("contimeout = 1\ncolor = 'never'", "");
     assert_eq!(fixture.words("r send -- --a send").unwrap(), "r --color=never send --contimeout=1 -- --a send");

@@ -154,6 +154,7 @@ pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
         compress: Choice::default(),
         limit: None,
         chunk_rate: None,
+        parity: resilient::transfer::Parity::Auto,
         classes: resilient::filter::Classes::default(),
         sources: vec![source.join("")],
         pipe: None,
