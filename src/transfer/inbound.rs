@@ -265,6 +265,7 @@ impl Inbound {
                 data.truncate(length);
                 return Ok(Bytes::from(data));
             }
+            bytes.reserve_exact(cut.length - bytes.len());
             bytes.extend_from_slice(&data[..length]);
         }
         Ok(Bytes::from(bytes))
