@@ -24,6 +24,8 @@ use pace::Pace;
 
 /// Window below which nothing goes, packets.
 const MIN_PACKETS: f64 = 4.0;
+/// The same on a path where a packet takes as long as a round trip elsewhere.
+const SLOW_PACKETS: f64 = 3.0;
 /// Window above which nothing goes, bytes.
 const MAX_WINDOW: f64 = 256.0 * 1024.0 * 1024.0;
 /// A round is over when a packet is acknowledged that left this share of a round trip after the round began: the standing
@@ -81,6 +83,8 @@ struct Frame {
 #[derive(Debug, Clone)]
 pub(super) struct Law {
     mtu: f64,
+    /// Packets in each round trip below which no pace goes.
+    least: f64,
     window: f64,
     state: State,
     flight: Flight,
@@ -119,6 +123,7 @@ impl Law {
     pub(super) fn new(mtu: f64) -> Self {
         Self {
             mtu,
+            least: MIN_PACKETS,
             window: INITIAL_PACKETS * mtu,
             state: State::StartUp(StartUp::default()),
             flight: Flight::default(),
@@ -144,6 +149,12 @@ impl Law {
             crowd_at: None,
             gradient: Gradient::default(),
         }
+    }
+
+    /// A law of a path that is known to carry `rate` bytes per second, few packets in a round trip: it keeps that pace from the first on.
+    pub(super) fn known(mtu: f64, rate: f64) -> Self {
+        let window = SLOW_PACKETS * mtu;
+        Self { least: 1.0, window, state: State::Steady, pace: Some(Pace::new(0.0, rate)), ..Self::new(mtu) }
     }
 
     /// The congestion window, bytes. Where a pace is kept it only bounds what a silence of the receiver lets out.
@@ -308,7 +319,7 @@ impl Law {
     }
 
     fn set_window(&mut self, window: f64) {
-        self.window = window.clamp(MIN_PACKETS * self.mtu, MAX_WINDOW);
+        self.window = window.clamp(MIN_PACKETS.min(self.least + 2.0) * self.mtu, MAX_WINDOW);
     }
 
     fn enter(&mut self, state: State) {
