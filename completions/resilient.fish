@@ -67,6 +67,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -l cert-key -d
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l retry-for -d 'Keep probing a silent path for this long, or `forever`' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l link -d 'Reckon from the first packet on with a slow link of RATE (9.6kbit, 300B)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s z -l compress -d 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l max-chunk-rate -d 'Send at most N chunks a second, 0 for no limit' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l parity -d 'Parity ahead of loss: auto, table, N on 50 data shards, or N% of all [default: auto]' -r
@@ -109,6 +110,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l partial-dir
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l stop-after -d 'Stop after this time (90m, 2h); the same command goes on from there' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l max-transfer -d 'Stop before more file bytes than this cross the network' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l link -d 'Reckon from the first packet on with a slow link of RATE (9.6kbit, 300B)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l count -d 'Receive N transfers, several at a time, each with a ticket of its own' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ticket-life -d 'How long a ticket can be used [default: 1h]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l wait-for -d 'How long to wait for the other side to come' -r

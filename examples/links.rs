@@ -22,6 +22,7 @@ use resilient::chunk::adaptive::ParityTable;
 use resilient::class::Class;
 use resilient::event::{Event, Observer};
 use resilient::fs::disk::Disk;
+use resilient::link::Link;
 use resilient::network::identity::Identity;
 use resilient::network::seam::Blocking;
 use resilient::pipeline::{Cancel, Env, Family, Listen, Ports, RecvOptions, RetryFor, SendOptions, Stop, recv, send};
@@ -47,10 +48,13 @@ struct Case {
     forward: Profile,
     back: Profile,
     parity: Parity,
+    /// Whether both ends are told the rates (`--link`).
+    told: bool,
 }
 
 impl Case {
-    /// A named profile, or `key=value,…` over a plain link: mbit, delay, loss, jitter, queue (ms), burst (ms), mtu, back-mbit, back-loss.
+    /// A named profile, or `key=value,…` over a plain link: mbit, delay, loss, jitter, queue (ms), burst (ms), mtu, back-mbit, back-loss; link=1
+    /// tells both ends the rate, as `--link` does.
     fn parse(word: &str) -> Option<Case> {
         let mut case = match word.split_once('=') {
             None => Case::both(word, Profile::named(word)?),
@@ -71,6 +75,7 @@ impl Case {
                 "queue" => both(&|profile| profile.queue = span),
                 "burst" => both(&|profile| profile.burst = span),
                 "mtu" => both(&|profile| profile.mtu = value as usize),
+                "link" => case.told = value > 0.0,
                 "back-mbit" => case.back.rate = (value * 1e6) as u64,
                 "back-loss" => case.back.loss = value,
                 _ => return None,
@@ -80,7 +85,7 @@ impl Case {
     }
 
     fn both(name: &str, profile: Profile) -> Case {
-        Case { name: name.to_owned(), forward: profile.clone(), back: profile, parity: Parity::Auto }
+        Case { name: name.to_owned(), forward: profile.clone(), back: profile, parity: Parity::Auto, told: false }
     }
 
     fn bound(&self, bytes: u64) -> f64 {
@@ -129,7 +134,7 @@ struct Done {
     packets: u64,
 }
 
-fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk) -> Env {
+fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk, link: Option<Link>) -> Env {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Env {
         authority: None,
@@ -139,6 +144,7 @@ fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk) -> Env {
         authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.fill(7)),
+        link,
         seed: Some(seed),
     }
 }
@@ -148,10 +154,11 @@ fn transfer(case: &Case, source: &Path, seed: u64) -> Done {
         net.link(SENDER, RECEIVER, case.forward.clone());
         net.link(RECEIVER, SENDER, case.back.clone());
         let disk = MemDisk::new();
+        let link = case.told.then(|| Link::new(case.forward.rate / 8).expect("the rate of a slow link is told"));
         let (_keep, cancel) = Cancel::channel();
         let watch = Arc::new(Watch { net: net.clone(), ticket: watch::Sender::new(None), named: Mutex::default() });
         let receiver = tokio::spawn({
-            let (env, watch, cancel) = (env(&net, RECEIVER, seed, &disk), watch.clone(), cancel.clone());
+            let (env, watch, cancel) = (env(&net, RECEIVER, seed, &disk, link), watch.clone(), cancel.clone());
             let options = RecvOptions {
                 listen: Listen { address: Some(RECEIVER), ..Listen::default() },
                 ticket_life: LIMIT,
@@ -178,7 +185,7 @@ fn transfer(case: &Case, source: &Path, seed: u64) -> Done {
             contimeout: LIMIT,
             retry_for: RetryFor::Span(LIMIT),
         };
-        let summary = send(&env(&net, SENDER, seed, &disk), options, Arc::new(Silent), cancel).await;
+        let summary = send(&env(&net, SENDER, seed, &disk, link), options, Arc::new(Silent), cancel).await;
         assert_eq!(summary.expect("a link that works carries the file").class, Class::Done);
         let ended = net.elapsed().as_secs_f64();
         receiver.await.expect("no panic").expect("the sender was satisfied");

@@ -21,7 +21,7 @@
 //! | L3 | [`network`], [`fs`], [`trust`] | quinn, rustls, sockets; files |
 //! | L2 | [`transfer`], [`wire`] | no IO: time, randomness and sockets are arguments |
 //! | L1 | [`chunk`], [`filter`], [`priority`] | no IO |
-//! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`] | no IO |
+//! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`], [`link`](mod@link) | no IO |
 //!
 //! # Words
 //!
@@ -38,6 +38,7 @@ pub mod event;
 pub mod filter;
 pub mod fs;
 pub mod integrity;
+pub mod link;
 pub mod location;
 pub mod manifest;
 pub mod network;

@@ -35,6 +35,18 @@ pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
     size_with(text, 1)
 }
 
+/// Parses a rate of a line as [`parse_rate`] does or, as lines are sold, in bits per second: `9600bit`, `9.6kbit`. Gives bytes.
+pub fn parse_line_rate(text: &str) -> Result<u64, UnitError> {
+    let Some(bits) = text.to_ascii_lowercase().strip_suffix("bit").map(str::to_owned) else { return parse_rate(text) };
+    // A thousand each, as everywhere where bits are meant.
+    let unit = if bits.ends_with(['k', 'm', 'g']) { "b" } else { "" };
+    let number = bits.trim_end_matches(['k', 'm', 'g']);
+    if number.len() + unit.len() != bits.len() || number.contains(|c: char| !c.is_ascii_digit() && c != '.') {
+        return Err(UnitError::SizeUnit);
+    }
+    parse_size(&format!("{bits}{unit}")).map(|bits| bits / 8)
+}
+
 /// A size whose number, when it has no unit, is meant in units of 1024 to the power `bare`.
 fn size_with(text: &str, bare: u32) -> Result<u64, UnitError> {
     let (whole, rest) = digits(text);
@@ -170,6 +182,25 @@ impl fmt::Display for Span {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn lines_are_measured_in_bits_too() {
+        let table = [
+            ("9600bit", 1200),
+            ("9.6kbit", 1200),
+            ("2.4Kbit", 300),
+            ("64kbit", 8000),
+            ("1mbit", 125_000),
+            ("1", 1024),
+            ("300b", 300),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(parse_line_rate(text), Ok(bytes), "{text}");
+        }
+        for text in ["bit", "kbit", "9bbit", "9kibit", "9kbit-1", "xbit", "9tbit", "-9bit", "9kbits"] {
+            assert!(parse_line_rate(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_the_meaning_of_rsync() {

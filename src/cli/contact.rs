@@ -11,6 +11,7 @@ use super::peer::Rules;
 use super::{home, prompt};
 use crate::class::Class;
 use crate::event::{Event, Observer};
+use crate::link::Link;
 use crate::network::dial::ConnectError;
 use crate::network::pin::Expected;
 use crate::network::resolve::{ResolveError, resolve};
@@ -57,6 +58,8 @@ pub(super) struct Reach {
     pub(super) ports: Ports,
     /// Time for all of it.
     pub(super) contimeout: Duration,
+    /// What is said of the link.
+    pub(super) link: Option<Link>,
 }
 
 /// Who says which key is the right one.
@@ -101,7 +104,7 @@ impl Contact {
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Introduced, Failure> {
-        let Reach { family, ports, contimeout } = reach;
+        let Reach { family, ports, contimeout, link } = reach;
         let until = now() + contimeout;
         let nodes = match (&self.target, &self.known) {
             (Target::Ticket(_), _) | (_, None) => KnownNodes::default(),
@@ -127,7 +130,7 @@ impl Contact {
             Some((key, witness)) => (Some(key), Some(witness)),
             None if vouched.is_some() => (None, None),
             None => {
-                let asked = ask_key(&UdpSockets, None, &addresses, family, ports, left, cancel).await;
+                let asked = ask_key(&UdpSockets, None, link, &addresses, family, ports, left, cancel).await;
                 let key = asked.map_err(|error| super::run::failure(error.within(contimeout)))?;
                 self.judge(&typed[0], key, observer, cancel).await?;
                 // The first contact is made: what remains is a connection like any other.

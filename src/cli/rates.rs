@@ -1,5 +1,5 @@
-//! Options that say how fast, how small, how safe and in which order: `--bwlimit`, `--max-chunk-rate`, `--compress`, `--parity`,
-//! `--priority`.
+//! Options that say how fast, how small, how safe and in which order: `--bwlimit`, `--link`, `--max-chunk-rate`, `--compress`,
+//! `--parity`, `--priority`.
 //!
 //! Invariant: rates have rsync's units and 0 is no limit; what a command could not do anything with is not an option of it. Only who
 //! sends compresses and orders, so [`Sending`] is for senders; [`Limits`] is for both, and `DOWN` reaches the sender by the receiver's
@@ -9,10 +9,11 @@ use super::exit::Failure;
 use crate::chunk::adaptive::ParityTable;
 use crate::chunk::compression::{Choice, Method, ZSTD_DEFAULT, ZSTD_LEVELS};
 use crate::filter::{Classes, Pattern};
+use crate::link::Link;
 use crate::network::limit::Bandwidth;
 use crate::priority::Priority;
 use crate::transfer::Parity;
-use crate::unit;
+use crate::unit::{self, Rate, UnitError};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
@@ -33,6 +34,13 @@ pub(super) struct Limits {
         long, value_name = "RATE", value_parser = limit, help_heading = "Transfer"
     )]
     bwlimit: Option<Limit>,
+    /// Reckon from the first packet on with a slow link of RATE (9.6kbit, 300B)
+    ///
+    /// For radio and satellite telephones, below about 64 kbit/s. A hint, not a limit, best given at both ends: nothing is sent again before
+    /// an answer can have come, and --contimeout is 300 unless it is given. RATE is in bytes as for --bwlimit, or in bits with bit, kbit: a link of
+    /// 9600 bit/s is --link 9.6kbit.
+    #[arg(long, value_name = "RATE", value_parser = link, help_heading = "Transfer", hide_short_help = true)]
+    link: Option<Link>,
 }
 
 /// Options of who sends, as typed.
@@ -107,6 +115,11 @@ impl Limit {
 }
 
 impl Limits {
+    /// What is said of the link.
+    pub(super) fn link(&self) -> Option<Link> {
+        self.link
+    }
+
     /// The limits in force: what was typed goes before what is in the environment.
     pub(super) fn resolve(&self) -> Result<Limit, Failure> {
         self.resolve_with(std::env::var_os(VARIABLE))
@@ -161,6 +174,22 @@ fn limit(text: &str) -> Result<Limit, String> {
         None => (up, None),
     };
     Ok(Limit { up: rate(up)?.map(|rate| Bandwidth { rate, burst }), down })
+}
+
+/// Reads the rate of a slow link.
+fn link(text: &str) -> Result<Link, String> {
+    let rate = unit::parse_line_rate(text).map_err(|error| match error {
+        UnitError::SizeUnit => format!("{error}, bit, kbit"),
+        error => error.to_string(),
+    })?;
+    Link::new(rate).ok_or_else(|| {
+        let told = if rate > u64::from(Link::FASTEST) {
+            "a link of more than 8 KiB/s (64 kbit/s) needs no hint"
+        } else {
+            "the slowest link is one of 30 bytes (240 bit) per second"
+        };
+        format!("{} are {} bit/s: {told}; for 9.6 kbit/s write 9.6kbit", Rate(rate), rate.saturating_mul(8))
+    })
 }
 
 /// Reads `auto`, `none`, `lz4`, `zstd` or `zstd:LEVEL`.
@@ -261,6 +290,25 @@ mod tests {
         assert_eq!(limits("--bwlimit=5 --bwlimit=0", "1k").unwrap(), Limit::default());
         assert_eq!(limits("", "").unwrap(), Limit::default());
         assert_eq!(limits("", "soon").unwrap_err().class.code(), 1);
+    }
+
+    #[test]
+    fn a_link_is_a_slow_one_and_said_in_bytes_or_bits() {
+        for (text, rate) in
+            [("9.6kbit", 1200), ("2400bit", 300), ("1.2kb", 1200), ("300b", 300), ("8", 8192), ("64kbit", 8000)]
+        {
+            assert_eq!(link(text).map(Link::rate), Ok(rate), "{text}");
+        }
+        for text in ["0", "9.6k", "9600", "10mbit", "200bit", "x", "", "1kbits"] {
+            assert!(link(text).is_err(), "{text}");
+        }
+        let told = link("9600").unwrap_err();
+        assert!(told.contains("needs no hint") && told.contains("write 9.6kbit"), "{told}");
+        let typed = |words| parse(words).unwrap().limits.link().map(Link::rate);
+        assert_eq!(
+            (typed(""), typed("--link 9.6kbit"), typed("--link=1 --link=2400bit")),
+            (None, Some(1200), Some(300))
+        );
     }
 
     #[test]

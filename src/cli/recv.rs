@@ -20,6 +20,7 @@ use super::span;
 use super::stop;
 use super::ticket;
 use crate::fs::real::PartialDir;
+use crate::link::Link;
 use crate::location::Location;
 use crate::network::authority::Authority;
 use crate::pipeline::policy::{Place, Policy};
@@ -57,7 +58,7 @@ pub(super) struct Words {
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
     /// How long a usable connection to a `send --offer` may take or, waiting, the first word of a peer that has connected; 0 for no limit
-    #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
+    #[arg(long, value_name = "SECS", default_value = "30", default_value_if("link", clap::builder::ArgPredicate::IsPresent, "300"), value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
     contimeout: Duration,
     /// Wait on this UDP port, 0 for any [default: 27183 on all addresses, any if it is taken]
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = listen, help_heading = "Connect")]
@@ -118,6 +119,8 @@ pub(super) struct Order {
     pub(super) partial_dir: PartialDir,
     /// Who we are.
     pub(super) credentials: Credentials,
+    /// What is said of the link.
+    pub(super) link: Option<Link>,
 }
 
 impl Order {
@@ -168,6 +171,7 @@ impl Words {
         let directory = directory.or(typed).unwrap_or_else(|| ".".into());
         let show = self.invite.show(self.ticket_file.clone());
         let credentials = self.peer.credentials(home::identity(global))?;
+        let link = self.limits.link();
         let rules = self.peer.rules()?;
         if self.dials(environment.is_some()) {
             let options = self.pull(directory, policy)?;
@@ -178,7 +182,7 @@ impl Words {
                 (None, _) => Target::Ticket(ticket::in_file("-".as_ref())?),
             };
             let way = Way::Pull(Box::new((Contact::new(target, rules), options)));
-            return Ok(Order { way, show, partial_dir, credentials });
+            return Ok(Order { way, show, partial_dir, credentials, link });
         }
         self.only_for_dialling(&rules)?;
         let (stay, stop) = (self.stay.stay(), self.stop.stop());
@@ -215,7 +219,7 @@ impl Words {
             policy,
             stop,
         };
-        Ok(Order { way: Way::Wait(Box::new((options, rules.authority))), show, partial_dir, credentials })
+        Ok(Order { way: Way::Wait(Box::new((options, rules.authority))), show, partial_dir, credentials, link })
     }
 
     /// What has a use only for one who dials contradicts waiting.

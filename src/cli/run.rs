@@ -13,6 +13,7 @@ use super::{recv, send};
 use crate::event::{Event, Observer};
 use crate::fs::disk::Disk;
 use crate::fs::real::{RealDisk, syncs};
+use crate::link::Link;
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
 use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
@@ -22,25 +23,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let send::Order { way, mut options, dry_run, credentials } = order;
+    let send::Order { way, mut options, dry_run, credentials, link } = order;
     if dry_run {
         let (sources, selection) = (options.sources, options.selection);
         return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
     }
     match way {
         send::Way::Dial(contact) => {
-            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout, link };
             let introduced = contact.introduce(reach, &*observer, &cancel).await?;
             options.peer = introduced.peer.clone();
             options.contimeout = introduced.contimeout;
-            let env = env(&credentials)?;
+            let env = env(&credentials, link)?;
             let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
             let result = pipeline::send(&env, options, watching.clone(), cancel).await;
             watching.tell(&contact, &*observer);
             result.map_err(|error| introduced.explain(error, env.identity.node_id()))
         }
         send::Way::Offer(offering, show, authority) => {
-            let env = Env { authority, ..env(&credentials)? };
+            let env = Env { authority, ..env(&credentials, link)? };
             let invitation = Invitation::new(show, observer, &cancel);
             let (observer, cancel) = (invitation.observer(), invitation.cancel());
             let result = pipeline::offer(&env, options, offering, observer, cancel).await;
@@ -77,14 +78,14 @@ impl Observer for Watching {
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let recv::Order { way, show, partial_dir, credentials } = order;
+    let recv::Order { way, show, partial_dir, credentials, link } = order;
     let open_disk: OpenDisk =
         Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
-    let env = Env { open_disk, ..env(&credentials)? };
+    let env = Env { open_disk, ..env(&credentials, link)? };
     let summary = match way {
         recv::Way::Pull(pull) => {
             let (contact, mut options) = *pull;
-            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout };
+            let reach = Reach { family: options.family, ports: options.ports, contimeout: options.contimeout, link };
             let introduced = contact.introduce(reach, &*observer, &cancel).await?;
             options.peer = introduced.peer.clone();
             options.contimeout = introduced.contimeout;
@@ -107,7 +108,7 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
     })
 }
 
-fn env(credentials: &Credentials) -> Result<Env, Failure> {
+fn env(credentials: &Credentials, link: Option<Link>) -> Result<Env, Failure> {
     Ok(Env {
         identity: Arc::new(credentials.load()?),
         authority: None,
@@ -116,6 +117,7 @@ fn env(credentials: &Credentials) -> Result<Env, Failure> {
         authorized: Arc::new(authorized),
         blocking: Blocking::Pool,
         random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system has randomness")),
+        link,
         seed: None,
     })
 }

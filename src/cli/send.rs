@@ -20,6 +20,7 @@ use super::span;
 use super::stdin;
 use super::stop;
 use super::ticket;
+use crate::link::Link;
 use crate::location::Location;
 use crate::manifest::Name;
 use crate::network::authority::Authority;
@@ -60,7 +61,7 @@ pub(super) struct Words {
     #[arg(long, value_name = "FILE", help_heading = "Connect")]
     ticket_file: Option<PathBuf>,
     /// How long a usable connection may take, 0 for no limit
-    #[arg(long, value_name = "SECS", default_value = "30", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
+    #[arg(long, value_name = "SECS", default_value = "30", default_value_if("link", clap::builder::ArgPredicate::IsPresent, "300"), value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
     contimeout: Duration,
     /// Print a ticket and wait for one `recv TICKET` instead of dialling
     #[arg(long, help_heading = "Connect", conflicts_with = "ticket_file")]
@@ -102,6 +103,8 @@ pub(super) struct Order {
     pub(super) dry_run: bool,
     /// Who we are.
     pub(super) credentials: Credentials,
+    /// What is said of the link.
+    pub(super) link: Option<Link>,
 }
 
 impl Order {
@@ -185,7 +188,7 @@ impl Words {
             }
         };
         let credentials = self.peer.credentials(identity)?;
-        Ok(Order { way, options, dry_run: self.select.dry_run, credentials })
+        Ok(Order { way, options, dry_run: self.select.dry_run, credentials, link: self.limits.link() })
     }
 
     /// What has a use only for one who dials contradicts waiting.

@@ -19,7 +19,6 @@ const LATER_OPTIONS: &[&str] = &[
     "api",
     "expire",
     "from",
-    "link",
     "lock-wait",
     "max-hops",
     "need",

@@ -263,7 +263,7 @@ async fn a_real_handshake_proves_the_address() {
         runtime,
     )
     .unwrap();
-    let client = dial_endpoint(&hub.host([10, 0, 0, 2]), SocketAddr::from(([0, 0, 0, 0], 0)), None).unwrap();
+    let client = dial_endpoint(&hub.host([10, 0, 0, 2]), SocketAddr::from(([0, 0, 0, 0], 0)), None, None).unwrap();
     let from = client.quic.local_addr().unwrap();
     let proved = || socket.credit.as_ref().unwrap().lock().unwrap().proved(from);
     let cubic = || (Arc::new(quinn::congestion::CubicConfig::default()) as Congestion, ());

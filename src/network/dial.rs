@@ -23,6 +23,9 @@ use tokio::time::{Instant, sleep_until};
 pub const STAGGER: Duration = Duration::from_millis(250);
 /// Between two attempts at the same address.
 pub const REPEAT: Duration = Duration::from_secs(5);
+/// Both in answers, over a slow link: an attempt takes the link from those before it, and quinn repeats its packets itself.
+const SLOW_STAGGER: f64 = 1.25;
+const SLOW_REPEAT: u32 = 4;
 /// Attempts at one address that go on at the same time: a handshake may take 15 s before it is given up for newer ones.
 const ROUNDS_ALIVE: usize = 3;
 /// TLS alert no_application_protocol (RFC 7301) as a QUIC error code (RFC 9001, 4.8).
@@ -165,6 +168,9 @@ pub async fn dial<C: Send + 'static>(
     mut congestion: impl FnMut() -> (Congestion, C),
 ) -> Result<Dialled<C>, ConnectError> {
     let (expected, end) = (expected.into(), Instant::now() + deadline);
+    let link = endpoint.link;
+    let stagger = link.map_or(STAGGER, |link| link.answer().mul_f64(SLOW_STAGGER));
+    let repeat = link.map_or(REPEAT, |link| REPEAT.max(SLOW_REPEAT * link.answer()));
     let mut open: Vec<SocketAddr> = Vec::new();
     for address in addresses.iter().take(ticket::MAX_ADDRESSES) {
         if !open.contains(address) {
@@ -194,13 +200,13 @@ pub async fn dial<C: Send + 'static>(
             () = sleep_until(next) => {
                 if round.is_empty() {
                     round.extend(&open);
-                    next_round = Instant::now() + REPEAT;
+                    next_round = Instant::now() + repeat;
                 }
                 let Some(address) = round.pop_front() else { continue };
                 let server = CheckedServer::new(expected.clone()).map_err(EndpointError::from)?;
                 let (congestion, control) = congestion();
-                let config = endpoint::client_config(identity, Arc::clone(&server), congestion)?;
-                next = Instant::now() + STAGGER;
+                let config = endpoint::client_config(identity, Arc::clone(&server), congestion, link)?;
+                next = Instant::now() + stagger;
                 if round.is_empty() {
                     next = next.max(next_round);
                 }

@@ -6,6 +6,7 @@
 //! letting in is in [`super::gate`]. There is no idle time-out: how long silence may last is decided above.
 
 use crate::class::Class;
+use crate::link::Link;
 use crate::network::authority::Authority;
 use crate::network::copies::{Copies, Traffic};
 use crate::network::identity::Identity;
@@ -25,6 +26,8 @@ pub type Congestion = Arc<dyn ControllerFactory + Send + Sync>;
 /// Assumed round trip before the first is measured: quinn's first timer is three times that, and 1 s (its default 333 ms) is too
 /// long to wait at 33 % loss.
 pub const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// quinn's first timer over a link of which the rate is known, as a multiple of the longest wait for an answer.
+const FIRST_TIMER: f64 = 1.1;
 /// Packets that may arrive out of order before one counts as lost: jitter of 100 ms alone reorders more than quinn's 3.
 pub const PACKET_THRESHOLD: u32 = 32;
 /// The same as a share of the round trip (RFC 9002, 6.1.2).
@@ -96,6 +99,8 @@ pub struct Endpoint {
     pub quic: quinn::Endpoint,
     /// UDP payload of all its connections.
     pub traffic: Arc<Traffic>,
+    /// What the user has said of the link.
+    pub link: Option<Link>,
 }
 
 /// An endpoint that waits for others; [`Gate`](super::gate::Gate) lets them in.
@@ -109,11 +114,17 @@ pub struct Listener {
 /// An endpoint for dialling from `local` (port 0: any; an IPv6 wildcard reaches IPv4 too where the system has it so).
 ///
 /// A `seed` makes the sizes and times of all it sends repeatable; without one they are random.
-pub fn dial_endpoint(sockets: &dyn Sockets, local: SocketAddr, seed: Option<u64>) -> Result<Endpoint, EndpointError> {
+pub fn dial_endpoint(
+    sockets: &dyn Sockets,
+    local: SocketAddr,
+    seed: Option<u64>,
+    link: Option<Link>,
+) -> Result<Endpoint, EndpointError> {
     let at = |source| EndpointError::Bind { address: local, source };
-    let socket = Copies::client(sockets.bind(local).map_err(at)?);
+    let socket = sockets.bind(local).map_err(at)?;
+    let socket = if link.is_some() { Copies::slow_client(socket) } else { Copies::client(socket) };
     let config = endpoint_config(seed, "resilient 2026-11 endpoint seed: dials");
-    endpoint(config, None, socket).map_err(at)
+    endpoint(config, None, socket, link).map_err(at)
 }
 
 /// An endpoint that waits at `local` as `identity`, for those whom `authority` vouches for if there is one.
@@ -121,6 +132,7 @@ pub fn listen_endpoint(
     sockets: &dyn Sockets,
     local: SocketAddr,
     seed: Option<u64>,
+    link: Option<Link>,
     identity: &Identity,
     authority: Option<&Authority>,
 ) -> Result<Listener, EndpointError> {
@@ -132,9 +144,10 @@ pub fn listen_endpoint(
     config.max_incoming(MAX_INCOMING);
     config.incoming_buffer_size(INCOMING_BUFFER);
     config.incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
-    let socket = Copies::server(sockets.bind(local).map_err(at)?);
+    let socket = sockets.bind(local).map_err(at)?;
+    let socket = if link.is_some() { Copies::slow_server(socket) } else { Copies::server(socket) };
     let seeded = endpoint_config(seed, "resilient 2026-11 endpoint seed: listens");
-    let endpoint = endpoint(seeded, Some(config.clone()), socket).map_err(at)?;
+    let endpoint = endpoint(seeded, Some(config.clone()), socket, link).map_err(at)?;
     Ok(Listener { endpoint, config })
 }
 
@@ -143,15 +156,18 @@ pub fn open_window(connection: &quinn::Connection) {
     connection.set_receive_window(VarInt::from_u32(OPEN_WINDOW));
 }
 
-/// The settings of a connection with this controller.
-pub fn transport_config(congestion: Congestion) -> TransportConfig {
+/// The settings of a connection with this controller, over a link of which this was said.
+pub fn transport_config(congestion: Congestion, link: Option<Link>) -> TransportConfig {
+    // Nothing is repeated before the first answer, and an acknowledgement waits for data that it can ride on.
+    let initial_rtt = link.map_or(INITIAL_RTT, |link| link.answer().mul_f64(FIRST_TIMER / 3.0));
+    let ack_delay = link.map_or(ACK_DELAY, |link| 2 * link.packet());
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(ACK_THRESHOLD))
         .reordering_threshold(VarInt::from_u32(ACK_REORDERING))
-        .max_ack_delay(Some(ACK_DELAY));
+        .max_ack_delay(Some(ack_delay));
     let mut config = TransportConfig::default();
     config
-        .initial_rtt(INITIAL_RTT)
+        .initial_rtt(initial_rtt)
         .packet_threshold(PACKET_THRESHOLD)
         .time_threshold(TIME_THRESHOLD)
         .max_idle_timeout(None)
@@ -176,10 +192,11 @@ pub(super) fn client_config(
     identity: &Identity,
     server: Arc<CheckedServer>,
     congestion: Congestion,
+    link: Option<Link>,
 ) -> Result<quinn::ClientConfig, EndpointError> {
     let tls = QuicClientConfig::try_from(pin::client_config(identity, server)?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    config.transport_config(Arc::new(transport_config(congestion)));
+    config.transport_config(Arc::new(transport_config(congestion, link)));
     Ok(config)
 }
 
@@ -190,11 +207,16 @@ fn endpoint_config(seed: Option<u64>, role: &str) -> EndpointConfig {
     config
 }
 
-fn endpoint(config: EndpointConfig, server: Option<quinn::ServerConfig>, socket: Arc<Copies>) -> io::Result<Endpoint> {
+fn endpoint(
+    config: EndpointConfig,
+    server: Option<quinn::ServerConfig>,
+    socket: Arc<Copies>,
+    link: Option<Link>,
+) -> io::Result<Endpoint> {
     let traffic = socket.traffic();
     let runtime = Arc::new(quinn::TokioRuntime);
     let quic = quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)?;
-    Ok(Endpoint { quic, traffic })
+    Ok(Endpoint { quic, traffic, link })
 }
 
 #[cfg(test)]

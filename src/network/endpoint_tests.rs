@@ -33,7 +33,7 @@ fn cubic() -> impl FnMut() -> (Congestion, u32) + Send + 'static {
 }
 
 fn listen(hub: &Arc<Hub>, port: u16, identity: &Identity) -> Listener {
-    listen_endpoint(&hub.host(SERVER), server_at(port), Some(1), identity, None).unwrap()
+    listen_endpoint(&hub.host(SERVER), server_at(port), Some(1), None, identity, None).unwrap()
 }
 
 /// Runs the gate of a listener; what arrives comes out of the channel.
@@ -54,7 +54,7 @@ async fn dial_from(
     pin: &Identity,
     addresses: &[SocketAddr],
 ) -> Result<Dialled<u32>, ConnectError> {
-    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2)).unwrap();
+    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2), None).unwrap();
     dial(&endpoint, identity, pin.node_id(), addresses, PATIENCE, cubic()).await
 }
 
@@ -90,11 +90,11 @@ async fn both_sides_know_each_other_after_one_round_trip() {
 async fn over_real_sockets_as_well() {
     let (server, client) = (identity(), identity());
     let local = "127.0.0.1:0".parse().unwrap();
-    let listener = listen_endpoint(&UdpSockets, local, None, &server, None).unwrap();
+    let listener = listen_endpoint(&UdpSockets, local, None, None, &server, None).unwrap();
     let address = listener.endpoint.quic.local_addr().unwrap();
     let traffic = Arc::clone(&listener.endpoint.traffic);
     let mut arrivals = open(listener);
-    let endpoint = dial_endpoint(&UdpSockets, local, None).unwrap();
+    let endpoint = dial_endpoint(&UdpSockets, local, None, None).unwrap();
     let dialled = dial(&endpoint, &client, server.node_id(), &[address], PATIENCE, cubic()).await.unwrap();
     let arrival = arrivals.recv().await.unwrap();
     assert_eq!(arrival.peer, client.node_id());
@@ -149,7 +149,7 @@ async fn the_dates_in_a_certificate_mean_nothing() {
     let certified = rustls::sign::CertifiedKey::new(vec![certificate], key);
     tls.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
     let _arrivals = open(with_tls(listen(&hub, 1, &client), tls));
-    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None).unwrap();
+    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None, None).unwrap();
     dial(&endpoint, &client, pin, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
 }
 
@@ -182,7 +182,7 @@ async fn a_client_without_a_key_is_refused() {
         .with_no_client_auth();
     tls.alpn_protocols = vec![pin::ALPN.to_vec()];
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None).unwrap();
+    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None, None).unwrap();
     let connecting = endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap();
     // TLS 1.3 lets the client believe it is connected before the server has looked for its key.
     let error = connecting.await.unwrap().closed().await;
@@ -237,7 +237,7 @@ async fn a_receiver_that_comes_late_is_found_soon() {
         let arrival = arrivals.recv().await.unwrap();
         arrival.connection.closed().await;
     });
-    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2)).unwrap();
+    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2), None).unwrap();
     dial(&endpoint, &client, id, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(12) + dial::REPEAT, "{:?}", start.elapsed());
 }
@@ -288,10 +288,10 @@ async fn the_same_seed_sends_the_same() {
 /// First packets of `count` clients, each of another connection.
 async fn captured(count: usize) -> Vec<Vec<u8>> {
     let (hub, server, client) = (lossless(), identity(), identity());
-    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None).unwrap();
+    let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None, None).unwrap();
     let mut connecting = Vec::new();
     for _ in 0..count {
-        let config = client_config(&client, CheckedServer::new(server.node_id()).unwrap(), cubic()().0).unwrap();
+        let config = client_config(&client, CheckedServer::new(server.node_id()).unwrap(), cubic()().0, None).unwrap();
         connecting.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -341,8 +341,8 @@ async fn clients_that_never_finish_are_bounded_and_time_out() {
     let mut lazy = Vec::new();
     for n in 0..100 {
         let local = SocketAddr::from(([10, 0, 7, n], 7));
-        let endpoint = dial_endpoint(&hub.host([10, 0, 7, n]), local, None).unwrap();
-        let config = client_config(&other, CheckedServer::new(server.node_id()).unwrap(), cubic()().0).unwrap();
+        let endpoint = dial_endpoint(&hub.host([10, 0, 7, n]), local, None, None).unwrap();
+        let config = client_config(&other, CheckedServer::new(server.node_id()).unwrap(), cubic()().0, None).unwrap();
         lazy.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     let start = Instant::now();
@@ -369,7 +369,7 @@ async fn clients_that_never_finish_are_bounded_and_time_out() {
 async fn an_address_in_use_is_the_users_to_settle() {
     let (hub, server) = (lossless(), identity());
     let _first = listen(&hub, 1, &server);
-    let error = listen_endpoint(&hub.host(SERVER), server_at(1), None, &server, None).unwrap_err();
+    let error = listen_endpoint(&hub.host(SERVER), server_at(1), None, None, &server, None).unwrap_err();
     assert_eq!(error.class(), Class::Usage);
     assert!(error.to_string().contains("10.0.0.1:1"), "{error}");
 }

@@ -25,6 +25,9 @@ pub const MAX_UNPROVED: usize = 16;
 /// How long a handshake may take.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The same in answers that take their time, over a slow link.
+const SLOW_ANSWERS: u32 = 6;
+
 /// What becomes of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -146,14 +149,16 @@ impl<C: Send + 'static> Gate<C> {
     fn begin(&mut self, incoming: Incoming) {
         let (congestion, control) = (self.congestion)();
         let mut config = self.listener.config.clone();
-        config.transport_config(Arc::new(transport_config(congestion)));
+        config.transport_config(Arc::new(transport_config(congestion, self.listener.endpoint.link)));
         let pass = Pass::take(&self.half_open);
         // An attempt that fails at once has been answered by quinn.
         let Ok(connecting) = incoming.accept_with(Arc::new(config)) else {
             return;
         };
+        let link = self.listener.endpoint.link;
+        let deadline = link.map_or(HANDSHAKE_DEADLINE, |link| HANDSHAKE_DEADLINE.max(SLOW_ANSWERS * link.answer()));
         self.handshakes.spawn(async move {
-            let connection = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting).await.ok()?.ok()?;
+            let connection = tokio::time::timeout(deadline, connecting).await.ok()?.ok()?;
             let peer = pin::peer_id(&connection)?;
             Some(Arrival { connection, peer, control, pass })
         });

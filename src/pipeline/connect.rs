@@ -1,6 +1,7 @@
 //! Reaching the peer: the one place where endpoints, controllers and addresses are put together.
 
 use super::{Cancel, Env, Error, Family, close};
+use crate::link::Link;
 use crate::network::congestion::{DbwFactory, Pilot};
 use crate::network::dial::{self, Dialled};
 use crate::network::endpoint::{Congestion, Endpoint, EndpointError, dial_endpoint, listen_endpoint};
@@ -74,8 +75,8 @@ pub(super) struct Line {
     pub(super) endpoint: Endpoint,
 }
 
-fn controller() -> (Congestion, Arc<Pilot>) {
-    let (factory, pilot) = DbwFactory::new();
+fn controller(link: Option<Link>) -> (Congestion, Arc<Pilot>) {
+    let (factory, pilot) = DbwFactory::over(link);
     (Arc::new(factory), pilot)
 }
 
@@ -87,29 +88,31 @@ pub(super) async fn dial(
     ports: Ports,
     deadline: Duration,
 ) -> Result<Line, Error> {
-    let (endpoint, addresses) = outlet(&*env.sockets, env.seed, &peer.addresses, family, ports)?;
+    let (endpoint, addresses) = outlet(&*env.sockets, env.seed, env.link, &peer.addresses, family, ports)?;
     let expected = peer.expected.clone();
     let Dialled { connection, peer, control } =
-        dial::dial(&endpoint, &env.identity, expected, &addresses, deadline, controller).await?;
+        dial::dial(&endpoint, &env.identity, expected, &addresses, deadline, || controller(env.link)).await?;
     Ok(Line { connection, peer, pilot: control, endpoint })
 }
 
 /// The key of whoever answers at one of `addresses`: by a handshake with a key made for it, so that nothing of ours is told.
+#[expect(clippy::too_many_arguments, reason = "what a connection depends on, and nothing of ours besides")]
 pub async fn ask_key(
     sockets: &dyn Sockets,
     seed: Option<u64>,
+    link: Option<Link>,
     addresses: &[SocketAddr],
     family: Family,
     ports: Ports,
     deadline: Duration,
     cancel: &Cancel,
 ) -> Result<NodeId, Error> {
-    let (endpoint, addresses) = outlet(sockets, seed, addresses, family, ports)?;
+    let (endpoint, addresses) = outlet(sockets, seed, link, addresses, family, ports)?;
     let nobody = Identity::generate().map_err(|_| Error::Bug)?;
     let dialled = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted),
-        dialled = dial::dial(&endpoint, &nobody, Expected::default(), &addresses, deadline, controller) => dialled?,
+        dialled = dial::dial(&endpoint, &nobody, Expected::default(), &addresses, deadline, || controller(link)) => dialled?,
     };
     hang_up(&endpoint, close::BROKEN_OFF).await;
     Ok(dialled.peer)
@@ -119,6 +122,7 @@ pub async fn ask_key(
 fn outlet(
     sockets: &dyn Sockets,
     seed: Option<u64>,
+    link: Option<Link>,
     addresses: &[SocketAddr],
     family: Family,
     ports: Ports,
@@ -127,7 +131,7 @@ fn outlet(
     let bind = |v6| {
         let mut failed = None;
         for port in ports.first..=ports.last {
-            match dial_endpoint(sockets, any(v6, port), seed) {
+            match dial_endpoint(sockets, any(v6, port), seed, link) {
                 Err(error) if is_taken(&error) => failed = Some(error),
                 bound => return bound,
             }
@@ -179,7 +183,7 @@ pub(super) fn listen(env: &Env, listen: Listen, family: Family) -> Result<Door, 
     let bind = |port| {
         let mut failed = None;
         for address in wanted(port) {
-            match listen_endpoint(&*env.sockets, address, env.seed, &env.identity, env.authority.as_ref()) {
+            match listen_endpoint(&*env.sockets, address, env.seed, env.link, &env.identity, env.authority.as_ref()) {
                 Ok(listener) => return Ok(listener),
                 Err(error) if is_taken(&error) => return Err(error),
                 Err(error) => failed = failed.or(Some(error)),
@@ -193,7 +197,8 @@ pub(super) fn listen(env: &Env, listen: Listen, family: Family) -> Result<Door, 
     };
     let endpoint = listener.endpoint.clone();
     let addresses = reachable(env, &endpoint, listen.address, family)?;
-    Ok(Door { gate: Gate::new(listener, controller), endpoint, addresses, moved })
+    let link = env.link;
+    Ok(Door { gate: Gate::new(listener, move || controller(link)), endpoint, addresses, moved })
 }
 
 fn is_taken(error: &EndpointError) -> bool {

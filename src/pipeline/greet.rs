@@ -11,6 +11,7 @@ use super::inward::{Inward, Received};
 use super::replies::Replies;
 use super::{Cancel, RetryFor, close};
 use crate::class::Class;
+use crate::link::Link;
 use crate::network::congestion::Pilot;
 use crate::network::gate::{Arrival, Pass};
 use crate::node_id::NodeId;
@@ -30,6 +31,8 @@ use tokio::time::Instant;
 const LONGEST: Duration = Duration::from_secs(600);
 /// Time that a refused peer gets to hear why.
 const REFUSAL: Duration = Duration::from_secs(5);
+/// The same in answers, over a slow link.
+const SLOW_REFUSAL: u32 = 3;
 /// How often a refusal is looked after while nothing is heard.
 const REPEAT: Duration = Duration::from_millis(50);
 
@@ -124,10 +127,11 @@ impl Refused {
 /// Tells a guest why not, as long as it listens.
 pub(super) async fn refuse(mut guest: Guest, refused: Refused, cancel: Cancel) {
     guest.inward.reply(&Reply::Refused(refused.wire()));
+    let patience = guest.inward.silence(REFUSAL);
     let until_gone = async {
         while guest
             .inward
-            .next(RetryFor::Span(REFUSAL))
+            .next(RetryFor::Span(patience))
             .await
             .is_ok_and(|received| matches!(received, Received::Chunk(_)))
         {}
@@ -136,7 +140,7 @@ pub(super) async fn refuse(mut guest: Guest, refused: Refused, cancel: Cancel) {
         biased;
         () = cancel.cancelled() => {}
         // It has most likely hung up well before that.
-        _ = tokio::time::timeout(REFUSAL, until_gone) => {}
+        _ = tokio::time::timeout(patience, until_gone) => {}
     }
     guest.inward.connection.close(close::REFUSED.into(), b"refused");
 }
@@ -181,34 +185,38 @@ pub(super) async fn listen_to(arrival: Arrival<Arc<Pilot>>, within: Duration) ->
 
 /// Tells a receiver that has asked why it gets nothing, as long as it listens.
 pub(super) async fn turn_away(caller: Caller, refused: Refused, cancel: Cancel) {
-    let Caller { connection, replies, .. } = caller;
+    let Caller { connection, replies, pilot, .. } = caller;
+    let link = pilot.link();
+    let repeat = link.map_or(REPEAT, Link::packet);
+    let patience = link.map_or(REFUSAL, |link| REFUSAL.max(SLOW_REFUSAL * link.answer()));
+    let trip = || pilot.trip(connection.rtt());
     // Its replies are not read any more: whether it has heard is seen by its leaving.
     drop(replies);
     let mut message = Vec::new();
     codec::encode(&Control::Refused(refused.wire()), &mut message);
     let chunk = encode_control(0, &message);
     let until_gone = async {
-        let mut outbound = Outbound::new(Instant::now().into_std(), Parity::Auto);
+        let mut outbound = Outbound::over(link, Instant::now().into_std(), Parity::Auto);
         outbound.offer(chunk, 0);
         outbound.set_idle();
         loop {
             let now = Instant::now();
             let next = outbound.poll_shard(now.into_std());
-            let next = next.or_else(|| outbound.poll_probe(now.into_std(), connection.rtt()));
+            let next = next.or_else(|| outbound.poll_probe(now.into_std(), trip()));
             if next.is_some_and(|datagram| connection.send_datagram(datagram).is_err()) {
                 return;
             }
             tokio::select! {
                 biased;
                 _ = connection.closed() => return,
-                () = tokio::time::sleep_until(now + REPEAT) => outbound.settle(Instant::now().into_std(), connection.rtt()),
+                () = tokio::time::sleep_until(now + repeat) => outbound.settle(Instant::now().into_std(), trip()),
             }
         }
     };
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}
-        _ = tokio::time::timeout(REFUSAL, until_gone) => {}
+        _ = tokio::time::timeout(patience, until_gone) => {}
     }
     connection.close(close::BROKEN_OFF.into(), b"refused");
 }

@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 
 /// How often each part of the reply log is copied into feedback at first; reminders copy the newest part again.
 const COPIES: u32 = 4;
+/// Answers in which a sender on a slow link would have been heard.
+const SLOW_SILENCE: u32 = 6;
 /// Most bytes of the log that are copied; older ones are left to the stream.
 const COPIED: usize = 8 * 1024;
 
@@ -94,15 +96,13 @@ impl Inward {
     pub(super) fn new(connection: Connection, pilot: Arc<Pilot>) -> Self {
         let stream = write_replies(connection.clone());
         let empty_space = connection.datagram_send_buffer_space();
-        Self {
-            empty_space,
-            connection,
-            pilot,
-            inbound: Inbound::new(),
-            stream,
-            copies: Copies::default(),
-            heard: now(),
-        }
+        let inbound = Inbound::over(pilot.link());
+        Self { empty_space, connection, pilot, inbound, stream, copies: Copies::default(), heard: now() }
+    }
+
+    /// Silence of at least `span` after which the sender has left: on a slow link, several answers.
+    pub(super) fn silence(&self, span: Duration) -> Duration {
+        self.pilot.link().map_or(span, |link| span.max(SLOW_SILENCE * link.answer()))
     }
 
     /// When anything last came from the sender.

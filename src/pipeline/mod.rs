@@ -45,6 +45,7 @@ pub use send::{SendOptions, Stop, send};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
+use crate::link::Link;
 use crate::network::authority::Authority;
 use crate::network::identity::Identity;
 use crate::network::seam::{Blocking, Sockets};
@@ -102,6 +103,8 @@ pub struct Env {
     pub blocking: Blocking,
     /// Random bytes: tickets. A simulation gives the same ones again.
     pub random: Random,
+    /// What the user says of the link, where it is a slow one.
+    pub link: Option<Link>,
     /// Fixes what is random in the endpoints, so that a simulation repeats packet for packet.
     pub seed: Option<u64>,
 }

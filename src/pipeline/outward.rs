@@ -38,8 +38,8 @@ const QUEUED_OVERHEAD: usize = size_of::<Bytes>();
 const PROBE_PACKETS: u32 = 3;
 /// Time beyond 1.5 round trips in which nothing leaves although something is queued.
 const STALL: Duration = Duration::from_millis(100);
-/// Datagrams that tell the receiver goodbye, each in a packet of its own.
-const BYES: usize = 5;
+/// Datagrams that tell the receiver goodbye, each in a packet of its own; and on a slow link.
+const BYES: [usize; 2] = [5, 2];
 /// Time for them to leave.
 const FAREWELL: Duration = Duration::from_millis(20);
 
@@ -114,9 +114,11 @@ impl Outward {
         pace: Pace,
     ) -> Self {
         let empty_space = connection.datagram_send_buffer_space();
-        pilot.first_flight(true);
+        let link = pilot.link();
+        pilot.first_flight(link.is_none());
+        pace.press.hint(link.map_or(0, |link| link.rate().into()));
         Self {
-            outbound: Outbound::new(now(), pace.parity),
+            outbound: Outbound::over(link, now(), pace.parity),
             meter: Meter::new(now()),
             train_told: false,
             limit_told: false,
@@ -129,7 +131,7 @@ impl Outward {
             bytes_total,
             patience,
             throttle: pace.throttle,
-            pacer: Pacer::new(now()),
+            pacer: Pacer::over(link, now()),
             press: pace.press,
             accepted: false,
             stopping: false,
@@ -223,7 +225,7 @@ impl Outward {
     }
 
     async fn wait(&mut self, offers: &mut Option<mpsc::Receiver<Offer>>, cancel: &Cancel) -> Result<Input, Error> {
-        let rtt = self.connection.rtt();
+        let rtt = self.pilot.trip(self.connection.rtt());
         let take_offers = self.outbound.has_room();
         let held = self.throttle.next_chunk().filter(|_| take_offers);
         let due = [
@@ -294,7 +296,7 @@ impl Outward {
 
     /// Gives quinn as much as will leave within a few milliseconds, and probes a silent path.
     fn fill(&mut self) -> Result<(), Error> {
-        let (now, rtt) = (now(), self.connection.rtt());
+        let (now, rtt) = (now(), self.pilot.trip(self.connection.rtt()));
         self.check_silence(now)?;
         self.note_left();
         self.outbound.settle(now, rtt);
@@ -329,7 +331,7 @@ impl Outward {
         let silence = self.outbound.heard().map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
         match self.patience.retry_for {
             // Even one who does not want to wait must wait for an answer.
-            RetryFor::Span(span) if silence > span.max(LEAST_PATIENCE + 4 * self.connection.rtt()) => {
+            RetryFor::Span(span) if silence > span.max(LEAST_PATIENCE + 4 * self.pilot.trip(self.connection.rtt())) => {
                 Err(Error::Silent { span: silence })
             }
             _ => Ok(()),
@@ -387,8 +389,9 @@ impl Outward {
 
     /// Tells the receiver that it may leave. Only a courtesy: without it, it waits a while and leaves by itself.
     pub(super) async fn goodbye(&mut self) {
-        self.pilot.grant(BYES as u32);
-        for _ in 0..BYES {
+        let byes = BYES[usize::from(self.pilot.link().is_some())];
+        self.pilot.grant(byes as u32);
+        for _ in 0..byes {
             if self.send(encode_bye()).is_err() {
                 return;
             }

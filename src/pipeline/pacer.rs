@@ -3,12 +3,14 @@
 //! Invariant: in any stretch of time no more leaves than the pace times it and [`AHEAD`]; what was not used is not saved beyond that. No IO:
 //! time is an argument.
 
+use crate::link::Link;
 use crate::transfer::PACKET_OVERHEAD;
 use std::time::{Duration, Instant};
 
 /// What may leave at once: of time, because timers tick in milliseconds, and at least so many bytes.
 const AHEAD: Duration = Duration::from_millis(4);
 const LEAST: f64 = 2400.0;
+const SLOW_LEAST: f64 = 1200.0;
 
 #[derive(Debug)]
 pub(super) struct Pacer {
@@ -16,11 +18,20 @@ pub(super) struct Pacer {
     /// Bytes that may leave now; what exceeds is owed.
     credit: f64,
     at: Instant,
+    /// What may be saved, at least.
+    least: f64,
 }
 
 impl Pacer {
+    /// One over a link of which this was said: if its queue holds a few packets, they go one at a time, and the last packet of the handshake is
+    /// on its way.
+    pub(super) fn over(link: Option<Link>, now: Instant) -> Self {
+        let pacer = Self::new(now);
+        if link.is_some() { Self { least: SLOW_LEAST, credit: -SLOW_LEAST / 2.0, ..pacer } } else { pacer }
+    }
+
     pub(super) fn new(now: Instant) -> Self {
-        Self { pace: None, credit: LEAST, at: now }
+        Self { pace: None, credit: LEAST, at: now, least: LEAST }
     }
 
     /// Time has passed; from now on `pace` bytes per second leave.
@@ -28,7 +39,7 @@ impl Pacer {
         let earned = self.pace.unwrap_or(0.0) * now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
         self.pace = pace.filter(|pace| *pace > 0.0);
-        let most = self.pace.map_or(LEAST, |pace| (pace * AHEAD.as_secs_f64()).max(LEAST));
+        let most = self.pace.map_or(self.least, |pace| (pace * AHEAD.as_secs_f64()).max(self.least));
         self.credit = (self.credit + earned).min(most);
     }
 

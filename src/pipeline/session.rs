@@ -252,7 +252,8 @@ impl Session {
             let Some(inward) = &mut self.inward else { return std::future::pending().await };
             if let Some(counters) = self.complete {
                 // Chunks that still arrive are repairs of what is complete.
-                while let Ok(Received::Chunk(delivered)) = inward.next(RetryFor::Span(LINGER)).await {
+                let linger = RetryFor::Span(inward.silence(LINGER));
+                while let Ok(Received::Chunk(delivered)) = inward.next(linger).await {
                     inward.inbound.consumed(delivered.stripes);
                 }
                 return Ok(counters);

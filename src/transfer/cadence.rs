@@ -5,6 +5,7 @@
 //! (about 1 % of the arriving bytes); and slower still when the return path shows a queue. A silent sender is reminded a number of times,
 //! then ever more rarely: nothing here ever stops for good.
 
+use crate::link::Link;
 use std::time::{Duration, Instant};
 
 /// Bytes of a feedback with its headers and acknowledgements, about.
@@ -15,6 +16,9 @@ const DENSE: u64 = 400;
 const AT_ONCE: u32 = 48;
 /// Reminders at the short interval before they slow down.
 const REMINDERS: u32 = 24;
+/// The same on a slow link, where a reminder takes half an answer's time; the interval there, in packets.
+const SLOW_REMINDERS: u32 = 6;
+const SLOW_INTERVAL: f64 = 0.9;
 /// The longest pause between two requests of a receiver to which nothing has come yet.
 const ASKING: Duration = Duration::from_millis(400);
 /// The longest silence of a receiver that still lacks something.
@@ -44,6 +48,8 @@ pub(super) struct Cadence {
     reminders: u32,
     /// Stretch of the interval while the return path queues, 1 ..= 16.
     stretch: f64,
+    /// What the user has said of the link.
+    link: Option<Link>,
 }
 
 impl Cadence {
@@ -59,7 +65,12 @@ impl Cadence {
             counted: 0,
             reminders: 0,
             stretch: 1.0,
+            link: None,
         }
+    }
+
+    pub(super) fn over(link: Option<Link>) -> Self {
+        Self { link, ..Self::new() }
     }
 
     pub(super) fn on_shard(&mut self, now: Instant, bytes: usize) {
@@ -102,6 +113,10 @@ impl Cadence {
         if self.fresh > 0 {
             return Some(last + self.interval(path));
         }
+        if let Some(link) = self.link {
+            let slower = 2u32.saturating_pow(self.reminders.saturating_sub(SLOW_REMINDERS).min(2));
+            return Some(last + link.answer() * slower / 2);
+        }
         let short = (path.rtt / 20).max(Duration::from_millis(8)).max(Duration::from_secs_f64(self.cost_seconds(0.1)));
         let slower = 2u32.saturating_pow(self.reminders.saturating_sub(REMINDERS).min(16));
         Some(last + (short * slower).min(if self.shards == 0 { ASKING } else { LONGEST }))
@@ -118,6 +133,9 @@ impl Cadence {
     }
 
     fn interval(&self, path: Path) -> Duration {
+        if let Some(link) = self.link {
+            return link.packet().mul_f64(SLOW_INTERVAL);
+        }
         let share = if self.shards < DENSE { 0.018 } else { 0.009 };
         let shortest = path.rtt / 12;
         let longest = (path.rtt / 3).max(Duration::from_millis(25));

@@ -34,6 +34,11 @@ impl Default for FirstFlight {
 }
 
 impl FirstFlight {
+    /// One over a slow link: nothing is renewed, for no answer can have come by then.
+    pub(super) fn slow() -> Self {
+        Self { renewals: RENEWALS.len(), ..Self::default() }
+    }
+
     /// A shard leaves.
     pub(super) fn on_sent(&mut self, now: Instant) {
         self.began.get_or_insert(now);

@@ -8,6 +8,7 @@ use super::cadence::{Cadence, Path};
 use super::share::Seen;
 use super::{Cut, FIRST_WINDOW, UNACCEPTED_BYTES, WINDOW};
 use crate::chunk::erasure::{Inserted, StripeBuffer};
+use crate::link::Link;
 use crate::wire::WireError;
 use crate::wire::chunk::encoded_length;
 use crate::wire::datagram::{Feedback, MAX_REPORT, NOTHING, SEQ_BITS, STRIPE_BITS, Shard, expand};
@@ -100,6 +101,11 @@ impl Inbound {
             cadence: Cadence::new(),
             counters: Counters::default(),
         }
+    }
+
+    /// The same over a link of which this was said.
+    pub fn over(link: Option<Link>) -> Self {
+        Self { cadence: Cadence::over(link), ..Self::new() }
     }
 
     /// The hello was accepted: raises the limit and tells the peer.

@@ -13,6 +13,7 @@ use super::log::{Log, Report};
 use super::parity::{Ahead, PRIOR_LOSS, Parity};
 use super::stripe::Stripe;
 use super::{Cut, FIRST_WINDOW};
+use crate::link::Link;
 use crate::wire::datagram::{Feedback, NOTHING, encode_ping};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +24,10 @@ const LOSS_SAMPLE: u32 = 40;
 /// Standard deviations of surplus that a stripe of the idle tail gets, and before the first feedback.
 const TAIL_SURPLUS: f64 = 3.5;
 const FIRST_SURPLUS: f64 = 6.0;
+/// The same on a slow link, where parity is in the way of repairs; and the loss that is assumed at first, and at least.
+const SLOW_SURPLUS: f64 = 2.0;
+const SLOW_LOSS: f64 = 0.1;
+const SLOW_LEAST_LOSS: f64 = 0.02;
 /// Unsent chunks taken in ahead of need: enough to keep the network busy, few enough that a control message does not wait.
 const READY_SHARDS: usize = 256;
 /// Silence after which the path is probed, beyond 1.5 round trips.
@@ -74,6 +79,8 @@ pub struct Outbound {
     delivered_bytes: u64,
     sent: Sent,
     first_flight: FirstFlight,
+    /// What the user has said of the link.
+    link: Option<Link>,
 }
 
 impl Outbound {
@@ -101,7 +108,14 @@ impl Outbound {
             delivered_bytes: 0,
             sent: Sent::default(),
             first_flight: FirstFlight::default(),
+            link: None,
         }
+    }
+
+    /// The same over a link of which this was said. Round trips given to it are then to be no shorter than an answer takes.
+    pub fn over(link: Option<Link>, now: Instant, parity: Parity) -> Self {
+        let first_flight = if link.is_some() { FirstFlight::slow() } else { FirstFlight::default() };
+        Self { first_flight, link, ..Self::new(now, parity) }
     }
 
     /// Whether another chunk would be sent soon and within the receiver's credit.
@@ -270,8 +284,8 @@ impl Outbound {
     }
 
     /// How long a shard may be under way without word of it.
-    fn patience(rtt: Duration) -> Duration {
-        rtt + rtt / 2 + Duration::from_millis(60)
+    fn patience(&self, rtt: Duration) -> Duration {
+        rtt + rtt / 2 + self.link.map_or(Duration::from_millis(60), |link| 2 * link.packet())
     }
 
     /// When the first flight is to be renewed.
@@ -299,7 +313,8 @@ impl Outbound {
     /// Gives up what has been under way for too long. To be called whenever time has passed, also while nothing can be sent.
     pub fn settle(&mut self, now: Instant, rtt: Duration) {
         self.renew(now, rtt);
-        while self.log.oldest().is_some_and(|at| at + Self::patience(rtt) <= now) {
+        let patience = self.patience(rtt);
+        while self.log.oldest().is_some_and(|at| at + patience <= now) {
             self.settle_oldest();
         }
     }
@@ -363,6 +378,7 @@ impl Outbound {
             return None;
         }
         let (loss, surplus) = match self.loss {
+            _ if self.link.is_some() => (self.loss.unwrap_or(SLOW_LOSS).max(SLOW_LEAST_LOSS), SLOW_SURPLUS),
             Some(loss) => (loss.max(0.002), TAIL_SURPLUS),
             None => (PRIOR_LOSS, FIRST_SURPLUS),
         };
@@ -391,8 +407,8 @@ impl Outbound {
 
     /// When the path will have been silent for long enough to probe it.
     fn probe_at(&self, rtt: Duration) -> Option<Instant> {
-        let heard = self.heard? + rtt + rtt / 2 + SILENCE;
-        let every = rtt.clamp(Duration::from_millis(100), Duration::from_millis(400));
+        let heard = self.heard? + rtt + rtt / 2 + self.link.map_or(SILENCE, |link| 2 * link.packet());
+        let every = self.link.map_or(rtt.clamp(Duration::from_millis(100), Duration::from_millis(400)), |_| rtt);
         Some(self.probed.map_or(heard, |probed| probed + every))
     }
 
@@ -419,7 +435,7 @@ impl Outbound {
 
     /// When this side must be asked again even if nothing arrives.
     pub fn next_timeout(&self, rtt: Duration) -> Option<Instant> {
-        let settles = self.log.oldest().map(|at| at + Self::patience(rtt));
+        let settles = self.log.oldest().map(|at| at + self.patience(rtt));
         [settles, self.probe_at(rtt), self.renewal(rtt)].into_iter().flatten().min()
     }
 }

@@ -243,7 +243,6 @@ fn what_this_version_does_not_have_is_4_and_touches_nothing() {
     place.write("source", "content");
     let shared = [
         "--timeout 5",
-        "--link 9k",
         "--no-session",
         "--lock-wait 1s",
         "--skip-if-locked",

@@ -38,6 +38,8 @@ mod settings;
 mod shows;
 mod sim;
 #[cfg(test)]
+mod slow_links;
+#[cfg(test)]
 mod swaps;
 #[cfg(test)]
 mod transfers;

@@ -43,6 +43,24 @@ fn each_setting_is_shown_with_its_source() {
 }
 
 #[test]
+fn a_link_is_set_like_any_rate_and_gives_more_time() {
+    let place = Place::new();
+    place.write("home/config.toml", "link = '9.6kbit'\n\n[peer.'@boat']\nlink = '2400bit'\n");
+    let file = place.path("home/config.toml").to_str().unwrap().to_owned();
+    let shown = place.run("send --show-config a x.field:9000");
+    assert_eq!(row(&shown, "link"), ("9.6kbit", format!("{file}:1").as_str()));
+    assert_eq!(row(&shown, "contimeout"), ("300", "built-in"));
+    assert_eq!(row(&place.run("send --show-config a @boat"), "link").0, "2400bit");
+    assert_eq!(row(&place.run("recv --show-config --link 1kb --contimeout 9"), "contimeout").0, "9");
+    let output = place.command("recv --show-config").env("RESILIENT_LINK", "10mbit").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && told.contains("RESILIENT_LINK") && told.contains("no hint"), "{told}");
+    for words in ["--link 9600", "--link 9.6k", "--link 100bit", "--link fast"] {
+        assert_eq!(place.run(&format!("recv {words}")).code(), Some(1), "{words}");
+    }
+}
+
+#[test]
 fn what_is_set_is_in_force() {
     let place = Place::new();
     place.write("source", "content");

@@ -64,6 +64,7 @@ fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk) -> Env {
         authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.fill(7)),
+        link: None,
         seed: Some(seed),
     }
 }

@@ -299,7 +299,7 @@ impl Door {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let local = "127.0.0.1:0".parse().unwrap();
-                let listener = listen_endpoint(&UdpSockets, local, None, &identity, authority.as_ref()).unwrap();
+                let listener = listen_endpoint(&UdpSockets, local, None, None, &identity, authority.as_ref()).unwrap();
                 tell_at.send(listener.endpoint.quic.local_addr().unwrap()).unwrap();
                 let cubic = || (Arc::new(quinn::congestion::CubicConfig::default()) as Congestion, ());
                 let mut gate = Gate::new(listener, cubic);

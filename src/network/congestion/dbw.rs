@@ -24,6 +24,8 @@ use pace::Pace;
 
 /// Window below which nothing goes, packets.
 const MIN_PACKETS: f64 = 4.0;
+/// The same on a path where a packet takes as long as a round trip elsewhere.
+const SLOW_PACKETS: f64 = 3.0;
 /// Window above which nothing goes, bytes.
 const MAX_WINDOW: f64 = 256.0 * 1024.0 * 1024.0;
 /// A round is over when a packet is acknowledged that left this share of a round trip after the round began: the standing
@@ -38,8 +40,6 @@ const GAP_SHARE: f64 = 0.7;
 const TRIP_SHARE: f64 = 0.07;
 /// Round trip below which what is seen of single ways is mostly how busy both hosts are.
 const SHORT_TRIP: Seconds = 0.002;
-/// Shards of a round from which its loss is worth learning.
-const LEARNT: f64 = 30.0;
 /// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
 /// they are sent; then loss proves nothing about a ceiling.
 const REORDERING: Seconds = 0.004;
@@ -83,6 +83,8 @@ struct Frame {
 #[derive(Debug, Clone)]
 pub(super) struct Law {
     mtu: f64,
+    /// Packets in each round trip below which no pace goes.
+    least: f64,
     window: f64,
     state: State,
     flight: Flight,
@@ -121,6 +123,7 @@ impl Law {
     pub(super) fn new(mtu: f64) -> Self {
         Self {
             mtu,
+            least: MIN_PACKETS,
             window: INITIAL_PACKETS * mtu,
             state: State::StartUp(StartUp::default()),
             flight: Flight::default(),
@@ -146,6 +149,12 @@ impl Law {
             crowd_at: None,
             gradient: Gradient::default(),
         }
+    }
+
+    /// A law of a path that is known to carry `rate` bytes per second, few packets in a round trip: it keeps that pace from the first on.
+    pub(super) fn known(mtu: f64, rate: f64) -> Self {
+        let window = SLOW_PACKETS * mtu;
+        Self { least: 1.0, window, state: State::Steady, pace: Some(Pace::new(0.0, rate)), ..Self::new(mtu) }
     }
 
     /// The congestion window, bytes. Where a pace is kept it only bounds what a silence of the receiver lets out.
@@ -310,7 +319,7 @@ impl Law {
     }
 
     fn set_window(&mut self, window: f64) {
-        self.window = window.clamp(MIN_PACKETS * self.mtu, MAX_WINDOW);
+        self.window = window.clamp(MIN_PACKETS.min(self.least + 2.0) * self.mtu, MAX_WINDOW);
     }
 
     fn enter(&mut self, state: State) {
@@ -370,9 +379,7 @@ impl Law {
         let rate = self.window.min(1.1 * round.flight) / (min + queue).max(1e-5);
         let target = self.target(rate);
         let reordered = self.reorders(look.rate);
-        if round.counted.is_some_and(|(sent, _)| f64::from(sent) >= LEARNT) {
-            self.reports.learn(round.loss(), queue > pace::LONG * target);
-        }
+        self.reports.learn(round.counted, queue > pace::LONG * target);
         match &mut self.state {
             State::StartUp(startup) => {
                 let ceiling = if round.holed || reordered {

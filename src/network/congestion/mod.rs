@@ -27,6 +27,7 @@ use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use tokio::sync::Notify;
 
+use crate::link::Link;
 use crate::transfer::Report;
 
 use dbw::Law;
@@ -73,6 +74,8 @@ pub struct Pilot {
     /// The application bounds what is in flight by itself.
     first_flight: AtomicBool,
     mtu: AtomicU64,
+    /// What the user has said of the link.
+    link: Option<Link>,
     sent: Notify,
     /// The law of the path that was built last, and when that was.
     path: Mutex<Option<Path>>,
@@ -102,6 +105,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pilot {
+    /// What the user has said of the link.
+    pub fn link(&self) -> Option<Link> {
+        self.link
+    }
+
+    /// A measured round trip or, on a slow link, the time an answer may take: what small packets were measured to take says nothing of it.
+    pub fn trip(&self, rtt: Duration) -> Duration {
+        rtt.max(self.link.map_or(Duration::ZERO, Link::answer))
+    }
+
     /// Gives the receiver's estimate of the path's rate, from the spacing of the first back-to-back burst.
     pub fn train_hint(&self, bytes_per_second: u64) {
         self.hint.store(bytes_per_second, Ordering::Release);
@@ -174,7 +187,12 @@ impl DbwFactory {
     /// A factory for one connection, and the handle to what it will build.
     #[allow(clippy::new_ret_no_self)]
     pub fn new() -> (Self, Arc<Pilot>) {
-        let pilot = Arc::new(Pilot::default());
+        Self::over(None)
+    }
+
+    /// The same for a connection over a link of which this was said.
+    pub fn over(link: Option<Link>) -> (Self, Arc<Pilot>) {
+        let pilot = Arc::new(Pilot { link, ..Pilot::default() });
         let factory = Self { pilot: Arc::clone(&pilot) };
         (factory, pilot)
     }
@@ -195,7 +213,9 @@ pub struct Dbw {
 
 impl Dbw {
     fn new(pilot: Arc<Pilot>, now: Instant, mtu: u16) -> Self {
-        let law = Arc::new(Mutex::new(Law::new(f64::from(BASE_MTU))));
+        let mss = f64::from(BASE_MTU);
+        let law = pilot.link.map_or_else(|| Law::new(mss), |link| Law::known(mss, link.rate().into()));
+        let law = Arc::new(Mutex::new(law));
         let path = Path { epoch: now, law, last_sent: Arc::default() };
         pilot.mtu.store(u64::from(mtu), Ordering::Release);
         *locked(&pilot.path) = Some(path.clone());

@@ -16,6 +16,8 @@ const KEPT_FOR: Seconds = 4.0;
 const ENOUGH: u32 = 40;
 /// Loss beyond the usual from which packets were dropped before the bottleneck, so that they did not pass it.
 const DROPPED: f64 = 0.1;
+/// Shards of a round from which its loss is worth learning.
+const LEARNT: u32 = 30;
 /// Weights of a round that lost less than the usual, and more.
 const LESS: f64 = 0.3;
 const MORE: f64 = 0.05;
@@ -87,8 +89,10 @@ impl Reports {
         (1.0 + alike) / (1.0 - alike)
     }
 
-    /// A round has lost a share of `loss`, while a queue of our own making stood, or a long one. Less is believed sooner than more.
-    pub(super) fn learn(&mut self, loss: f64, long: bool) {
+    /// Of a round's shards, so many were sent and so many arrived, while a `long` queue stood or none. Less loss is believed sooner than more.
+    pub(super) fn learn(&mut self, counted: Option<(u32, u32)>, long: bool) {
+        let Some((sent, arrived)) = counted.filter(|(sent, _)| *sent >= LEARNT) else { return };
+        let loss = loss(sent, arrived);
         let usual = *self.usual.get_or_insert(loss);
         let weight = if loss < usual {
             LESS
@@ -195,6 +199,20 @@ mod tests {
         assert!(path(100, 0.001, 0.001, |_| true).rate(0.2, 0.0).is_none());
         assert!(path(100, 0.001, 0.001, |_| true).rate(0.01, 1e6).is_none());
         assert!(Reports::default().rate(0.0, 0.0).is_none());
+    }
+
+    #[test]
+    fn what_a_long_queue_drops_does_not_pass_it() {
+        // A fifth is lost on the way; from the two hundredth on every second of the others is dropped by a full queue.
+        let arrives = |number: u32| !number.is_multiple_of(5) && (number < 200 || number.is_multiple_of(2));
+        let mut reports = path(400, 0.001, 0.001, arrives);
+        let full = |reports: &Reports| reports.rates(0.1, 0.0, true).unwrap().passed;
+        assert!((full(&reports) - 1e6).abs() < 2e5, "nothing is known of the usual loss yet");
+        reports.learn(Some((200, 160)), false);
+        reports.learn(Some((200, 80)), true);
+        reports.learn(Some((LEARNT - 1, 0)), false);
+        assert!((full(&reports) - 500e3).abs() < 2e4, "{}", full(&reports));
+        assert!(reports.rates(0.1, 0.0, false).unwrap().passed >= full(&reports));
     }
 
     #[test]

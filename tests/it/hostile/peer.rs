@@ -100,6 +100,7 @@ pub(crate) fn env(net: &Net, host: IpAddr, disk: Arc<dyn Disk>) -> Env {
         authorized: Arc::new(|_| Ok(None)),
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.copy_from_slice(&SECRET)),
+        link: None,
         seed: Some(fresh()),
     }
 }

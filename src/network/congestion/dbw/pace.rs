@@ -100,7 +100,7 @@ impl Law {
                 pace.capacity = pace.capacity.max(passed);
             }
         }
-        let least = super::MIN_PACKETS * self.mtu;
+        let least = self.least * self.mtu;
         pace.capacity = pace.capacity.max(least / (min + queue));
         // In jitter the queue is only seen over a while.
         let seen_late = if self.delay.is_jittery() { span } else { 0.0 };
