@@ -40,7 +40,8 @@ pub fn parse_line_rate(text: &str) -> Result<u64, UnitError> {
     let Some(bits) = text.to_ascii_lowercase().strip_suffix("bit").map(str::to_owned) else { return parse_rate(text) };
     // A thousand each, as everywhere where bits are meant.
     let unit = if bits.ends_with(['k', 'm', 'g']) { "b" } else { "" };
-    if bits.contains(['b', 'i', '+', '-']) {
+    let number = bits.trim_end_matches(['k', 'm', 'g']);
+    if number.len() + unit.len() != bits.len() || number.contains(|c: char| !c.is_ascii_digit() && c != '.') {
         return Err(UnitError::SizeUnit);
     }
     parse_size(&format!("{bits}{unit}")).map(|bits| bits / 8)
