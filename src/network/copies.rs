@@ -33,9 +33,10 @@ pub const CLIENT_COPIES: &[Duration] = &[
 /// Copies from this delay on are late: a server makes them only until the client has answered.
 const LATE: Duration = Duration::from_millis(50);
 
-/// When a server repeats: its way back may be a tenth of the way there.
+/// When a server repeats: once soon, then so rarely that a way back a hundredth as fast as the way there has few of them to carry before
+/// it can be known to be that slow.
 pub const SERVER_COPIES: &[Duration] =
-    &[Duration::from_millis(9), Duration::from_millis(34), Duration::from_millis(80), Duration::from_millis(160)];
+    &[Duration::from_millis(9), Duration::from_millis(70), Duration::from_millis(170), Duration::from_millis(300)];
 
 /// UDP payload that crossed a socket.
 #[derive(Debug, Default)]

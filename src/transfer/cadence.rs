@@ -14,8 +14,9 @@ const COST: f64 = 150.0;
 const DENSE: u64 = 400;
 /// Shards that are reported at once, whatever the time.
 const AT_ONCE: u32 = 48;
-/// Reminders at the short interval before they slow down.
-const REMINDERS: u32 = 24;
+/// Reminders at the short interval before they slow down, and how much each after them is later than the one before.
+const REMINDERS: u32 = 3;
+const SLOWER: f64 = 1.4;
 /// The same on a slow link, where a reminder takes half an answer's time; the interval there, in packets.
 const SLOW_REMINDERS: u32 = 6;
 const SLOW_INTERVAL: f64 = 0.9;
@@ -118,8 +119,8 @@ impl Cadence {
             return Some(last + link.answer() * slower / 2);
         }
         let short = (path.rtt / 20).max(Duration::from_millis(8)).max(Duration::from_secs_f64(self.cost_seconds(0.1)));
-        let slower = 2u32.saturating_pow(self.reminders.saturating_sub(REMINDERS).min(16));
-        Some(last + (short * slower).min(if self.shards == 0 { ASKING } else { LONGEST }))
+        let slower = SLOWER.powi(self.reminders.saturating_sub(REMINDERS).min(32) as i32) * self.stretch;
+        Some(last + short.mul_f64(slower).min(if self.shards == 0 { ASKING } else { LONGEST }))
     }
 
     pub(super) fn sent(&mut self, now: Instant, path: Path) {
@@ -197,6 +198,6 @@ mod tests {
             cadence.sent(now, PATH);
             count += 1;
         }
-        assert!((50..120).contains(&count), "{count}");
+        assert!((40..100).contains(&count), "{count}");
     }
 }

@@ -1,7 +1,7 @@
 //! The shards under way: what is known of each until its fate is.
 //!
-//! Invariant: numbers follow each other without a gap and are never reused; what is settled leaves from the front, and of that only the sum of
-//! bytes is kept. No IO: time is an argument.
+//! Invariant: numbers follow each other without a gap and are never reused. What is settled is remembered for a while, because what was taken
+//! for lost may still be reported: of what is forgotten only the sum of bytes is kept. No IO: time is an argument.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -24,6 +24,9 @@ pub struct Report {
     pub runs: u32,
 }
 
+/// Settled shards that are remembered: a round trip of the first flight and what follows it.
+const REMEMBERED: usize = 512;
+
 #[derive(Clone, Copy, Debug)]
 struct Logged {
     stripe: u32,
@@ -38,8 +41,10 @@ struct Logged {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     shards: VecDeque<Logged>,
+    /// How many of them are settled.
+    settled: usize,
     /// Number of the first of them, and the bytes of all packets before it.
-    base: u32,
+    first: u32,
     sum: u64,
     /// Number from which on it is not known when shards left.
     leaving: u32,
@@ -48,16 +53,16 @@ pub(super) struct Log {
 impl Log {
     /// The number of the oldest shard whose fate is unknown.
     pub(super) fn base(&self) -> u32 {
-        self.base
+        self.first + self.settled as u32
     }
 
     /// The number of the shard that comes next.
     pub(super) fn next(&self) -> u32 {
-        self.base + self.shards.len() as u32
+        self.first + self.shards.len() as u32
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.shards.is_empty()
+        self.settled == self.shards.len()
     }
 
     /// A shard of `stripe` is given to be sent, in a datagram of so many bytes.
@@ -68,30 +73,36 @@ impl Log {
 
     /// The shards below number `next` have left this host, the last of them at `at`.
     pub(super) fn left(&mut self, next: u32, at: Instant) {
-        for seq in self.leaving.max(self.base)..next {
-            if let Some(logged) = self.shards.get_mut((seq - self.base) as usize) {
+        for seq in self.leaving.max(self.first)..next {
+            if let Some(logged) = self.shards.get_mut((seq - self.first) as usize) {
                 logged.left = Some(at);
             }
         }
         self.leaving = self.leaving.max(next);
     }
 
-    /// When the oldest was given to be sent.
+    /// When the oldest whose fate is unknown was given to be sent.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.shards.front().map(|logged| logged.at)
+        self.shards.get(self.settled).map(|logged| logged.at)
     }
 
-    /// Forgets the oldest; gives its stripe.
-    pub(super) fn pop(&mut self) -> Option<u32> {
-        let Logged { stripe, sum, .. } = self.shards.pop_front()?;
-        self.base += 1;
-        self.sum = sum;
+    /// The fate of the oldest is known; gives its stripe.
+    pub(super) fn settle(&mut self) -> Option<u32> {
+        let stripe = self.shards.get(self.settled)?.stripe;
+        self.settled += 1;
+        if self.settled > REMEMBERED
+            && let Some(forgotten) = self.shards.pop_front()
+        {
+            self.settled -= 1;
+            self.first += 1;
+            self.sum = forgotten.sum;
+        }
         Some(stripe)
     }
 
     /// Bytes of all packets below number `high`, and when the last of them left, as far as they are remembered.
     pub(super) fn below(&self, high: u32) -> (u64, Option<Instant>) {
-        let last = high.checked_sub(self.base + 1).and_then(|at| self.shards.get(at as usize));
+        let last = high.checked_sub(self.first + 1).and_then(|at| self.shards.get(at as usize));
         last.map_or((self.sum, None), |logged| (logged.sum, logged.left))
     }
 }

@@ -258,7 +258,7 @@ impl Outbound {
 
     /// The fate of the oldest shard under way is known, or it is given up.
     fn settle_oldest(&mut self) {
-        let Some(number) = self.log.pop() else { return };
+        let Some(number) = self.log.settle() else { return };
         if let Some(Some(stripe)) = number.checked_sub(self.base).and_then(|at| self.stripes.get_mut(at as usize)) {
             stripe.settle_one();
             self.recheck(number);

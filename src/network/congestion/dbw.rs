@@ -9,6 +9,7 @@ mod drain;
 mod pace;
 mod starting;
 mod steady;
+mod target;
 
 use super::Seconds;
 use super::compete::{Compete, Crowd};
@@ -33,11 +34,6 @@ const MAX_WINDOW: f64 = 256.0 * 1024.0 * 1024.0;
 const ROUND_LAG: f64 = 0.25;
 /// Shortest round: below it scheduling and timers are all one sees.
 const ROUND_MIN: Seconds = 0.002;
-/// Shares of jitter, spacing of ACK frames and round trip that the target of queue is at least: below them it could not be told
-/// from none.
-const JITTER_SHARE: f64 = 1.5;
-const GAP_SHARE: f64 = 0.7;
-const TRIP_SHARE: f64 = 0.07;
 /// Round trip below which what is seen of single ways is mostly how busy both hosts are.
 const SHORT_TRIP: Seconds = 0.002;
 /// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
@@ -113,6 +109,8 @@ pub(super) struct Law {
     low_at: Seconds,
     /// The minimum is a guess: some of the queue may be in it.
     guessed: bool,
+    /// Times that the path's own round trip was looked for.
+    looks: usize,
     crowd: Crowd,
     crowd_at: Option<Seconds>,
     gradient: Gradient,
@@ -145,6 +143,7 @@ impl Law {
             newest_sent: None,
             low_at: 0.0,
             guessed: false,
+            looks: 0,
             crowd: Crowd::default(),
             crowd_at: None,
             gradient: Gradient::default(),
@@ -217,7 +216,7 @@ impl Law {
             let packets = f64::from(report.arrived.saturating_sub(before.arrived));
             self.sample(now, at - sent, packets);
             match self.state {
-                State::StartUp(_) => drop(self.look_for_queue(now)),
+                State::StartUp(_) => drop(self.take_estimate(now) || self.look_for_queue(now)),
                 State::Steady => self.steer(now),
                 _ => {}
             }
@@ -345,18 +344,6 @@ impl Law {
         self.window.min(1.1 * self.round.flight.max(self.flight.bytes())) / rtt.max(1e-5)
     }
 
-    /// The queue that a flow of `rate` bytes per second aims at. Longer for a smaller flow: that alone makes equal flows equal.
-    fn target(&self, rate: f64) -> Seconds {
-        let rate = rate.max(1.0);
-        let scaled = (0.012 * (1_250_000.0 / rate).sqrt()).clamp(0.004, 0.060);
-        scaled
-            .max((JITTER_SHARE * self.delay.jitter()).min(0.060))
-            .max((GAP_SHARE * self.delay.gap()).min(0.040))
-            .max((4.0 * self.mtu / rate).min(0.100))
-            .max(TRIP_SHARE * self.delay.min().min(2.0))
-            .max(1.5 * self.mtu / rate)
-    }
-
     fn end_round(&mut self, now: Seconds) {
         let next = self.new_round(now);
         let mut round = std::mem::replace(&mut self.round, next);
@@ -380,6 +367,7 @@ impl Law {
         let target = self.target(rate);
         let reordered = self.reorders(look.rate);
         self.reports.learn(round.counted, queue > pace::LONG * target);
+        let peak = self.peak(now);
         match &mut self.state {
             State::StartUp(startup) => {
                 let ceiling = if round.holed || reordered {
@@ -414,7 +402,7 @@ impl Law {
             }
             State::Drain(_) => {}
             State::Compete(compete) => {
-                let fair = self.history.peak(now) / 2.0 * (min + queue);
+                let fair = peak / 2.0 * (min + queue);
                 let alone = compete.round(now, round.acked / lasted, min, queue, target / 2.0, fair);
                 let window = compete.window();
                 if alone {
@@ -430,6 +418,16 @@ impl Law {
                 }
             }
         }
+    }
+
+    /// What the path has been seen to carry lately, and half of what the receiver's first estimate says.
+    fn peak(&self, now: Seconds) -> f64 {
+        self.history.peak(now).max(0.5 * self.hint)
+    }
+
+    /// Share lost, 0 to 1, without what full queues have dropped.
+    fn usual_loss(&self) -> f64 {
+        self.reports.usual().map_or(1.0, |usual| usual).min(self.history.loss())
     }
 
     /// Whether packets sent at `rate` bytes per second overtake each other so far that the transport takes late for lost.

@@ -65,8 +65,6 @@ impl Default for Snapshot {
 /// The application's handle on the controller of one connection.
 #[derive(Debug, Default)]
 pub struct Pilot {
-    /// Receiver's estimate, bytes per second; 0 when there is none that is not yet taken.
-    hint: AtomicU64,
     /// Bytes of grants that may still be sent beyond what was in flight.
     grant: AtomicU64,
     /// What `grant` was when it was last given.
@@ -117,7 +115,9 @@ impl Pilot {
 
     /// Gives the receiver's estimate of the path's rate, from the spacing of the first back-to-back burst.
     pub fn train_hint(&self, bytes_per_second: u64) {
-        self.hint.store(bytes_per_second, Ordering::Release);
+        if let Some(path) = &*locked(&self.path) {
+            path.law().hint(bytes_per_second as f64);
+        }
     }
 
     /// Gives what the receiver has counted so far, and when the newest packet in it had left, if known.
@@ -240,12 +240,7 @@ impl Controller for Dbw {
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, _app_limited: bool, _largest: Option<u64>) {
         // The path is back: the window counts again.
         self.pilot.grant.store(0, Ordering::Release);
-        let hint = self.pilot.hint.swap(0, Ordering::AcqRel);
-        let mut law = self.path.law();
-        if hint > 0 {
-            law.hint(hint as f64);
-        }
-        law.on_frame(self.path.seconds(now), in_flight as f64);
+        self.path.law().on_frame(self.path.seconds(now), in_flight as f64);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, _persistent: bool, lost_bytes: u64) {

@@ -104,6 +104,11 @@ impl Reports {
         self.usual = Some(usual + weight * (loss - usual));
     }
 
+    /// Share lost where no packet is dropped by a full queue, as far as is known.
+    pub(super) fn usual(&self) -> Option<f64> {
+        self.usual
+    }
+
     /// Bytes per second that passed the bottleneck over the last `span` seconds, or over more if that makes `bytes` of them. While
     /// packets wait at the bottleneck, this is its rate, before any loss behind it.
     pub(super) fn rate(&self, span: Seconds, bytes: f64) -> Option<f64> {

@@ -5,6 +5,8 @@
 //! Invariant: a drain ends as soon as the round trip is at its minimum, at the latest after three steps. Flows that see a new
 //! minimum restart their clocks, so flows that share a path come to drain together.
 
+use std::ops::Range;
+
 use super::super::Seconds;
 use super::super::compete::CLEAN;
 use super::pace::LOOK;
@@ -12,6 +14,8 @@ use super::{Law, ROUND_MIN, State};
 
 /// Windows of a drain, relative to the bandwidth-delay product; each lasts 1.2 round trips.
 const DRAIN: [f64; 3] = [0.9, 0.6, 0.3];
+/// The same of one that goes on whatever is seen.
+const WHOLE: [f64; 2] = [0.3, 0.3];
 
 /// Share of the pace during a dip, and by how much it is longer than what stands needs: to be sure, and against the granularity of timers.
 const DIP: f64 = 0.5;
@@ -23,6 +27,11 @@ const DEEP: f64 = 6.0;
 const OURS: f64 = 2.0;
 /// What is left of a queue that shrinks, from one round to the next.
 const SHRINKS: f64 = 0.9;
+
+/// How much shorter the queue became, over what this flow had less in it: where others keep windows, and where there is none. The receiver's
+/// estimate of the path, which is in it, errs by a fifth.
+const AS_MUCH: Range<f64> = 0.8..1.45;
+const NOTHING: f64 = 0.15;
 
 /// A dip under way, or the last one.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +59,17 @@ impl Dip {
     }
 }
 
+/// How far a drain goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Until the least round trip is seen.
+    Until,
+    /// The same, and less at once, because others are suspected to keep the queue standing.
+    Crowd,
+    /// To its end: the least round trip may be less than any seen.
+    Whole,
+}
+
 /// A drain under way.
 #[derive(Debug, Clone)]
 pub(super) struct Drain {
@@ -63,20 +83,29 @@ pub(super) struct Drain {
     /// Round trip that stood before, and the smallest seen since.
     stood: Seconds,
     lowest: Seconds,
-    /// Whether it was started because of a crowd.
+    /// Whether it was started because of a crowd, and whether it goes on to its end.
     crowd: bool,
+    whole: bool,
     /// Where to go back to if the queue was only a drain away.
     cap: f64,
 }
 
+impl Drain {
+    fn steps(&self) -> &'static [f64] {
+        if self.whole { &WHOLE } else { &DRAIN }
+    }
+}
+
 impl Law {
-    /// Begins to drain at `step`, with `queue` standing; `crowd` if others are suspected to keep it standing.
-    pub(super) fn drain(&mut self, now: Seconds, step: usize, queue: Seconds, target: Seconds, crowd: bool) {
+    /// Begins to drain with `queue` standing.
+    pub(super) fn drain(&mut self, now: Seconds, reach: Reach, queue: Seconds, target: Seconds) {
         let min = self.delay.min();
         let stood = min + queue;
         let rate = self.window / stood.max(1e-5);
+        let crowd = reach == Reach::Crowd;
+        let whole = std::mem::take(&mut self.guessed) || reach == Reach::Whole || (crowd && self.usual_loss() < CLEAN);
         let drain = Drain {
-            step,
+            step: usize::from(crowd && !whole),
             until: now + 1.2 * self.delay.smoothed().max(ROUND_MIN),
             product: rate * min,
             rate,
@@ -84,9 +113,10 @@ impl Law {
             stood,
             lowest: f64::INFINITY,
             crowd,
+            whole,
             cap: self.window,
         };
-        self.set_window(DRAIN[step] * drain.product);
+        self.set_window(drain.steps()[drain.step] * drain.product);
         self.enter(State::Drain(drain));
     }
 
@@ -118,7 +148,7 @@ impl Law {
     pub(super) fn drain_sample(&mut self, now: Seconds, rtt: Seconds) {
         if let State::Drain(drain) = &mut self.state {
             drain.lowest = drain.lowest.min(rtt);
-            if self.low_at >= now {
+            if self.low_at >= now && !drain.whole {
                 self.end_drain(now);
             }
         }
@@ -133,7 +163,7 @@ impl Law {
             return;
         }
         drain.step += 1;
-        if let Some(share) = DRAIN.get(drain.step) {
+        if let Some(share) = drain.steps().get(drain.step) {
             drain.until = now + 1.2 * self.delay.smoothed().max(ROUND_MIN);
             let window = share * drain.product;
             self.set_window(window);
@@ -149,11 +179,20 @@ impl Law {
         let drain = drain.clone();
         let stood = drain.stood - self.delay.min();
         let left = drain.lowest - self.delay.min();
-        let lossy = self.history.loss() >= CLEAN;
+        let lossy = self.usual_loss() >= CLEAN;
         if drain.crowd && lossy && left.is_finite() && left > (stood / 2.0).max(1.6 * drain.target) {
             // Sending a third did not shorten the queue and nobody here is driven by loss: it is no queue of ours to yield
             // to, or no queue at all but a longer path.
             self.delay.rebase(now, drain.lowest);
+        } else if drain.whole && !lossy {
+            match self.response(now, &drain) {
+                Some(Response::Windows) => {
+                    self.compete(now, drain.cap.max(self.crowd.from()), drain.stood);
+                    return;
+                }
+                Some(Response::None) if drain.crowd => self.delay.rebase(now, drain.lowest),
+                _ => {}
+            }
         }
         self.low_at = now;
         self.set_window((drain.rate * (self.delay.min() + drain.target)).min(drain.cap));
@@ -161,4 +200,26 @@ impl Law {
         self.enter_steady(now);
         self.round = self.new_round(now);
     }
+
+    /// What the queue did while this flow had less under way. It becomes shorter by just that much where the others keep a window, whatever
+    /// the queue: only loss slows them down. Flows that keep a pace let more of it out, or all.
+    fn response(&self, now: Seconds, drain: &Drain) -> Option<Response> {
+        let path = self.hint.max(self.history.peak(now));
+        let less = (drain.rate * drain.stood - WHOLE[1] * drain.product) / path;
+        let shorter = drain.stood - drain.lowest;
+        let seen = if drain.crowd { 1.5 } else { 3.0 } * drain.target;
+        let share = Some(shorter / less).filter(|share| share.is_finite())?;
+        if shorter > seen && AS_MUCH.contains(&share) {
+            return Some(Response::Windows);
+        }
+        (less > drain.target / 2.0 && share.abs() < NOTHING).then_some(Response::None)
+    }
+}
+
+/// How a queue answers a drain.
+enum Response {
+    /// It was not ours, and nothing else fills it: the path is longer.
+    None,
+    /// The others keep their windows.
+    Windows,
 }

@@ -26,8 +26,8 @@ const BUSY: f64 = 0.4;
 /// Difference of the rates of sending and arriving that only a bottleneck makes; and how soon, in seconds and round trips, the rate
 /// follows without one.
 const SPREAD: f64 = 0.04;
-const FOLLOWED: Seconds = 1.0;
-const FOLLOWED_TRIPS: f64 = 8.0;
+const FOLLOWED: Seconds = 0.4;
+const FOLLOWED_TRIPS: f64 = 2.0;
 /// Round trips, with the wait for the answer, in which an error of the queue is to be mended.
 const HORIZON: f64 = 2.5;
 /// Bounds of the gain while a queue is steered.

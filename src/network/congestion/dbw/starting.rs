@@ -5,11 +5,13 @@
 
 use super::super::Seconds;
 use super::super::startup::INITIAL_PACKETS;
-use super::{Frame, Law, State};
+use super::{Frame, Law, SHORT_TRIP, State};
 
 /// How far back the rate of a path is looked for that has just begun to queue: seconds and packets, at least.
 const LOOK_BACK: Seconds = 0.03;
 const LOOK_BACK_PACKETS: f64 = 24.0;
+/// How long the receiver is waited for after the first acknowledgement.
+const TELLS: Seconds = 1.0;
 
 impl Law {
     /// Takes an ACK frame into start-up.
@@ -18,23 +20,32 @@ impl Law {
         if !min.is_finite() {
             return;
         }
-        self.first_frame.get_or_insert(now);
-        if !self.delay.is_one_way() && self.look_for_queue(now) {
+        let began = *self.first_frame.get_or_insert(now);
+        // The first round trips have the handshake's copies in them, which may stand on the way back: a receiver that tells is waited for.
+        let told = self.delay.is_one_way() || (self.delay.smoothed() >= SHORT_TRIP && now - began < TELLS);
+        if !told && self.look_for_queue(now) {
             return;
         }
-        let target = self.target(self.hint);
+        if self.take_estimate(now) {
+            return;
+        }
         if let State::StartUp(startup) = &mut self.state {
-            if let Some(rate) = startup.known(self.window, min + target, self.delay.is_one_way()) {
-                let floor = 0.25 * INITIAL_PACKETS * self.mtu;
-                self.set_window((rate * (min + target)).max(floor));
-                self.enter_steady(now);
-                self.round = self.new_round(now);
-                return;
-            }
             let flight = self.round.flight.max(self.flight.bytes() + frame.acked);
             let window = startup.grow(self.window, frame.acked, self.lost_lately, min, flight, self.mtu);
             self.set_window(window);
         }
+    }
+
+    /// Ends start-up if the receiver's estimate says all; whether it does.
+    pub(super) fn take_estimate(&mut self, now: Seconds) -> bool {
+        let trip = self.delay.min() + self.target(self.hint);
+        let State::StartUp(startup) = &self.state else { return false };
+        let Some(rate) = startup.known(self.window, trip, self.delay.is_one_way()) else { return false };
+        let floor = 0.25 * INITIAL_PACKETS * self.mtu;
+        self.set_window((rate * trip).max(floor));
+        self.enter_steady(now);
+        self.round = self.new_round(now);
+        true
     }
 
     /// Ends start-up if a queue stands; whether it does.

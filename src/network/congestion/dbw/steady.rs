@@ -8,6 +8,7 @@ use super::super::compete::{CLEAN, Compete, Sight};
 use super::super::policer::Look;
 use super::super::rounds::Round;
 use super::super::startup::INITIAL_PACKETS;
+use super::drain::Reach;
 use super::{Law, State};
 
 /// Share of the step that is taken when the window has to shrink.
@@ -20,6 +21,10 @@ const STEP_MAX: f64 = 1.5;
 const DRAIN_AFTER: (Seconds, f64) = (5.0, 25.0);
 /// Seconds within which a second cry of "crowd" means that draining did not help.
 const CROWD_AGAIN: Seconds = 8.0;
+/// Shares of that for the first times: what stood before we came is to be known soon.
+const SOONER: [f64; 2] = [0.25, 0.5];
+/// Share of the receiver's first estimate below which others have the rest.
+const SHARED: f64 = 0.8;
 /// Cut on a congestion mark (RFC 8511 suggests 0.85 for CUBIC).
 const MARK_CUT: f64 = 0.85;
 
@@ -96,15 +101,22 @@ impl Law {
             return;
         }
         self.look_for_crowd(now, queue, target);
-        let patience = DRAIN_AFTER.0.max(DRAIN_AFTER.1 * self.delay.smoothed());
-        if matches!(self.state, State::Steady) && now - self.low_at > patience && !self.dip(now, queues, target) {
-            self.drain(now, 0, queue, target, false);
+        let sooner = SOONER.get(self.looks).copied().unwrap_or(1.0);
+        let patience = sooner * DRAIN_AFTER.0.max(DRAIN_AFTER.1 * self.delay.smoothed());
+        if matches!(self.state, State::Steady) && now - self.low_at > patience {
+            self.looks += 1;
+            // Who has so little of what the first packets crossed at is not alone, and what stood when it came is in its least round trip.
+            let late = self.looks == 1 && self.pace.is_some_and(|pace| pace.capacity < SHARED * self.hint);
+            if late || !self.dip(now, queues, target) {
+                let reach = if late { Reach::Whole } else { Reach::Until };
+                self.drain(now, reach, queue, target);
+            }
         }
     }
 
     fn look_for_crowd(&mut self, now: Seconds, queue: Seconds, target: Seconds) {
         let min = self.delay.min();
-        let peak = self.history.peak(now).max(0.5 * self.hint);
+        let peak = self.peak(now);
         let rate = self.window / (min + queue).max(1e-5);
         let sight = Sight {
             queue,
@@ -117,17 +129,22 @@ impl Law {
             return;
         }
         let again = CROWD_AGAIN.max(40.0 * self.delay.smoothed());
-        let clean = self.history.loss() < CLEAN;
+        let clean = self.usual_loss() < CLEAN;
         if clean && self.crowd_at.is_some_and(|at| now - at < again) {
-            let window = self.crowd.from().max(self.window).max(peak / 2.0 * (min + queue));
-            let compete = Compete::new(now, window, self.mtu, self.delay.smoothed());
-            self.crowd_at = None;
-            self.crowd.clear();
-            self.set_window(window);
-            self.enter(State::Compete(compete));
+            self.compete(now, self.crowd.from().max(self.window), min + queue);
         } else {
             self.crowd_at = Some(now);
-            self.drain(now, 1, queue, target, true);
+            self.drain(now, Reach::Crowd, queue, target);
         }
+    }
+
+    /// Begins to compete with `window` bytes, or what makes half of the path while `rtt` stands.
+    pub(super) fn compete(&mut self, now: Seconds, window: f64, rtt: Seconds) {
+        let window = window.max(self.peak(now) / 2.0 * rtt);
+        let compete = Compete::new(now, window, self.mtu, self.delay.smoothed());
+        self.crowd_at = None;
+        self.crowd.clear();
+        self.set_window(window);
+        self.enter(State::Compete(compete));
     }
 }
