@@ -7,8 +7,14 @@
 use super::Seconds;
 use super::cubic::Cubic;
 
-/// Rounds in a row before a crowd is believed.
+/// Rounds in a row before a crowd is believed, with a queue so many targets long, and what is left of the window by then. Who gives way ever
+/// more and has a queue that is only a little long is in one as well, if it goes on.
 const ROUNDS: u32 = 8;
+const LONG: f64 = 1.6;
+const GAVE_WAY: f64 = 0.85;
+const MANY_ROUNDS: u32 = 24;
+const LONGISH: f64 = 1.25;
+const GAVE_MUCH: f64 = 0.75;
 /// Loss above which nobody beside us is driven by loss.
 pub(super) const CLEAN: f64 = 0.03;
 /// Seconds between tests for being alone.
@@ -24,9 +30,29 @@ const ALONE: f64 = 0.94;
 /// Counts of rounds in which the queue stood although we gave way.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Crowd {
-    above: u32,
-    from: f64,
+    long: Standing,
+    longish: Standing,
     squeezed: u32,
+}
+
+/// Rounds in which a queue stood, and the window when it began to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    rounds: u32,
+    from: f64,
+}
+
+impl Standing {
+    fn add(&mut self, stands: bool, window: f64) {
+        if !stands {
+            self.rounds = 0;
+            return;
+        }
+        if self.rounds == 0 {
+            self.from = window;
+        }
+        self.rounds += 1;
+    }
 }
 
 /// One round as the crowd detector sees it: delays in seconds, windows in bytes.
@@ -46,22 +72,19 @@ impl Crowd {
 
     /// The window when the queue began to stand.
     pub(super) fn from(&self) -> f64 {
-        self.from
+        self.long.from.max(self.longish.from)
     }
 
     /// Takes a round; true if giving way has been in vain for long enough.
     pub(super) fn add(&mut self, sight: Sight, mtu: f64) -> bool {
-        if sight.queue > 1.6 * sight.target {
-            if self.above == 0 {
-                self.from = sight.window;
-            }
-            self.above += 1;
-        } else {
-            self.above = 0;
-        }
+        self.long.add(sight.queue > LONG * sight.target, sight.window);
+        self.longish.add(sight.queue > LONGISH * sight.target, sight.window);
         self.squeezed = if sight.squeezed { self.squeezed + 1 } else { 0 };
-        let gave_way = sight.window < 0.85 * self.from || sight.window < 6.0 * mtu;
-        (self.above >= ROUNDS && gave_way) || self.squeezed >= ROUNDS
+        let gave_way = sight.window < GAVE_WAY * self.long.from || sight.window < 6.0 * mtu;
+        let gave_much = sight.window < GAVE_MUCH * self.longish.from;
+        (self.long.rounds >= ROUNDS && gave_way)
+            || (self.longish.rounds >= MANY_ROUNDS && gave_much)
+            || self.squeezed >= ROUNDS
     }
 }
 

@@ -29,9 +29,13 @@ const OURS: f64 = 2.0;
 const SHRINKS: f64 = 0.9;
 
 /// How much shorter the queue became, over what this flow had less in it: where others keep windows, and where there is none. The receiver's
-/// estimate of the path, which is in it, errs by a fifth.
-const AS_MUCH: Range<f64> = 0.8..1.45;
+/// estimate of the path, which is in it, errs by a third.
+const AS_MUCH: Range<f64> = 0.8..1.6;
 const NOTHING: f64 = 0.15;
+
+/// How much shorter at least, where nothing else speaks for it: paced flows together keep less, and when all of that leaves it may be just as
+/// much by chance.
+const PLAIN: Seconds = 0.040;
 
 /// A dip under way, or the last one.
 #[derive(Debug, Clone, Copy)]
@@ -186,11 +190,11 @@ impl Law {
             self.delay.rebase(now, drain.lowest);
         } else if drain.whole && !lossy {
             match self.response(now, &drain) {
-                Some(Response::Windows) => {
+                Response::Windows => {
                     self.compete(now, drain.cap.max(self.crowd.from()), drain.stood);
                     return;
                 }
-                Some(Response::None) if drain.crowd => self.delay.rebase(now, drain.lowest),
+                Response::None if drain.crowd => self.delay.rebase(now, drain.lowest),
                 _ => {}
             }
         }
@@ -203,23 +207,29 @@ impl Law {
 
     /// What the queue did while this flow had less under way. It becomes shorter by just that much where the others keep a window, whatever
     /// the queue: only loss slows them down. Flows that keep a pace let more of it out, or all.
-    fn response(&self, now: Seconds, drain: &Drain) -> Option<Response> {
+    fn response(&self, now: Seconds, drain: &Drain) -> Response {
         let path = self.hint.max(self.history.peak(now));
         let less = (drain.rate * drain.stood - WHOLE[1] * drain.product) / path;
         let shorter = drain.stood - drain.lowest;
-        let seen = if drain.crowd { 1.5 } else { 3.0 } * drain.target;
-        let share = Some(shorter / less).filter(|share| share.is_finite())?;
+        let share = shorter / less;
+        let seen = (1.5 * drain.target).max(if drain.crowd { 0.0 } else { PLAIN });
         if shorter > seen && AS_MUCH.contains(&share) {
-            return Some(Response::Windows);
+            Response::Windows
+        } else if less > drain.target / 2.0 && share.abs() < NOTHING {
+            Response::None
+        } else {
+            Response::More
         }
-        (less > drain.target / 2.0 && share.abs() < NOTHING).then_some(Response::None)
     }
 }
 
 /// How a queue answers a drain.
+#[derive(Debug)]
 enum Response {
     /// It was not ours, and nothing else fills it: the path is longer.
     None,
     /// The others keep their windows.
     Windows,
+    /// It left, or the others gave way.
+    More,
 }

@@ -23,6 +23,8 @@ const DRAIN_AFTER: (Seconds, f64) = (5.0, 25.0);
 const CROWD_AGAIN: Seconds = 8.0;
 /// Shares of that for the first times: what stood before we came is to be known soon.
 const SOONER: [f64; 2] = [0.25, 0.5];
+/// Times that a queue of others is looked for below the least round trip.
+const LATE: usize = 1;
 /// Share of the receiver's first estimate below which others have the rest.
 const SHARED: f64 = 0.8;
 /// Cut on a congestion mark (RFC 8511 suggests 0.85 for CUBIC).
@@ -106,7 +108,7 @@ impl Law {
         if matches!(self.state, State::Steady) && now - self.low_at > patience {
             self.looks += 1;
             // Who has so little of what the first packets crossed at is not alone, and what stood when it came is in its least round trip.
-            let late = self.looks == 1 && self.pace.is_some_and(|pace| pace.capacity < SHARED * self.hint);
+            let late = self.looks <= LATE && self.pace.is_some_and(|pace| pace.capacity < SHARED * self.hint);
             if late || !self.dip(now, queues, target) {
                 let reach = if late { Reach::Whole } else { Reach::Until };
                 self.drain(now, reach, queue, target);
