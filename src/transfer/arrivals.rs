@@ -11,6 +11,13 @@ use std::time::{Duration, Instant};
 const MARKS: usize = 4096;
 /// Numbers of the first burst that quinn's pacer sends back to back.
 const TRAIN: u32 = 10;
+/// Packets in their order that are believed at once to have kept it.
+const SURE: usize = 6;
+/// Numbers of the first flight, from whose arrivals the rate is fitted where they overtake each other; the share of them that has to have
+/// arrived, and the standard error, relative to the rate, up to which it is believed.
+const FLIGHT: u32 = 40;
+const FITTED: u32 = FLIGHT / 2;
+const FITS: f64 = 0.12;
 /// Datagrams read this close to one another were waiting.
 const TOGETHER: Duration = Duration::from_micros(150);
 /// Packets that make a run long enough to be timed.
@@ -97,36 +104,63 @@ impl Arrivals {
     }
 
     /// The fastest run of the first packets: quinn sends about ten back to back, but the handshake takes some of them, and what comes
-    /// after them is paced, which says nothing about the path.
+    /// after them is paced, which says nothing about the path. Where they overtake each other, the whole flight is looked at.
     fn time_train(&mut self, now: Instant, seq: u32) {
         self.jumbled |= seq < self.high;
-        if self.train != 0 || self.jumbled || seq >= 2 * TRAIN {
+        if self.train != 0 || seq >= 2 * FLIGHT {
             return;
         }
-        self.burst.push((seq, now));
-        if seq + 2 < TRAIN {
-            return;
+        if seq < FLIGHT {
+            self.burst.push((seq, now));
         }
-        // What had arrived before anybody read it came together, and only the last of it was read when it came.
-        let together = self.burst.windows(2).take_while(|pair| pair[1].1 - pair[0].1 < TOGETHER).count();
-        self.burst.drain(..together);
-        // A longer run is worth more: the clock of a busy host errs by a packet or two.
-        let rate = [3 * RUN / 2, RUN].into_iter().find_map(|run| self.fastest(run));
+        let rate = if self.jumbled {
+            if seq + 2 < FLIGHT || self.burst.len() < FITTED as usize { None } else { self.fitted() }
+        } else if (TRAIN - 2..2 * TRAIN).contains(&seq) && (self.burst.len() >= SURE || seq + 2 >= 2 * TRAIN) {
+            // Fewer may have come in their order by chance.
+            // What had arrived before anybody read it came together, and only the last of it was read when it came.
+            let together = self.burst.windows(2).take_while(|pair| pair[1].1 - pair[0].1 < TOGETHER).count();
+            self.fastest_after(together)
+        } else {
+            None
+        };
         self.train = rate.unwrap_or(0.0).min(4e9) as u32;
     }
 
-    /// The highest rate over any run of at least `run` packets, in bytes per second.
-    fn fastest(&self, run: u32) -> Option<f64> {
-        let mut best: Option<f64> = None;
-        for (at, (first, from)) in self.burst.iter().enumerate() {
-            for (last, to) in self.burst[at + 1..].iter().filter(|(last, _)| *last >= first + run) {
-                let spread = to.saturating_duration_since(*from).as_secs_f64().max(20e-6);
-                let rate = f64::from(last - first) * (SHARD_BYTES + 80) as f64 / spread;
-                best = Some(best.map_or(rate, |best| best.max(rate)));
-            }
-        }
-        best
+    /// The rate in bytes per second that a line through number and arrival has, if they lie close enough to one (least squares).
+    fn fitted(&self) -> Option<f64> {
+        let (_, from) = *self.burst.first()?;
+        let points =
+            || self.burst.iter().map(|(seq, at)| (f64::from(*seq), at.saturating_duration_since(from).as_secs_f64()));
+        let n = self.burst.len() as f64;
+        let (x, y) = points().fold((0.0, 0.0), |sum, point| (sum.0 + point.0 / n, sum.1 + point.1 / n));
+        let (xx, xy, yy) = points().fold((0.0, 0.0, 0.0), |sum, point| {
+            let (dx, dy) = (point.0 - x, point.1 - y);
+            (sum.0 + dx * dx, sum.1 + dx * dy, sum.2 + dy * dy)
+        });
+        let slope = xy / xx;
+        let error = ((yy - slope * xy).max(0.0) / (n - 2.0) / xx).sqrt();
+        (error < FITS * slope).then(|| (SHARD_BYTES + 80) as f64 / slope)
     }
+
+    /// The highest rate of the first packets without so many that came `together`, in bytes per second. A longer run is worth more: the clock
+    /// of a busy host errs by a packet or two.
+    fn fastest_after(&self, together: usize) -> Option<f64> {
+        let burst = self.burst.get(together..)?;
+        [3 * RUN / 2, RUN].into_iter().find_map(|run| fastest(burst, run))
+    }
+}
+
+/// The highest rate over any run of at least `run` packets, in bytes per second.
+fn fastest(burst: &[(u32, Instant)], run: u32) -> Option<f64> {
+    let mut best: Option<f64> = None;
+    for (at, (first, from)) in burst.iter().enumerate() {
+        for (last, to) in burst[at + 1..].iter().filter(|(last, _)| *last >= first + run) {
+            let spread = to.saturating_duration_since(*from).as_secs_f64().max(20e-6);
+            let rate = f64::from(last - first) * (SHARD_BYTES + 80) as f64 / spread;
+            best = Some(best.map_or(rate, |best| best.max(rate)));
+        }
+    }
+    best
 }
 
 #[cfg(test)]
@@ -184,10 +218,40 @@ mod tests {
     #[test]
     fn the_first_burst_tells_the_rate_in_spite_of_losses() {
         let (start, mut arrivals) = (origin(), Arrivals::default());
-        for seq in [0, 1, 4, 5, 8] {
+        for seq in [0, 1, 4, 5, 8, 10] {
             arrivals.arrived(start + Duration::from_millis(u64::from(seq)), seq);
         }
         let expected = (SHARD_BYTES + 80) as u32 * 1000;
         assert!(arrivals.train().abs_diff(expected) < expected / 100, "{}", arrivals.train());
+    }
+
+    /// Arrivals of packets that take `spacing` ms of the link with up to `jitter` ms of delay each, in the order in which they come; a few are lost.
+    fn jittery(spacing: u64, jitter: u64) -> Arrivals {
+        let (start, mut arrivals) = (origin(), Arrivals::default());
+        let mut draw = 7u64;
+        let mut came: Vec<(u64, u32)> = (0..40u32)
+            .filter(|seq| seq % 5 != 3)
+            .map(|seq| {
+                draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (u64::from(seq) * spacing + (draw >> 33) % (jitter + 1), seq)
+            })
+            .collect();
+        came.sort_unstable();
+        for (ms, seq) in came {
+            arrivals.arrived(start + Duration::from_millis(ms), seq);
+        }
+        arrivals
+    }
+
+    #[test]
+    fn the_first_flight_tells_the_rate_in_spite_of_jitter_shorter_than_itself() {
+        let expected = (SHARD_BYTES + 80) as u32 * 100;
+        let train = jittery(10, 100).train();
+        assert!(train.abs_diff(expected) < expected / 8, "{train}");
+    }
+
+    #[test]
+    fn jitter_longer_than_the_first_flight_tells_nothing() {
+        assert_eq!(jittery(1, 100).train(), 0);
     }
 }

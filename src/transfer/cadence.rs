@@ -25,6 +25,13 @@ const ASKING: Duration = Duration::from_millis(400);
 /// The longest silence of a receiver that still lacks something.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// Stretch from which on a queue in the return path has to become shorter, round trips in which it has to, and what is left of the round trip
+/// by then if it did. If it did not, nothing is stretched for so long.
+const WIDE: f64 = 2.0;
+const ANSWERED: u32 = 3;
+const LEFT: f64 = 0.85;
+const BLAMELESS: Duration = Duration::from_secs(10);
+
 /// The path as the receiver's end of the connection sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path {
@@ -49,6 +56,10 @@ pub(super) struct Cadence {
     reminders: u32,
     /// Stretch of the interval while the return path queues, 1 ..= 16.
     stretch: f64,
+    /// When it came to be wide, and the round trip then.
+    wide: Option<(Instant, Duration)>,
+    /// Until when the queue is known not to stand in the return path.
+    blameless: Option<Instant>,
     /// What the user has said of the link.
     link: Option<Link>,
 }
@@ -66,6 +77,8 @@ impl Cadence {
             counted: 0,
             reminders: 0,
             stretch: 1.0,
+            wide: None,
+            blameless: None,
             link: None,
         }
     }
@@ -128,9 +141,20 @@ impl Cadence {
         self.last = Some(now);
         self.fresh = 0;
         self.urgent = false;
-        // The forward queue is kept at some 15 ms by the sender: what is beyond stands in the return path.
+        // The forward queue is mostly kept at some 15 ms by the sender: what is beyond may stand in the return path.
         let queued = path.rtt > path.min_rtt + path.min_rtt / 4 + Duration::from_millis(40);
-        self.stretch = if queued { (self.stretch * 1.1).min(16.0) } else { (self.stretch * 0.97).max(1.0) };
+        let innocent = self.blameless.is_some_and(|until| now < until);
+        self.stretch =
+            if queued && !innocent { (self.stretch * 1.1).min(16.0) } else { (self.stretch * 0.97).max(1.0) };
+        if self.stretch < WIDE {
+            self.wide = None;
+            return;
+        }
+        let (since, rtt) = *self.wide.get_or_insert((now, path.rtt));
+        if now >= since + rtt * ANSWERED && path.rtt > rtt.mul_f64(LEFT) {
+            // Saying less has not made it shorter: it is in the way there, and the sender needs to hear of it.
+            (self.stretch, self.wide, self.blameless) = (1.0, None, Some(now + BLAMELESS));
+        }
     }
 
     fn interval(&self, path: Path) -> Duration {
@@ -199,5 +223,27 @@ mod tests {
             count += 1;
         }
         assert!((40..100).contains(&count), "{count}");
+    }
+
+    /// What stays however little is said stands in the way there, of which the sender is to be told.
+    #[test]
+    fn a_queue_that_does_not_leave_when_less_is_said_does_not_silence_the_receiver() {
+        let (start, mut cadence) = (origin(), Cadence::new());
+        let path = Path { rtt: Duration::from_millis(700), min_rtt: Duration::from_millis(250) };
+        let mut longest = Duration::ZERO;
+        let mut last = start;
+        for i in 0..1000u32 {
+            // 1 Mbit/s of 1200-byte packets for ten seconds.
+            let now = start + Duration::from_micros(9600) * i;
+            cadence.on_shard(now, 1200);
+            if cadence.due(path).is_some_and(|due| due <= now) {
+                cadence.sent(now, path);
+                if now > start + Duration::from_secs(5) {
+                    longest = longest.max(now - last);
+                }
+                last = now;
+            }
+        }
+        assert!(longest < Duration::from_millis(300), "{longest:?}");
     }
 }

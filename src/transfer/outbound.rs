@@ -73,6 +73,8 @@ pub struct Outbound {
     report: Report,
     /// When the newest shard of the report had left.
     report_left: Option<Instant>,
+    /// The longest time from the leaving of a shard to word of it, fading.
+    slowest: Duration,
     sampled: (u32, u32),
     loss: Option<f64>,
     ahead: Ahead,
@@ -94,6 +96,7 @@ impl Outbound {
             log: Log::default(),
             report: Report::default(),
             report_left: None,
+            slowest: Duration::ZERO,
             needy: BTreeSet::new(),
             chunks: BTreeMap::new(),
             credit: FIRST_WINDOW,
@@ -197,9 +200,13 @@ impl Outbound {
         }
         self.accepted |= feedback.accepted;
         self.credit = self.credit.max(feedback.credit);
-        self.newest = (feedback.high, feedback.received);
         let &Feedback { high: sent, received: arrived, at, runs, .. } = feedback;
         let (passed, left) = self.log.below(sent);
+        if let Some(left) = left.filter(|_| sent > self.newest.0) {
+            let took = now.saturating_duration_since(left);
+            self.slowest = took.max(self.slowest - self.slowest / 32);
+        }
+        self.newest = (feedback.high, feedback.received);
         (self.report, self.report_left) = (Report { passed, sent, arrived, at, runs }, left);
         self.sample_loss();
         while self.log.base() < feedback.resolved && !self.log.is_empty() {
@@ -283,9 +290,10 @@ impl Outbound {
         self.log.next()
     }
 
-    /// How long a shard may be under way without word of it.
+    /// How long a shard may be under way without word of it. A round trip that is smoothed lags behind a queue that grows.
     fn patience(&self, rtt: Duration) -> Duration {
-        rtt + rtt / 2 + self.link.map_or(Duration::from_millis(60), |link| 2 * link.packet())
+        let trip = rtt.max(self.slowest);
+        trip + trip / 2 + self.link.map_or(Duration::from_millis(60), |link| 2 * link.packet())
     }
 
     /// When the first flight is to be renewed.

@@ -63,7 +63,8 @@ fn jitter_of_several_packets_does_not_empty_a_slow_link() {
         for loss in [0.0, 0.05, 0.2, 0.33] {
             let mut link = Link::new(1.0, 100.0, 200.0, loss);
             link.jitter = 0.1;
-            steady(&link, 1.0, 60.0, acks, 11, (0.97, 0.20, 0.05));
+            // The queue holds half of the first flight: most of what is dropped is dropped in the first seconds.
+            steady(&link, 1.0, 60.0, acks, 11, (0.97, 0.20, 0.10));
         }
     }
 }

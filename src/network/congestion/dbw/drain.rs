@@ -128,8 +128,9 @@ impl Law {
     /// stands than the one aimed at, unless it shrinks already, nor where the last dip did not help.
     pub(super) fn dip(&mut self, now: Seconds, [before, queue]: [Seconds; 2], target: Seconds) -> bool {
         let low_at = self.low_at;
+        let clean = self.usual_loss() < CLEAN;
         let Some(pace) = &mut self.pace else { return false };
-        if queue > OURS * target {
+        if queue > OURS * target && clean {
             return queue < SHRINKS * before;
         }
         if let Some(dip) = pace.dip {

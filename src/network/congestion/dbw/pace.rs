@@ -16,7 +16,7 @@ pub(super) const LOOK: Seconds = 0.05;
 const LOOK_PACKETS: f64 = 32.0;
 /// The same in round trips, and in jitters.
 const LOOK_TRIPS: f64 = 0.5;
-const LOOK_JITTERS: f64 = 6.0;
+const LOOK_JITTERS: f64 = 16.0;
 /// Share of the target from which on a queue is sure to stand.
 const STANDS: f64 = 0.35;
 /// Targets from which on a queue is long.
