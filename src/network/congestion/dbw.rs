@@ -34,6 +34,8 @@ const MAX_WINDOW: f64 = 256.0 * 1024.0 * 1024.0;
 const ROUND_LAG: f64 = 0.25;
 /// Shortest round: below it scheduling and timers are all one sees.
 const ROUND_MIN: Seconds = 0.002;
+/// Share of the time between acknowledgements by which they come late, on average, where a rate is kept by a window.
+const HEARD_LATE: f64 = 0.33;
 /// Round trip below which what is seen of single ways is mostly how busy both hosts are.
 const SHORT_TRIP: Seconds = 0.002;
 /// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
@@ -395,7 +397,7 @@ impl Law {
                 };
                 let cap = hold.cap();
                 match verdict {
-                    Verdict::Stay => self.set_window(cap * (min + self.target(cap) / 4.0)),
+                    Verdict::Stay => self.keep(cap),
                     Verdict::Leave => self.enter_steady(now),
                     Verdict::Refuted => self.enter(State::StartUp(StartUp::again(look.lost / look.packets.max(1.0)))),
                 }
@@ -439,7 +441,13 @@ impl Law {
     fn hold(&mut self, now: Seconds, ceiling: Ceiling) {
         self.gradient.clear();
         let hold = Hold::new(now, ceiling);
-        self.set_window(hold.cap() * (self.delay.min() + self.target(hold.cap()) / 4.0));
+        let cap = hold.cap();
         self.enter(State::Hold(hold));
+        self.keep(cap);
+    }
+
+    /// Keeps to `cap` bytes per second. What arrives is known later by part of the time between acknowledgements.
+    fn keep(&mut self, cap: f64) {
+        self.set_window(cap * (self.delay.min() + self.target(cap) / 4.0 + HEARD_LATE * self.delay.gap()));
     }
 }

@@ -180,7 +180,9 @@ impl Delay {
     /// the minimum forget what is older than the two buckets.
     pub(super) fn sample(&mut self, now: Seconds, way: Seconds, packets: f64, resolved: f64, may_turn: bool) {
         let life = if may_turn { BUCKET.max(BUCKET_TRIPS * self.smoothed) } else { f64::INFINITY };
-        self.there.add(now, way, life);
+        // When a packet left is sometimes noted late, which makes a single way too short.
+        let before = self.frames.back().map_or(way, |frame| frame.way);
+        self.there.add(now, way.max(before), life);
         let mut newest = self.frames.iter().rev();
         if let (Some(b), Some(a)) = (newest.next(), newest.next()) {
             // How far the middle one of three lies off the line: a queue of our own making rises and falls in ramps.

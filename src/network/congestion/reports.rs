@@ -130,21 +130,21 @@ impl Reports {
                 let now = loss(newest.sent - from.sent, newest.arrived.saturating_sub(from.arrived));
                 rate * ((1.0 - now) / (1.0 - usual).max(0.05)).min(1.0)
             }
-            None => undropped(rate, from, newest),
+            None => self.undropped(rate, from, newest),
         };
         Some(Rates { passed, sent: sending })
     }
-}
 
-/// `rate` without what was dropped on its way to the bottleneck between two reports: that is not what it passes.
-fn undropped(rate: f64, from: &Report, newest: &Report) -> f64 {
-    let (sent, arrived) = (newest.sent - from.sent, newest.arrived.saturating_sub(from.arrived));
-    if from.sent < ENOUGH || sent < ENOUGH {
-        return rate;
+    /// `rate` without what was dropped on its way to the bottleneck between two reports: that is not what it passes.
+    fn undropped(&self, rate: f64, from: &Report, newest: &Report) -> f64 {
+        let (sent, arrived) = (newest.sent - from.sent, newest.arrived.saturating_sub(from.arrived));
+        if from.sent < ENOUGH || sent < ENOUGH {
+            return rate;
+        }
+        let (usual, now) = (loss(from.sent, from.arrived), loss(sent, arrived));
+        let noise = (self.dispersion() * usual * (1.0 - usual) / f64::from(sent)).sqrt();
+        if now > usual + DROPPED + 3.0 * noise { rate * (1.0 - now) / (1.0 - usual).max(0.05) } else { rate }
     }
-    let (usual, now) = (loss(from.sent, from.arrived), loss(sent, arrived));
-    let noise = (usual * (1.0 - usual) / f64::from(sent)).sqrt();
-    if now > usual + DROPPED + 3.0 * noise { rate * (1.0 - now) / (1.0 - usual).max(0.05) } else { rate }
 }
 
 /// Share of `sent` that has not arrived, 0 to 1.
