@@ -204,7 +204,7 @@ impl Outbound {
         let (passed, left) = self.log.below(sent);
         if let Some(left) = left.filter(|_| sent > self.newest.0) {
             let took = now.saturating_duration_since(left);
-            self.slowest = took.max(self.slowest - self.slowest / 32);
+            self.slowest = took.max(self.slowest.mul_f64(31.0 / 32.0));
         }
         self.newest = (feedback.high, feedback.received);
         (self.report, self.report_left) = (Report { passed, sent, arrived, at, runs }, left);

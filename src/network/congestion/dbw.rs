@@ -6,6 +6,7 @@
 //! policers and competition each have a module of their own.
 
 mod drain;
+mod holding;
 mod pace;
 mod starting;
 mod steady;
@@ -15,7 +16,7 @@ use super::Seconds;
 use super::compete::{Compete, Crowd};
 use super::delay::{Delay, Spacing};
 use super::flight::Flight;
-use super::policer::{Ceiling, Gradient, Hold, Look, Verdict};
+use super::policer::{Gradient, Hold, Look, Verdict};
 use super::reports::Reports;
 use super::rounds::{History, Round};
 use super::startup::{INITIAL_PACKETS, StartUp};
@@ -34,8 +35,6 @@ const MAX_WINDOW: f64 = 256.0 * 1024.0 * 1024.0;
 const ROUND_LAG: f64 = 0.25;
 /// Shortest round: below it scheduling and timers are all one sees.
 const ROUND_MIN: Seconds = 0.002;
-/// Share of the time between acknowledgements by which they come late, on average, where a rate is kept by a window.
-const HEARD_LATE: f64 = 0.33;
 /// Round trip below which what is seen of single ways is mostly how busy both hosts are.
 const SHORT_TRIP: Seconds = 0.002;
 /// Jitter, in seconds and in packets, from which the transport declares packets lost that are only late, the more the faster
@@ -436,18 +435,5 @@ impl Law {
     fn reorders(&self, rate: f64) -> bool {
         let jitter = self.delay.jitter();
         jitter > REORDERING && rate * jitter > REORDERED * self.mtu
-    }
-
-    fn hold(&mut self, now: Seconds, ceiling: Ceiling) {
-        self.gradient.clear();
-        let hold = Hold::new(now, ceiling);
-        let cap = hold.cap();
-        self.enter(State::Hold(hold));
-        self.keep(cap);
-    }
-
-    /// Keeps to `cap` bytes per second. What arrives is known later by part of the time between acknowledgements.
-    fn keep(&mut self, cap: f64) {
-        self.set_window(cap * (self.delay.min() + self.target(cap) / 4.0 + HEARD_LATE * self.delay.gap()));
     }
 }

@@ -180,8 +180,8 @@ impl Delay {
     /// the minimum forget what is older than the two buckets.
     pub(super) fn sample(&mut self, now: Seconds, way: Seconds, packets: f64, resolved: f64, may_turn: bool) {
         let life = if may_turn { BUCKET.max(BUCKET_TRIPS * self.smoothed) } else { f64::INFINITY };
-        // When a packet left is sometimes noted late, which makes a single way too short.
-        let before = self.frames.back().map_or(way, |frame| frame.way);
+        // When a packet left is sometimes noted late, which makes a single way too short. In jitter few are short anyway.
+        let before = self.frames.back().filter(|_| !self.is_jittery()).map_or(way, |frame| frame.way);
         self.there.add(now, way.max(before), life);
         let mut newest = self.frames.iter().rev();
         if let (Some(b), Some(a)) = (newest.next(), newest.next()) {
