@@ -428,7 +428,7 @@ impl Law {
 
     /// Share lost, 0 to 1, without what full queues have dropped.
     fn usual_loss(&self) -> f64 {
-        self.reports.usual().map_or(1.0, |usual| usual).min(self.history.loss())
+        self.reports.usual().unwrap_or(1.0).min(self.history.loss())
     }
 
     /// Whether packets sent at `rate` bytes per second overtake each other so far that the transport takes late for lost.

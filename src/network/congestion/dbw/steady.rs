@@ -26,7 +26,7 @@ const SOONER: [f64; 2] = [0.25, 0.5];
 /// Times that a queue of others is looked for below the least round trip.
 const LATE: usize = 1;
 /// Share of the receiver's first estimate below which others have the rest.
-const SHARED: f64 = 0.8;
+const SHARED: f64 = 0.75;
 /// Cut on a congestion mark (RFC 8511 suggests 0.85 for CUBIC).
 const MARK_CUT: f64 = 0.85;
 
