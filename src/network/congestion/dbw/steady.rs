@@ -25,6 +25,8 @@ const CROWD_AGAIN: Seconds = 8.0;
 const SOONER: [f64; 2] = [0.25, 0.5];
 /// Times that a queue of others is looked for below the least round trip.
 const LATE: usize = 1;
+/// Round trip from which that costs more than it is worth: the estimate may have been wrong.
+const LATE_TRIP: Seconds = 0.3;
 /// Share of the receiver's first estimate below which others have the rest.
 const SHARED: f64 = 0.75;
 /// Cut on a congestion mark (RFC 8511 suggests 0.85 for CUBIC).
@@ -108,7 +110,8 @@ impl Law {
         if matches!(self.state, State::Steady) && now - self.low_at > patience {
             self.looks += 1;
             // Who has so little of what the first packets crossed at is not alone, and what stood when it came is in its least round trip.
-            let late = self.looks <= LATE && self.pace.is_some_and(|pace| pace.capacity < SHARED * self.hint);
+            let shared = self.pace.is_some_and(|pace| pace.capacity < SHARED * self.hint);
+            let late = shared && self.looks <= LATE && self.delay.smoothed() < LATE_TRIP;
             if late || !self.dip(now, queues, target) {
                 let reach = if late { Reach::Whole } else { Reach::Until };
                 self.drain(now, reach, queue, target);
