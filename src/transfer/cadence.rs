@@ -23,7 +23,7 @@ const SLOW_INTERVAL: f64 = 0.9;
 /// The longest pause between two requests of a receiver to which nothing has come yet.
 const ASKING: Duration = Duration::from_millis(400);
 /// The longest silence of a receiver that still lacks something.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Stretch from which on a queue in the return path has to become shorter, round trips in which it has to, and what is left of the round trip
 /// by then if it did. If it did not, nothing is stretched for so long.
