@@ -1,7 +1,7 @@
 //! Sharing a queue with flows that only loss slows down: noticing that yielding does not empty the queue, and holding our own
 //! by a shadow CUBIC until we are alone again.
 //!
-//! Invariant: competing is entered only after a drain was tried and did not help, and is left only on evidence (an empty
+//! Invariant: competing is entered only after a drain was tried that did not help or showed the windows of others, and is left only on evidence (an empty
 //! queue, or a test in which sending less delivered the same), never on a timer.
 
 use super::Seconds;

@@ -2,8 +2,9 @@
 //!
 //! A flow that keeps a pace knows how much stands, so it first sends less for just as long as that takes to leave: a dip, which costs
 //! the path hardly anything. Where that was not enough, others keep the queue standing, and the window is made smaller in steps.
-//! Invariant: a drain ends as soon as the round trip is at its minimum, at the latest after three steps. Flows that see a new
-//! minimum restart their clocks, so flows that share a path come to drain together.
+//! Invariant: a drain ends as soon as the round trip is at its minimum, at the latest after three steps; only one that asks whether less than
+//! that minimum can be seen goes on to its end, two steps. Flows that see a new minimum restart their clocks, so flows that share a path
+//! come to drain together.
 
 use std::ops::Range;
 
