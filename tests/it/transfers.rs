@@ -15,7 +15,7 @@ use resilient::pipeline::{Cancel, Env, Family, Listen, Ports, RecvOptions, Retry
 use resilient::ticket::Ticket;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -92,16 +92,35 @@ impl Tree {
         if rng.chance(0.7) {
             let content = content(rng, 4e6);
             tree.add("file", &content);
-            return tree;
+        } else {
+            tree.grow(rng);
         }
+        tree.date(rng);
+        tree
+    }
+
+    /// Adds files in directories, empty ones and a link.
+    fn grow(&mut self, rng: &mut Rng) {
         for i in 0..=(rng.bits() % 30) {
             let directory = ["", "a", "a/b c", "d\u{e9}"][(rng.bits() % 4) as usize];
             let content = content(rng, 200e3);
-            tree.add(Path::new(directory).join(format!("f{i}")), &content);
+            self.add(Path::new(directory).join(format!("f{i}")), &content);
         }
-        std::fs::create_dir_all(tree.dir.path().join("empty/inside")).unwrap();
-        std::os::unix::fs::symlink("f0", tree.dir.path().join("link")).unwrap();
-        tree
+        std::fs::create_dir_all(self.dir.path().join("empty/inside")).unwrap();
+        std::os::unix::fs::symlink("f0", self.dir.path().join("link")).unwrap();
+    }
+
+    /// Gives everything a time of the seed's: what the clock said differs from run to run, and so would the size of a packed
+    /// manifest.
+    fn date(&self, rng: &mut Rng) {
+        use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+        let names = self.expected().into_keys().map(std::ffi::OsString::from_vec);
+        for name in names.chain([std::ffi::OsString::new()]) {
+            let tv_sec = (rng.bits() >> 33).cast_signed();
+            let time = Timespec { tv_sec, tv_nsec: (rng.bits() % 1_000_000_000).cast_signed() };
+            let times = Timestamps { last_access: time, last_modification: time };
+            utimensat(CWD, self.dir.path().join(name), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        }
     }
 
     /// The source as it must stand at the receiver.
