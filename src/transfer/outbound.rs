@@ -2,15 +2,17 @@
 //!
 //! Choice (TRANSPORT, design "C-tail"): 1. the oldest stripe that cannot complete with what is under way gets a fresh shard; 2. else the next
 //! data shard, or parity right behind the data of its stripe where the policy says so; 3. else, with nothing left to send, the stripe least
-//! likely to complete gets parity ahead of any loss, because a repair would cost it a round trip. Any fresh shard fills any hole, so counts
-//! are enough and nothing waits for a particular packet.
+//! likely to complete gets parity ahead of any loss, because a repair would cost it a round trip ([`surplus`], which also says when that
+//! goes before new data). Any fresh shard fills any hole, so counts are enough and nothing waits for a particular packet.
 //!
 //! Invariant: a stripe is kept until the receiver has decoded it; no more than the receiver's credit is open. Congestion and pacing are
 //! the connection's; this is asked for a shard only when one can leave soon.
 
+mod surplus;
+
 use super::first_flight::FirstFlight;
 use super::log::{Log, Report};
-use super::parity::{Ahead, PRIOR_LOSS, Parity};
+use super::parity::{Ahead, Parity};
 use super::stripe::Stripe;
 use super::{Cut, FIRST_WINDOW};
 use crate::link::Link;
@@ -21,13 +23,6 @@ use std::time::{Duration, Instant};
 
 /// Shards of which one loss sample is made.
 const LOSS_SAMPLE: u32 = 40;
-/// Standard deviations of surplus that a stripe of the idle tail gets, and before the first feedback.
-const TAIL_SURPLUS: f64 = 3.5;
-const FIRST_SURPLUS: f64 = 6.0;
-/// The same on a slow link, where parity is in the way of repairs; and the loss that is assumed at first, and at least.
-const SLOW_SURPLUS: f64 = 2.0;
-const SLOW_LOSS: f64 = 0.1;
-const SLOW_LEAST_LOSS: f64 = 0.02;
 /// Unsent chunks taken in ahead of need: enough to keep the network busy, few enough that a control message does not wait.
 const READY_SHARDS: usize = 256;
 /// Silence after which the path is probed, beyond 1.5 round trips.
@@ -345,6 +340,10 @@ impl Outbound {
             self.sent.parity += 1;
             return Some(self.send_next(now, number));
         }
+        if let Some(number) = self.holding_up() {
+            self.sent.parity += 1;
+            return Some(self.send_next(now, number));
+        }
         if let Some((number, is_data)) = self.next_in_order() {
             *(if is_data { &mut self.sent.data } else { &mut self.sent.parity }) += 1;
             self.unsent_shards -= usize::from(is_data);
@@ -376,29 +375,6 @@ impl Outbound {
             }
         }
         None
-    }
-
-    /// With nothing else to send: the stripe with the least surplus under way.
-    fn likeliest_to_fail(&self) -> Option<u32> {
-        let waiting = self.idle || (!self.accepted && self.unsent_shards > 0);
-        // The first flight carries the hello, without which nothing counts.
-        if !waiting || (self.accepted && !self.ahead.has_tail()) {
-            return None;
-        }
-        let (loss, surplus) = match self.loss {
-            _ if self.link.is_some() => (self.loss.unwrap_or(SLOW_LOSS).max(SLOW_LEAST_LOSS), SLOW_SURPLUS),
-            Some(loss) => (loss.max(0.002), TAIL_SURPLUS),
-            None => (PRIOR_LOSS, FIRST_SURPLUS),
-        };
-        let mut worst: Option<(u32, f64)> = None;
-        for (place, stripe) in self.stripes.iter().enumerate() {
-            let Some(stripe) = stripe.as_ref().filter(|stripe| stripe.all_data_sent()) else { continue };
-            let Some(z) = stripe.surplus(loss) else { continue };
-            if z < surplus && worst.is_none_or(|(_, least)| z < least) {
-                worst = Some((self.base + place as u32, z));
-            }
-        }
-        worst.map(|(number, _)| number)
     }
 
     /// Sends the next shard of an open stripe.

@@ -17,7 +17,7 @@ const HINT_SHARE: f64 = 0.8;
 /// Growth per acknowledged byte once the window stands on an estimate.
 const HINTED_GROWTH: f64 = 0.3;
 /// Initial windows the estimate may open at once.
-const HINT_WINDOWS: f64 = 64.0;
+const HINT_WINDOWS: f64 = 105.0;
 /// Window over the estimated bandwidth-delay product from which, without a queue, the estimate was too low.
 const HINT_DISPROVED: f64 = 1.5;
 

@@ -97,3 +97,47 @@ fn every_chunk_arrives_under_every_policy() {
         same(transfer_with(&chunks, link, parity.clone(), seed).chunks, &chunks);
     }
 }
+
+/// (stripe, index) of what goes when the credit is spent on `stripes` chunks of one, after feedback that `lost` of every ten shards are.
+fn with_spent_credit(lost: u32) -> Vec<(u32, u8)> {
+    let now = origin();
+    let mut outbound = Outbound::new(now, Parity::Auto);
+    let accepted = Feedback { accepted: true, credit: FIRST_WINDOW, ..Feedback::default() };
+    outbound.on_feedback(now, &accepted);
+    for number in 0..FIRST_WINDOW {
+        outbound.offer(chunk(number as u8, 50_000), 1);
+    }
+    assert!(!outbound.has_room());
+    let sent = std::iter::from_fn(|| outbound.poll_shard(now)).count() as u32;
+    assert_eq!(sent, FIRST_WINDOW * 44);
+    let received = 40 - 4 * lost;
+    outbound.on_feedback(now, &Feedback { high: 40, received, ..accepted });
+    let shards = std::iter::from_fn(|| outbound.poll_shard(now)).map(|datagram| match Datagram::decode(&datagram) {
+        Ok(Datagram::Shard(shard)) => (shard.stripe, shard.index),
+        other => panic!("{other:?}"),
+    });
+    shards.collect()
+}
+
+#[test]
+fn spent_credit_is_waited_for_with_parity_where_repairs_will_be_lost() {
+    assert_eq!(with_spent_credit(0), []);
+    let shards = with_spent_credit(3);
+    assert!(shards.iter().all(|(_, index)| *index >= 44), "{shards:?}");
+    for stripe in 0..FIRST_WINDOW {
+        // 44 data shards need 19 more to arrive on average, and half a standard deviation is two.
+        let parity = shards.iter().filter(|(of, _)| *of == stripe).count();
+        assert!((20..=23).contains(&parity), "{parity} for stripe {stripe}");
+    }
+}
+
+/// 100 Mbit/s, a second of round trip: all the credit is one and a half of them.
+#[test]
+fn credit_shorter_than_the_repairs_take_does_not_hold_the_link_up() {
+    let link = Link { loss: 0.3, delay_ms: 500, per_ms: 10, ..Link::default() };
+    let chunks: Vec<Bytes> = (0..600u32).map(|i| chunk(i as u8, if i == 0 { 300 } else { 131_000 })).collect();
+    let outcome = transfer(&chunks, link, 9);
+    let bound_ms = (600.0 * 131_000.0 / 1148.0 / 10.0 / 0.7 + 1000.0) as u64;
+    assert!(outcome.took_ms < bound_ms * 14 / 10, "{} ms, bound {bound_ms} ms", outcome.took_ms);
+    same(outcome.chunks, &chunks);
+}
