@@ -205,7 +205,7 @@ pub async fn dial<C: Send + 'static>(
                 let Some(address) = round.pop_front() else { continue };
                 let server = CheckedServer::new(expected.clone()).map_err(EndpointError::from)?;
                 let (congestion, control) = congestion();
-                let config = endpoint::client_config(identity, Arc::clone(&server), congestion, link)?;
+                let config = endpoint::client_config(identity, Arc::clone(&server), congestion, link, endpoint.local.mtu(address.ip()))?;
                 next = Instant::now() + stagger;
                 if round.is_empty() {
                     next = next.max(next_round);

@@ -10,6 +10,7 @@ use crate::link::Link;
 use crate::network::authority::Authority;
 use crate::network::copies::{Copies, Traffic};
 use crate::network::identity::Identity;
+use crate::network::mtu::{LOCAL_MTU, Local, MTU};
 use crate::network::pin::{self, CheckedServer};
 use crate::network::seam::Sockets;
 use quinn::congestion::ControllerFactory;
@@ -32,8 +33,6 @@ const FIRST_TIMER: f64 = 1.1;
 pub const PACKET_THRESHOLD: u32 = 32;
 /// The same as a share of the round trip (RFC 9002, 6.1.2).
 pub const TIME_THRESHOLD: f32 = 1.25;
-/// UDP payload of every packet. No discovery of more: under loss it takes lost probes for black holes and back.
-pub const MTU: u16 = 1200;
 /// Ack-eliciting packets between two of quinn's own ACKs. They ride on the feedback datagrams of the protocol above anyway.
 pub const ACK_THRESHOLD: u32 = 100;
 /// Reordering that makes quinn acknowledge at once: never.
@@ -101,6 +100,7 @@ pub struct Endpoint {
     pub traffic: Arc<Traffic>,
     /// What the user has said of the link.
     pub link: Option<Link>,
+    pub(super) local: Local,
 }
 
 /// An endpoint that waits for others; [`Gate`](super::gate::Gate) lets them in.
@@ -124,7 +124,7 @@ pub fn dial_endpoint(
     let socket = sockets.bind(local).map_err(at)?;
     let socket = if link.is_some() { Copies::slow_client(socket) } else { Copies::client(socket) };
     let config = endpoint_config(seed, "resilient 2026-11 endpoint seed: dials");
-    endpoint(config, None, socket, link).map_err(at)
+    endpoint(config, None, socket, link, Local::of(sockets)).map_err(at)
 }
 
 /// An endpoint that waits at `local` as `identity`, for those whom `authority` vouches for if there is one.
@@ -147,7 +147,7 @@ pub fn listen_endpoint(
     let socket = sockets.bind(local).map_err(at)?;
     let socket = if link.is_some() { Copies::slow_server(socket) } else { Copies::server(socket) };
     let seeded = endpoint_config(seed, "resilient 2026-11 endpoint seed: listens");
-    let endpoint = endpoint(seeded, Some(config.clone()), socket, link).map_err(at)?;
+    let endpoint = endpoint(seeded, Some(config.clone()), socket, link, Local::of(sockets)).map_err(at)?;
     Ok(Listener { endpoint, config })
 }
 
@@ -156,8 +156,8 @@ pub fn open_window(connection: &quinn::Connection) {
     connection.set_receive_window(VarInt::from_u32(OPEN_WINDOW));
 }
 
-/// The settings of a connection with this controller, over a link of which this was said.
-pub fn transport_config(congestion: Congestion, link: Option<Link>) -> TransportConfig {
+/// The settings of a connection with this controller, over a link of which this was said, in packets of `mtu` bytes.
+pub fn transport_config(congestion: Congestion, link: Option<Link>, mtu: u16) -> TransportConfig {
     // Nothing is repeated before the first answer, and an acknowledgement waits for data that it can ride on.
     let initial_rtt = link.map_or(INITIAL_RTT, |link| link.answer().mul_f64(FIRST_TIMER / 3.0));
     let ack_delay = link.map_or(ACK_DELAY, |link| 2 * link.packet());
@@ -172,7 +172,7 @@ pub fn transport_config(congestion: Congestion, link: Option<Link>) -> Transport
         .time_threshold(TIME_THRESHOLD)
         .max_idle_timeout(None)
         .keep_alive_interval(None)
-        .initial_mtu(MTU)
+        .initial_mtu(mtu)
         .min_mtu(MTU)
         .mtu_discovery_config(None)
         .ack_frequency_config(Some(acks))
@@ -193,16 +193,19 @@ pub(super) fn client_config(
     server: Arc<CheckedServer>,
     congestion: Congestion,
     link: Option<Link>,
+    mtu: u16,
 ) -> Result<quinn::ClientConfig, EndpointError> {
     let tls = QuicClientConfig::try_from(pin::client_config(identity, server)?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    config.transport_config(Arc::new(transport_config(congestion, link)));
+    config.transport_config(Arc::new(transport_config(congestion, link, mtu)));
     Ok(config)
 }
 
 /// Client and server draw from different seeds, else both would choose the same numbers.
 fn endpoint_config(seed: Option<u64>, role: &str) -> EndpointConfig {
     let mut config = EndpointConfig::default();
+    // Room for what comes from this host; others send less of their own accord.
+    config.max_udp_payload_size(LOCAL_MTU).expect("no less than QUIC's least");
     config.rng_seed(seed.map(|seed| blake3::derive_key(role, &seed.to_le_bytes())));
     config
 }
@@ -212,11 +215,12 @@ fn endpoint(
     server: Option<quinn::ServerConfig>,
     socket: Arc<Copies>,
     link: Option<Link>,
+    local: Local,
 ) -> io::Result<Endpoint> {
     let traffic = socket.traffic();
     let runtime = Arc::new(quinn::TokioRuntime);
     let quic = quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)?;
-    Ok(Endpoint { quic, traffic, link })
+    Ok(Endpoint { quic, traffic, link, local })
 }
 
 #[cfg(test)]

@@ -86,6 +86,52 @@ async fn both_sides_know_each_other_after_one_round_trip() {
     assert!(hub.sent().iter().all(|sent| sent.contents.len() <= usize::from(MTU)));
 }
 
+/// Dials from the host that listens.
+async fn dial_home(hub: &Arc<Hub>) -> (Dialled<u32>, Arrival<u32>) {
+    let (server, client) = (identity(), identity());
+    let mut arrivals = open(listen(hub, 1, &server));
+    let endpoint = dial_endpoint(&hub.host(SERVER), ANY, Some(2), None).unwrap();
+    let dialled = dial(&endpoint, &client, server.node_id(), &[server_at(1)], PATIENCE, cubic()).await.unwrap();
+    (dialled, arrivals.recv().await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn packets_within_a_host_are_larger() {
+    let hub = lossless();
+    let (dialled, arrival) = dial_home(&hub).await;
+    for (from, to) in [(&dialled.connection, &arrival.connection), (&arrival.connection, &dialled.connection)] {
+        assert!(from.max_datagram_size().unwrap() > usize::from(LOCAL_MTU) - 100);
+        for _ in 0..50 {
+            from.send_datagram(vec![1; 1153].into()).unwrap();
+        }
+        for _ in 0..50 {
+            to.read_datagram().await.unwrap();
+        }
+    }
+    let large = hub.sent().iter().filter(|sent| sent.contents.len() > 5 * 1153).count();
+    assert!((20..24).contains(&large), "{large} packets of five");
+    assert!(hub.sent().iter().all(|sent| sent.contents.len() <= usize::from(LOCAL_MTU)));
+    // What quinn hands over at once, which the kernel makes one datagram of.
+    assert!(10 * usize::from(LOCAL_MTU) <= 65_507);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_narrow_loopback_interface_is_found_out() {
+    let hub = Hub::new(|sent| sent.contents.len() <= 1500);
+    let (dialled, arrival) = dial_home(&hub).await;
+    let sender = tokio::spawn(async move {
+        for _ in 0..1000 {
+            for _ in 0..10 {
+                dialled.connection.send_datagram(vec![1; 1100].into()).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let arrived = tokio::time::timeout(Duration::from_secs(10), arrival.connection.read_datagram()).await;
+    arrived.expect("packets become small").unwrap();
+    sender.abort();
+}
+
 #[tokio::test]
 async fn over_real_sockets_as_well() {
     let (server, client) = (identity(), identity());
@@ -291,7 +337,8 @@ async fn captured(count: usize) -> Vec<Vec<u8>> {
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None, None).unwrap();
     let mut connecting = Vec::new();
     for _ in 0..count {
-        let config = client_config(&client, CheckedServer::new(server.node_id()).unwrap(), cubic()().0, None).unwrap();
+        let config =
+            client_config(&client, CheckedServer::new(server.node_id()).unwrap(), cubic()().0, None, MTU).unwrap();
         connecting.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -342,7 +389,8 @@ async fn clients_that_never_finish_are_bounded_and_time_out() {
     for n in 0..100 {
         let local = SocketAddr::from(([10, 0, 7, n], 7));
         let endpoint = dial_endpoint(&hub.host([10, 0, 7, n]), local, None, None).unwrap();
-        let config = client_config(&other, CheckedServer::new(server.node_id()).unwrap(), cubic()().0, None).unwrap();
+        let config =
+            client_config(&other, CheckedServer::new(server.node_id()).unwrap(), cubic()().0, None, MTU).unwrap();
         lazy.push(endpoint.quic.connect_with(config, server_at(1), pin::SERVER_NAME).unwrap());
     }
     let start = Instant::now();

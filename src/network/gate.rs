@@ -149,7 +149,8 @@ impl<C: Send + 'static> Gate<C> {
     fn begin(&mut self, incoming: Incoming) {
         let (congestion, control) = (self.congestion)();
         let mut config = self.listener.config.clone();
-        config.transport_config(Arc::new(transport_config(congestion, self.listener.endpoint.link)));
+        let mtu = self.listener.endpoint.local.mtu(incoming.remote_address().ip());
+        config.transport_config(Arc::new(transport_config(congestion, self.listener.endpoint.link, mtu)));
         let pass = Pass::take(&self.half_open);
         // An attempt that fails at once has been answered by quinn.
         let Ok(connecting) = incoming.accept_with(Arc::new(config)) else {

@@ -12,6 +12,7 @@ pub mod gate;
 mod hub;
 pub mod identity;
 pub mod limit;
+pub mod mtu;
 pub mod pin;
 pub mod resolve;
 pub mod seam;

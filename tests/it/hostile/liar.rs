@@ -49,7 +49,7 @@ impl Wire {
     ) -> Result<Wire, quinn::ConnectionError> {
         let tls = pin::client_config(identity, CheckedServer::new(ticket.key).unwrap()).unwrap();
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-        let mut transport = transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()), None);
+        let mut transport = transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()), None, 1200);
         transport.max_concurrent_uni_streams(VarInt::from_u32(streams)).receive_window(VarInt::from_u32(1 << 20));
         config.transport_config(Arc::new(transport));
         let endpoint = Endpoint::new_with_abstract_socket(seeded(), None, socket, Arc::new(TokioRuntime)).unwrap();
@@ -76,8 +76,11 @@ impl Lair {
         let mut tls = pin::server_config(&identity, None).unwrap();
         tls.alpn_protocols = vec![protocol.to_vec()];
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        config
-            .transport_config(Arc::new(transport_config(Arc::new(quinn::congestion::NewRenoConfig::default()), None)));
+        config.transport_config(Arc::new(transport_config(
+            Arc::new(quinn::congestion::NewRenoConfig::default()),
+            None,
+            1200,
+        )));
         let address = socket.local_addr().unwrap();
         let endpoint =
             Endpoint::new_with_abstract_socket(seeded(), Some(config), socket, Arc::new(TokioRuntime)).unwrap();
