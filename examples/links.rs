@@ -229,7 +229,7 @@ fn cell(case: &Case, files: &Files, bytes: u64, patterns: u64) -> String {
     let lags = done.iter().map(|one| one.ended - one.took).sum::<f64>() / done.len() as f64;
     format!(
         "{:<16} {bytes:>9} B  x{:.3}  p90 {:.3}  worst {:.3} (seed {})  bound {bound:.2} s  lag {lags:.2} s  \
-         sent {:.3}/B  back {:.2} %  dropped {:.2} %",
+         sent {:.3}/B  back {:.2} %  dropped {:.2} % (worst {:.0} %)",
         case.name,
         median.took / bound,
         at(0.9),
@@ -238,6 +238,7 @@ fn cell(case: &Case, files: &Files, bytes: u64, patterns: u64) -> String {
         sum(|one| one.forward) / (bytes as f64 * done.len() as f64) * (1.0 - case.forward.loss),
         100.0 * sum(|one| one.back) / sum(|one| one.forward),
         100.0 * sum(|one| one.dropped) / sum(|one| one.packets),
+        done.iter().map(|one| 100.0 * one.dropped as f64 / one.packets as f64).fold(0.0, f64::max),
     )
 }
 

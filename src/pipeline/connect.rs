@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Time for the last packets to leave after a connection is closed.
-pub(super) const FLUSH: Duration = Duration::from_millis(10);
+pub(super) const FLUSH: Duration = Duration::from_millis(2);
 
 /// The port that `recv` listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 27183;

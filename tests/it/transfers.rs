@@ -274,3 +274,22 @@ fn a_seed_repeats_packet_for_packet() {
         assert_eq!((first.hash, first.took), (second.hash, second.took), "seed {seed}");
     }
 }
+
+/// Packets that a full queue drops are as lost as any other; only that less would arrive just as well tells them apart.
+#[test]
+fn a_queue_of_a_few_packets_is_not_flooded() {
+    for (mbit, delay, queue, bytes, most) in [(2.0, 30, 50, 8_000_000, 1.4), (1.0, 50, 60, 1_000_000, 2.4)] {
+        let sent = seeds(0..4, |seed| {
+            run(seed, RETRY, async |net| {
+                let profile = Profile { queue: Duration::from_millis(queue), ..Profile::plain(mbit, delay, 0.2) };
+                net.link(SENDER, RECEIVER, profile.clone());
+                net.link(RECEIVER, SENDER, profile);
+                let (mut rng, mut tree) = (Rng::of([seed]), Tree::empty());
+                tree.add("file", &(0..bytes / 8).flat_map(|_| rng.bits().to_le_bytes()).collect::<Vec<u8>>());
+                transfer(&net, seed, &tree, &MemDisk::new()).await.sent
+            })
+        });
+        let times = sent.iter().sum::<u64>() as f64 / sent.len() as f64 * 0.8 / f64::from(bytes);
+        assert!(times < most, "{mbit} Mbit/s: {times:.2} x what arrives was sent");
+    }
+}

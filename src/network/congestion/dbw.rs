@@ -5,6 +5,7 @@
 //! argument (seconds since the path began) and nothing here knows the transport; the delay statistics, rounds, start-up,
 //! policers and competition each have a module of their own.
 
+mod doubt;
 mod drain;
 mod holding;
 mod pace;
@@ -21,6 +22,7 @@ use super::reports::Reports;
 use super::rounds::{History, Round};
 use super::startup::{INITIAL_PACKETS, StartUp};
 use crate::transfer::Report;
+use doubt::Doubts;
 use drain::Drain;
 use pace::Pace;
 
@@ -110,6 +112,7 @@ pub(super) struct Law {
     low_at: Seconds,
     /// The minimum is a guess: some of the queue may be in it.
     guessed: bool,
+    doubts: Doubts,
     /// Times that the path's own round trip was looked for.
     looks: usize,
     crowd: Crowd,
@@ -144,6 +147,7 @@ impl Law {
             newest_sent: None,
             low_at: 0.0,
             guessed: false,
+            doubts: Doubts::default(),
             looks: 0,
             crowd: Crowd::default(),
             crowd_at: None,
@@ -369,14 +373,21 @@ impl Law {
         let reordered = self.reorders(look.rate);
         self.reports.learn(round.counted, queue > pace::LONG * target);
         let peak = self.peak(now);
+        // Where loss only makes us doubt, runs of it need not be ruled out.
+        let alike = if reordered { doubt::ALIKE } else { f64::INFINITY };
         match &mut self.state {
             State::StartUp(startup) => {
-                let ceiling = if round.holed || reordered {
+                let ceiling = if round.holed || (reordered && round.counted.is_none()) {
                     None
                 } else {
-                    startup.round(&round, lasted, self.mtu, self.reports.dispersion())
+                    startup.round(&round, lasted, self.mtu, self.reports.dispersion().min(alike))
                 };
                 if let Some(ceiling) = ceiling {
+                    if reordered && self.delay.is_one_way() {
+                        self.enter_steady(now);
+                        self.begin_doubt(now, round.loss(), look.rate);
+                        return;
+                    }
                     self.hold(now, ceiling);
                 } else if round.marked
                     || (self.first_frame.is_some_and(|at| round.start > at)

@@ -16,8 +16,9 @@ const KEPT_FOR: Seconds = 4.0;
 const ENOUGH: u32 = 40;
 /// Loss beyond the usual from which packets were dropped before the bottleneck, so that they did not pass it.
 const DROPPED: f64 = 0.1;
-/// Shards of a round from which its loss is worth learning.
+/// Shards of a round from which its loss is worth learning, and of a stretch without queue.
 const LEARNT: u32 = 30;
+const SOME: u32 = 16;
 /// Weights of a round that lost less than the usual, and more.
 const LESS: f64 = 0.3;
 const MORE: f64 = 0.05;
@@ -77,16 +78,9 @@ impl Reports {
     /// Variance of a count of losses over that of independent ones: 1 where each packet is lost or not by itself, some 12 where they are
     /// lost eight at a time. Of a chain of two states whose runs have these lengths (Gilbert 1960).
     pub(super) fn dispersion(&self) -> f64 {
-        let (mut lost, mut arrived, mut runs) = PRIOR;
-        if let (Some(Kept { report: old, .. }), Some(Kept { report: new, .. })) = (self.kept.front(), self.kept.back())
-        {
-            let (sent, came) = (new.sent - old.sent, new.arrived.saturating_sub(old.arrived));
-            lost += f64::from(sent.saturating_sub(came));
-            arrived += f64::from(came);
-            runs += f64::from(new.runs.saturating_sub(old.runs));
-        }
-        let alike = (1.0 - runs / lost - runs / arrived).clamp(0.0, MOST_ALIKE);
-        (1.0 + alike) / (1.0 - alike)
+        let (old, new) =
+            (self.kept.front().copied().unwrap_or_default(), self.kept.back().copied().unwrap_or_default());
+        dispersion(&old.report, &new.report)
     }
 
     /// Of a round's shards, so many were sent and so many arrived, while a `long` queue stood or none. Less loss is believed sooner than more.
@@ -107,6 +101,21 @@ impl Reports {
     /// Share lost where no packet is dropped by a full queue, as far as is known.
     pub(super) fn usual(&self) -> Option<f64> {
         self.usual
+    }
+
+    /// Share lost of what was sent since `at`, as far as it is heard of, and the standard deviation of that; none of too few.
+    pub(super) fn loss_since(&self, at: Seconds) -> Option<(f64, f64)> {
+        let from = self.kept.iter().find(|kept| kept.sent.is_some_and(|sent| sent >= at))?.report;
+        let to = self.kept.back()?.report;
+        let sent = to.sent - from.sent;
+        let loss = loss(sent, to.arrived.saturating_sub(from.arrived));
+        let noise = (dispersion(&from, &to) * (loss * (1.0 - loss)).max(0.01) / f64::from(sent.max(1))).sqrt();
+        (sent >= SOME).then_some((loss, noise))
+    }
+
+    /// `loss` was seen without a full queue.
+    pub(super) fn believe(&mut self, loss: f64) {
+        self.usual = Some(loss);
     }
 
     /// Bytes per second that passed the bottleneck over the last `span` seconds, or over more if that makes `bytes` of them. While
@@ -141,10 +150,22 @@ impl Reports {
         if from.sent < ENOUGH || sent < ENOUGH {
             return rate;
         }
-        let (usual, now) = (loss(from.sent, from.arrived), loss(sent, arrived));
+        let usual = loss(from.sent, from.arrived).min(self.usual.unwrap_or(1.0));
+        let now = loss(sent, arrived);
         let noise = (self.dispersion() * usual * (1.0 - usual) / f64::from(sent)).sqrt();
         if now > usual + DROPPED + 3.0 * noise { rate * (1.0 - now) / (1.0 - usual).max(0.05) } else { rate }
     }
+}
+
+/// Variance of a count of losses between two reports over that of independent ones.
+fn dispersion(old: &Report, new: &Report) -> f64 {
+    let (mut lost, mut arrived, mut runs) = PRIOR;
+    let (sent, came) = (new.sent - old.sent, new.arrived.saturating_sub(old.arrived));
+    lost += f64::from(sent.saturating_sub(came));
+    arrived += f64::from(came);
+    runs += f64::from(new.runs.saturating_sub(old.runs));
+    let alike = (1.0 - runs / lost - runs / arrived).clamp(0.0, MOST_ALIKE);
+    (1.0 + alike) / (1.0 - alike)
 }
 
 /// Share of `sent` that has not arrived, 0 to 1.

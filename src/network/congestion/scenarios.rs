@@ -80,6 +80,19 @@ fn jitter_of_several_packets_does_not_empty_a_slow_link() {
 }
 
 #[test]
+fn a_queue_that_jitter_hides_is_not_flooded_for_long() {
+    let mut link = Link::new(1.0, 100.0, 150.0, 0.2);
+    link.jitter = 0.1;
+    for hint in [0.3, 1.0, 8.0] {
+        let mut net = Net::new(link.clone(), vec![hinted(hint, Acks::Dense)], 1);
+        net.run(60.0);
+        let (dropped, delivered) = (net.flows[0].dropped(15, 60), net.flows[0].rate(15.0, 60.0) / 0.8e6);
+        assert!(dropped < 0.12, "told {hint} Mbit/s: dropped {dropped:.3}");
+        assert!(delivered > 0.95, "told {hint} Mbit/s: delivered {delivered:.3}");
+    }
+}
+
+#[test]
 fn jitter_that_reorders_hundreds_of_packets_is_no_policer() {
     for seed in 1..=3 {
         let mut link = Link::new(10.0, 200.0, 200.0, 0.05);

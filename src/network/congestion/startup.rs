@@ -23,6 +23,8 @@ const HINT_DISPROVED: f64 = 1.5;
 
 /// Packets of a round from which its loss is judged.
 const JUDGED: f64 = 120.0;
+/// Loss from which on a round is not taken for usual: what is sent grows all the time.
+const BELIEVED: f64 = 0.5;
 /// Share of the window that an estimate has to fall short of for start-up to be over at once.
 const FULL: f64 = 0.75;
 
@@ -95,7 +97,7 @@ impl StartUp {
             return Some(Ceiling { rate: acked / (1.0 - usual), loss: usual, above: loss });
         }
         self.before = Some((sent, acked));
-        if packets >= 8.0 && loss < 0.6 {
+        if packets >= 8.0 && loss < BELIEVED {
             self.losses += loss;
             self.rounds += 1.0;
         }

@@ -45,14 +45,29 @@ pub(super) struct Dip {
     /// The queue then.
     stood: Seconds,
     until: Seconds,
+    /// Share of the pace meanwhile.
+    share: f64,
+    /// The loss before, if that is what it is for.
+    doubted: Option<f64>,
     /// When all that left during it has been heard of.
     settled: Seconds,
 }
 
 impl Dip {
+    /// One that sends `share` of the pace for so many seconds, because `loss` is doubted.
+    pub(super) fn doubting(now: Seconds, share: f64, lasts: Seconds, loss: f64) -> Dip {
+        let until = now + lasts;
+        Dip { began: now, stood: f64::INFINITY, until, settled: until, share, doubted: Some(loss) }
+    }
+
     /// The factor on the rate of the path at `now`.
     pub(super) fn gain(&self, now: Seconds) -> f64 {
-        if now < self.until { DIP } else { 1.0 }
+        if now < self.until { self.share } else { 1.0 }
+    }
+
+    /// The loss that it was for, and since when less was sent.
+    pub(super) fn doubted(&self) -> Option<(f64, Seconds)> {
+        self.doubted.map(|loss| (loss, self.began))
     }
 
     pub(super) fn stood(&self) -> Seconds {
@@ -146,7 +161,7 @@ impl Law {
         let length = if std::mem::take(&mut self.guessed) { DEEP * target } else { SURELY * queue };
         let until = now + length / (1.0 - DIP) + GRAIN;
         let settled = until + self.delay.smoothed() + queue + 2.0 * self.delay.gap() + LOOK;
-        pace.dip = Some(Dip { began: now, stood: queue, until, settled });
+        pace.dip = Some(Dip { began: now, stood: queue, until, settled, share: DIP, doubted: None });
         true
     }
 

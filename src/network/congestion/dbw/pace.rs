@@ -44,7 +44,7 @@ pub(super) struct Pace {
     pub(super) capacity: f64,
     pub(super) gain: f64,
     /// When it was last looked after.
-    steered: Seconds,
+    pub(super) steered: Seconds,
     pub(super) dip: Option<Dip>,
 }
 
@@ -86,6 +86,10 @@ impl Law {
             }
             Some(dip) if !dip.is_over(now) => pace.dip = None,
             _ => {}
+        }
+        if let Some((loss, began)) = pace.dip.and_then(|dip| dip.doubted()) {
+            pace.capacity *= self.judge(now, began, loss);
+            pace.dip = None;
         }
         let trip = self.delay.smoothed();
         let span = LOOK.max(LOOK_TRIPS * trip).max(LOOK_JITTERS * self.delay.jitter());

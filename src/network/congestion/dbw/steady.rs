@@ -90,6 +90,9 @@ impl Law {
             let floor = if full { 0.0 } else { INITIAL_PACKETS * self.mtu };
             self.set_window((self.window * damped).max(floor.min(self.window)));
         }
+        if self.doubt(now, round, look) {
+            return;
+        }
         if !full {
             self.low_at = self.low_at.max(now - DRAIN_AFTER.0 / 2.0);
             self.crowd.clear();
