@@ -150,11 +150,13 @@ impl Arrivals {
     }
 }
 
-/// The highest rate over any run of at least `run` packets, in bytes per second.
+/// The highest rate over any run of at least `run` packets of which half has arrived, in bytes per second. What is lost beyond the bottleneck has
+/// passed it; what a full queue has dropped has not, and of a train that overflows it most is.
 fn fastest(burst: &[(u32, Instant)], run: u32) -> Option<f64> {
     let mut best: Option<f64> = None;
     for (at, (first, from)) in burst.iter().enumerate() {
-        for (last, to) in burst[at + 1..].iter().filter(|(last, _)| *last >= first + run) {
+        let long = burst.iter().enumerate().skip(at + 1).filter(|(_, (last, _))| *last >= first + run);
+        for (_, (last, to)) in long.filter(|(place, (last, _))| 2 * (place - at) >= (last - first) as usize) {
             let spread = to.saturating_duration_since(*from).as_secs_f64().max(20e-6);
             let rate = f64::from(last - first) * (SHARD_BYTES + 80) as f64 / spread;
             best = Some(best.map_or(rate, |best| best.max(rate)));
@@ -223,6 +225,16 @@ mod tests {
         }
         let expected = (SHARD_BYTES + 80) as u32 * 1000;
         assert!(arrivals.train().abs_diff(expected) < expected / 100, "{}", arrivals.train());
+    }
+
+    #[test]
+    fn what_a_full_queue_dropped_of_the_first_burst_has_not_passed_at_its_rate() {
+        let (start, mut arrivals) = (origin(), Arrivals::default());
+        // One packet leaves the queue each millisecond, and one of four or five finds a place in it.
+        for (seq, ms) in [(0, 0), (1, 1), (2, 2), (6, 3), (11, 4), (15, 5), (19, 6)] {
+            arrivals.arrived(start + Duration::from_millis(ms), seq);
+        }
+        assert!(arrivals.train() < 2_100 * (SHARD_BYTES + 80) as u32, "{}", arrivals.train());
     }
 
     /// Arrivals of packets that take `spacing` ms of the link with up to `jitter` ms of delay each, in the order in which they come; a few are lost.

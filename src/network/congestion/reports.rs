@@ -52,6 +52,8 @@ pub(super) struct Reports {
     clock: Seconds,
     /// Share lost where no packet is dropped by a full queue, as far as rounds tell.
     usual: Option<f64>,
+    /// The same where it was looked for by sending less.
+    believed: Option<f64>,
 }
 
 impl Reports {
@@ -116,6 +118,7 @@ impl Reports {
     /// `loss` was seen without a full queue.
     pub(super) fn believe(&mut self, loss: f64) {
         self.usual = Some(loss);
+        self.believed = Some(loss);
     }
 
     /// Bytes per second that passed the bottleneck over the last `span` seconds, or over more if that makes `bytes` of them. While
@@ -150,7 +153,7 @@ impl Reports {
         if from.sent < ENOUGH || sent < ENOUGH {
             return rate;
         }
-        let usual = loss(from.sent, from.arrived).min(self.usual.unwrap_or(1.0));
+        let usual = loss(from.sent, from.arrived).min(self.believed.unwrap_or(1.0));
         let now = loss(sent, arrived);
         let noise = (self.dispersion() * usual * (1.0 - usual) / f64::from(sent)).sqrt();
         if now > usual + DROPPED + 3.0 * noise { rate * (1.0 - now) / (1.0 - usual).max(0.05) } else { rate }
