@@ -1,7 +1,7 @@
 //! `dbw`, the delay-bounded window: the law that sets the congestion window from acknowledgements.
 //!
 //! A window's worth of packets is kept in flight such that a small, self-scaling queue stands at the bottleneck (the step of
-//! FAST TCP, Wei et al. 2006). Invariant: a growing queue makes the window smaller, a loss by itself never does. Time is an
+//! FAST TCP, Wei et al. 2006). Invariant: a growing queue makes the window smaller, a loss never does, but for the moment of a doubt. Time is an
 //! argument (seconds since the path began) and nothing here knows the transport; the delay statistics, rounds, start-up,
 //! policers and competition each have a module of their own.
 
