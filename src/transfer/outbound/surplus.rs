@@ -43,8 +43,8 @@ impl Outbound {
         }
         let (loss, surplus) = match self.loss {
             _ if self.link.is_some() => (self.loss.unwrap_or(SLOW_LOSS).max(SLOW_LEAST_LOSS), SLOW),
-            Some(loss) if self.idle => (loss.max(0.002), TAIL),
-            Some(loss) => (loss.max(0.002), CROWDED),
+            Some(loss) if self.accepted && !self.idle => (loss, CROWDED),
+            Some(loss) => (loss.max(0.002), TAIL),
             None => (PRIOR_LOSS, FIRST),
         };
         self.least_sure(loss, surplus, false)
