@@ -4,6 +4,7 @@
 //! front of it. From the rate follow the times that the layers above would otherwise learn too late. Nothing is limited by it: what is
 //! measured afterwards counts. Times only, no IO.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Bytes of a full packet with the headers of UDP and IP.
@@ -12,7 +13,8 @@ const PACKET: u32 = 1228;
 const DELAY: Duration = Duration::from_secs(1);
 
 /// A link of a known low rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Link {
     /// Bytes per second.
     rate: u32,
@@ -44,6 +46,30 @@ impl Link {
     pub fn answer(self) -> Duration {
         2 * (self.packet() + DELAY)
     }
+
+    /// Whether a handshake with this round trip can have crossed the link: it has a full packet each way.
+    pub fn agrees_with(self, rtt: Duration) -> bool {
+        rtt > self.packet()
+    }
+
+    /// How long half a packet takes to be answered by another half, at most.
+    pub fn reply(self) -> Duration {
+        self.packet() + 2 * DELAY
+    }
+}
+
+impl TryFrom<u64> for Link {
+    type Error = &'static str;
+
+    fn try_from(rate: u64) -> Result<Link, &'static str> {
+        Link::new(rate).ok_or("no slow link has this rate")
+    }
+}
+
+impl From<Link> for u64 {
+    fn from(link: Link) -> u64 {
+        link.rate.into()
+    }
 }
 
 #[cfg(test)]
@@ -54,8 +80,15 @@ mod tests {
     fn a_packet_takes_its_time_and_an_answer_comes_later() {
         let link = |rate| Link::new(rate).unwrap();
         assert_eq!((link(1228).packet(), link(1228).answer()), (Duration::from_secs(1), Duration::from_secs(4)));
+        assert_eq!(link(1228).reply(), Duration::from_secs(3));
         assert!(link(300).answer() > Duration::from_secs(10));
         assert!(link(8192).answer() < Duration::from_millis(2400));
+    }
+
+    #[test]
+    fn a_handshake_shows_that_a_link_is_fast() {
+        let link = Link::new(1228).unwrap();
+        assert!(link.agrees_with(Duration::from_millis(2_050)) && !link.agrees_with(Duration::from_millis(600)));
     }
 
     #[test]

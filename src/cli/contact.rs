@@ -20,7 +20,7 @@ use crate::node_id::NodeId;
 use crate::pipeline::{self, Cancel, Family, Peer, Ports, Side, ask_key};
 use crate::ticket::Ticket;
 use crate::trust::Date;
-use crate::trust::known::{self, Address, How, KnownNode, KnownNodes};
+use crate::trust::known::{self, Address, How, KnownNode, KnownNodes, Meeting};
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -28,6 +28,10 @@ use std::time::{Duration, Instant};
 
 /// For further names when an address is there already.
 const FURTHER_NAMES: Duration = Duration::from_secs(3);
+
+/// `--contimeout` unless it is given, and what it is then with `--link`, given or remembered.
+const CONTIMEOUT: Duration = Duration::from_secs(30);
+const SLOW_CONTIMEOUT: Duration = Duration::from_secs(300);
 
 /// The other side, as typed.
 #[derive(Clone, Debug)]
@@ -76,6 +80,8 @@ enum Witness {
 struct Plan {
     addresses: Vec<Address>,
     key: Option<(NodeId, Witness)>,
+    /// The slow link to a known node.
+    link: Option<Link>,
 }
 
 /// A peer that can be dialled.
@@ -84,6 +90,8 @@ pub(super) struct Introduced {
     pub(super) peer: Peer,
     /// What is left of the time to connect.
     pub(super) contimeout: Duration,
+    /// What is known of the link.
+    pub(super) link: Option<Link>,
     witness: Option<Witness>,
 }
 
@@ -104,14 +112,20 @@ impl Contact {
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Introduced, Failure> {
-        let Reach { family, ports, contimeout, link } = reach;
-        let until = now() + contimeout;
+        let Reach { family, ports, mut contimeout, link } = reach;
         let nodes = match (&self.target, &self.known) {
-            (Target::Ticket(_), _) | (_, None) => KnownNodes::default(),
+            (_, None) => KnownNodes::default(),
+            // Nothing but the link to its node is looked up for a ticket.
+            (Target::Ticket(_), Some(path)) => KnownNodes::load(path).unwrap_or_default(),
             (_, Some(path)) => KnownNodes::load(path)
                 .map_err(|error| Failure::new(error.class(), escape::without_number(&error.to_string())))?,
         };
-        let Plan { addresses: typed, key } = plan(&self.target, &self.rules, &nodes)?;
+        let Plan { addresses: typed, key, link: remembered } = plan(&self.target, &self.rules, &nodes)?;
+        if link.is_none() && remembered.is_some() && contimeout == CONTIMEOUT {
+            contimeout = SLOW_CONTIMEOUT;
+        }
+        let link = link.or(remembered);
+        let until = now() + contimeout;
         let vouched = self.vouched(&typed)?;
         let (addresses, secret) = if let Target::Ticket(ticket) = &self.target {
             (ticket.addresses.clone(), ticket.secret.clone())
@@ -141,7 +155,7 @@ impl Contact {
         // Whole seconds, for whoever reads that they have passed.
         let contimeout = Duration::from_secs_f64(left.as_secs_f64().ceil()).min(contimeout);
         let peer = Peer { addresses, expected: Expected { key, vouched }, secret };
-        Ok(Introduced { peer, contimeout, witness })
+        Ok(Introduced { peer, contimeout, link, witness })
     }
 
     /// Who vouches for the host at the one address, where an authority is to.
@@ -191,8 +205,8 @@ impl Contact {
         Ok(())
     }
 
-    /// Notes that the node `key` has let us in at `address`, if it is a known one.
-    pub(super) fn met(&self, key: NodeId, address: SocketAddr, observer: &dyn Observer) {
+    /// Notes that the node `key` has let us in at `address`, if it is a known one, and that the link to it is a slow one.
+    pub(super) fn met(&self, key: NodeId, address: SocketAddr, link: Option<Link>, observer: &dyn Observer) {
         let Some(path) = &self.known else { return };
         let ip = address.ip().to_canonical();
         let at = match &self.target {
@@ -202,7 +216,7 @@ impl Contact {
         };
         let is_known = KnownNodes::load(path).map(|nodes| nodes.by_key(key).is_some());
         let noted = match is_known {
-            Ok(true) => KnownNodes::met(path, key, at, today()),
+            Ok(true) => KnownNodes::met(path, Meeting { key, address: at, link, today: today() }),
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         };
@@ -286,7 +300,8 @@ fn plan(target: &Target, rules: &Rules, nodes: &KnownNodes) -> Result<Plan, Fail
     if let Some((pinned, _)) = key.as_ref().filter(|_| rules.insecure) {
         return Err(Failure::usage(format!("{object}: --insecure is refused where a key is pinned ({pinned})")));
     }
-    Ok(Plan { addresses, key })
+    let link = key.as_ref().and_then(|(key, _)| nodes.by_key(*key)?.link);
+    Ok(Plan { addresses, key, link })
 }
 
 /// The refusal of a key before anybody was asked for it.

@@ -14,7 +14,13 @@ fn at(text: &str) -> Address {
 fn nodes() -> KnownNodes {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(known::FILE);
-    let text = format!("base {} base:1,10.0.0.1:1\n- {} two:2\nlost {} -\n", key(1), key(2), key(3));
+    let text = format!(
+        "base {} base:1,10.0.0.1:1\n- {} two:2\nlost {} -\n- {} seven:7 link=1200\n",
+        key(1),
+        key(2),
+        key(3),
+        key(7)
+    );
     std::fs::write(&path, text).unwrap();
     KnownNodes::load(&path).unwrap()
 }
@@ -49,6 +55,19 @@ fn what_is_known_is_pinned() {
         let failure = planned(target, Rules::default()).unwrap_err();
         assert_eq!(failure.class, Class::Usage);
         assert!(failure.hint.is_some());
+    }
+}
+
+#[test]
+fn a_slow_link_is_remembered_with_the_node() {
+    for (target, rate) in [
+        (Target::Address(at("base:1")), None),
+        (Target::Address(at("new:1")), None),
+        (Target::Address(at("seven:7")), Some(1200)),
+        (Target::Node(key(7), Some(at("new:1"))), Some(1200)),
+        (ticket(), Some(1200)),
+    ] {
+        assert_eq!(planned(target, Rules::default()).unwrap().link.map(Link::rate), rate);
     }
 }
 
@@ -96,8 +115,12 @@ fn insecure_is_refused_where_a_key_is_pinned() {
 
 #[test]
 fn a_refusal_says_what_to_do_next() {
-    let introduced =
-        |witness, secret| Introduced { peer: Peer { secret, ..Peer::default() }, contimeout: Duration::ZERO, witness };
+    let introduced = |witness, secret| Introduced {
+        peer: Peer { secret, ..Peer::default() },
+        contimeout: Duration::ZERO,
+        link: None,
+        witness,
+    };
     let refused = || pipeline::Error::Refused {
         peer: Side::Receiver,
         class: Class::Authentication,

@@ -20,6 +20,7 @@ use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
 use crate::trust::authorized::{self, AuthorizedNodes, Grant};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
@@ -34,10 +35,10 @@ pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel
             let introduced = contact.introduce(reach, &*observer, &cancel).await?;
             options.peer = introduced.peer.clone();
             options.contimeout = introduced.contimeout;
-            let env = env(&credentials, link)?;
+            let env = env(&credentials, introduced.link)?;
             let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
             let result = pipeline::send(&env, options, watching.clone(), cancel).await;
-            watching.tell(&contact, &*observer);
+            watching.tell(&contact, introduced.link);
             result.map_err(|error| introduced.explain(error, env.identity.node_id()))
         }
         send::Way::Offer(offering, show, authority) => {
@@ -53,24 +54,32 @@ pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel
 /// Hands everything on, and keeps who has let us in.
 struct Watching {
     observer: Arc<dyn Observer>,
-    met: Mutex<Option<(NodeId, SocketAddr)>>,
+    met: Mutex<Option<Met>>,
+}
+
+/// Who has let us in, where, and how far away that is.
+struct Met {
+    key: NodeId,
+    address: SocketAddr,
+    rtt: Duration,
 }
 
 impl Watching {
-    /// Notes at the known nodes who has let us in.
-    fn tell(&self, contact: &Contact, observer: &dyn Observer) {
-        if let Some((key, address)) = self.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            contact.met(key, address, observer);
+    /// Notes at the known nodes who has let us in, and over which slow link unless it proved to be a faster one.
+    fn tell(&self, contact: &Contact, link: Option<Link>) {
+        if let Some(Met { key, address, rtt }) = self.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            contact.met(key, address, link.filter(|link| link.agrees_with(rtt)), &*self.observer);
         }
     }
 }
 
 impl Observer for Watching {
     fn event(&self, event: &Event) {
-        if let Event::Connected { peer, key, .. } = event
+        if let Event::Connected { peer, key, rtt_ms, .. } = event
             && let (Ok(address), Ok(key)) = (peer.parse(), key.parse())
         {
-            *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, address));
+            let met = Met { key, address, rtt: Duration::from_millis(*rtt_ms) };
+            *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some(met);
         }
         self.observer.event(event);
     }
@@ -89,9 +98,10 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
             let introduced = contact.introduce(reach, &*observer, &cancel).await?;
             options.peer = introduced.peer.clone();
             options.contimeout = introduced.contimeout;
+            let env = Env { link: introduced.link, ..env };
             let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
             let result = pipeline::pull(&env, options, watching.clone(), cancel).await;
-            watching.tell(&contact, &*observer);
+            watching.tell(&contact, introduced.link);
             result.map_err(|error| introduced.explain(error, env.identity.node_id()))
         }
         recv::Way::Wait(wait) => {

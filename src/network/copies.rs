@@ -6,11 +6,11 @@
 //! copies included, stays within three times what came from there until the address has proved that it receives (RFC 9000, 8.1:
 //! a packet with a connection ID that we chose). Also counts UDP payload. Timers are tokio's; nothing here is random.
 
-use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
+use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,6 +18,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::credit::Credit;
+use super::datagram::Datagram;
+use super::packet::is_long;
 
 /// When a client repeats: at once, so that one copy is ahead of the first data, then ever more widely to outlast a burst.
 pub const CLIENT_COPIES: &[Duration] = &[
@@ -37,6 +39,9 @@ const LATE: Duration = Duration::from_millis(50);
 /// it can be known to be that slow.
 pub const SERVER_COPIES: &[Duration] =
     &[Duration::from_millis(9), Duration::from_millis(70), Duration::from_millis(170), Duration::from_millis(300)];
+
+/// The same where a packet takes seconds: behind what is said together with the first, in the time in which the link waits for the client.
+const SLOW_SERVER_COPIES: &[Duration] = &[Duration::from_millis(100)];
 
 /// UDP payload that crossed a socket.
 #[derive(Debug, Default)]
@@ -75,14 +80,6 @@ enum Sending {
     LateCopy,
 }
 
-/// One datagram, kept for its copies.
-struct Datagram {
-    destination: SocketAddr,
-    src_ip: Option<IpAddr>,
-    ecn: Option<EcnCodepoint>,
-    contents: Vec<u8>,
-}
-
 impl Copies {
     /// A socket for an endpoint that only dials.
     pub fn client(inner: Arc<dyn AsyncUdpSocket>) -> Arc<Copies> {
@@ -94,14 +91,14 @@ impl Copies {
         Copies::new(inner, SERVER_COPIES, Some(Mutex::default()))
     }
 
-    /// A socket that only counts, for an endpoint that dials over a link where a copy takes as long as an answer.
-    pub fn slow_client(inner: Arc<dyn AsyncUdpSocket>) -> Arc<Copies> {
+    /// A socket that only counts, for an endpoint that dials over a slow link ([`super::slow_client`]).
+    pub fn counter(inner: Arc<dyn AsyncUdpSocket>) -> Arc<Copies> {
         Copies::new(inner, &[], None)
     }
 
-    /// The same for one that listens; it is bounded like any other.
+    /// A socket for an endpoint that listens on a slow link.
     pub fn slow_server(inner: Arc<dyn AsyncUdpSocket>) -> Arc<Copies> {
-        Copies::new(inner, &[], Some(Mutex::default()))
+        Copies::new(inner, SLOW_SERVER_COPIES, Some(Mutex::default()))
     }
 
     fn new(
@@ -155,15 +152,8 @@ impl Copies {
 
     /// A copy: whatever the socket says of it does not matter.
     fn send_copy(&self, datagram: &Datagram, delay: Duration) {
-        let transmit = Transmit {
-            destination: datagram.destination,
-            ecn: datagram.ecn,
-            contents: &datagram.contents,
-            segment_size: None,
-            src_ip: datagram.src_ip,
-        };
         let kind = if delay < LATE { Sending::Copy } else { Sending::LateCopy };
-        let _ = self.send_one(&transmit, kind);
+        let _ = self.send_one(&datagram.transmit(), kind);
     }
 
     /// Sends the copies of these datagrams that are due later.
@@ -185,11 +175,6 @@ impl Copies {
             }
         });
     }
-}
-
-/// Whether a datagram begins with a long-header packet (RFC 9000, 17.2).
-pub(super) fn is_long(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| first & 0x80 != 0)
 }
 
 /// Whether copies of a long-header datagram help: not those of Retry, of which each of the client's copies causes one anyway, nor
@@ -215,12 +200,7 @@ impl AsyncUdpSocket for Copies {
             // An error here makes quinn send the whole batch again: what has gone already arrives twice, and is dropped.
             self.send_one(&single, Sending::Original)?;
             if !self.schedule.is_empty() && is_worth_copies(contents) {
-                let datagram = Datagram {
-                    destination: transmit.destination,
-                    src_ip: transmit.src_ip,
-                    ecn: transmit.ecn,
-                    contents: contents.to_vec(),
-                };
+                let datagram = Datagram::like(transmit, contents);
                 for at_once in self.schedule.iter().filter(|delay| delay.is_zero()) {
                     self.send_copy(&datagram, *at_once);
                 }

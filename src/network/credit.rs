@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::copies::is_long;
+use super::packet::is_long;
 
 /// Addresses remembered: about half a megabyte at most.
 const MAX_ADDRESSES: usize = 4096;

@@ -13,9 +13,10 @@ use crate::network::identity::Identity;
 use crate::network::mtu::{LOCAL_MTU, Local, MTU};
 use crate::network::pin::{self, CheckedServer};
 use crate::network::seam::Sockets;
+use crate::network::slow_client::SlowClient;
 use quinn::congestion::ControllerFactory;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn::{AckFrequencyConfig, EndpointConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, AsyncUdpSocket, EndpointConfig, TransportConfig, VarInt};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ pub type Congestion = Arc<dyn ControllerFactory + Send + Sync>;
 /// Assumed round trip before the first is measured: quinn's first timer is three times that, and 1 s (its default 333 ms) is too
 /// long to wait at 33 % loss.
 pub const INITIAL_RTT: Duration = Duration::from_millis(100);
-/// quinn's first timer over a link of which the rate is known, as a multiple of the longest wait for an answer.
+/// quinn's first timer over a link of which the rate is known, as a multiple of the longest wait for an answer, and a packet more: the
+/// one that is answered may be the copy.
 const FIRST_TIMER: f64 = 1.1;
 /// Packets that may arrive out of order before one counts as lost: jitter of 100 ms alone reorders more than quinn's 3.
 pub const PACKET_THRESHOLD: u32 = 32;
@@ -122,9 +124,14 @@ pub fn dial_endpoint(
 ) -> Result<Endpoint, EndpointError> {
     let at = |source| EndpointError::Bind { address: local, source };
     let socket = sockets.bind(local).map_err(at)?;
-    let socket = if link.is_some() { Copies::slow_client(socket) } else { Copies::client(socket) };
+    let counted = if link.is_some() { Copies::counter(socket) } else { Copies::client(socket) };
+    let traffic = counted.traffic();
+    let socket: Arc<dyn AsyncUdpSocket> = match link {
+        Some(link) => SlowClient::new(counted, link),
+        None => counted,
+    };
     let config = endpoint_config(seed, "resilient 2026-11 endpoint seed: dials");
-    endpoint(config, None, socket, link, Local::of(sockets)).map_err(at)
+    endpoint(config, None, socket, traffic, link, Local::of(sockets)).map_err(at)
 }
 
 /// An endpoint that waits at `local` as `identity`, for those whom `authority` vouches for if there is one.
@@ -147,7 +154,8 @@ pub fn listen_endpoint(
     let socket = sockets.bind(local).map_err(at)?;
     let socket = if link.is_some() { Copies::slow_server(socket) } else { Copies::server(socket) };
     let seeded = endpoint_config(seed, "resilient 2026-11 endpoint seed: listens");
-    let endpoint = endpoint(seeded, Some(config.clone()), socket, link, Local::of(sockets)).map_err(at)?;
+    let traffic = socket.traffic();
+    let endpoint = endpoint(seeded, Some(config.clone()), socket, traffic, link, Local::of(sockets)).map_err(at)?;
     Ok(Listener { endpoint, config })
 }
 
@@ -159,7 +167,7 @@ pub fn open_window(connection: &quinn::Connection) {
 /// The settings of a connection with this controller, over a link of which this was said, in packets of `mtu` bytes.
 pub fn transport_config(congestion: Congestion, link: Option<Link>, mtu: u16) -> TransportConfig {
     // Nothing is repeated before the first answer, and an acknowledgement waits for data that it can ride on.
-    let initial_rtt = link.map_or(INITIAL_RTT, |link| link.answer().mul_f64(FIRST_TIMER / 3.0));
+    let initial_rtt = link.map_or(INITIAL_RTT, |link| (link.answer().mul_f64(FIRST_TIMER) + link.packet()) / 3);
     let ack_delay = link.map_or(ACK_DELAY, |link| 2 * link.packet());
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(ACK_THRESHOLD))
@@ -213,11 +221,11 @@ fn endpoint_config(seed: Option<u64>, role: &str) -> EndpointConfig {
 fn endpoint(
     config: EndpointConfig,
     server: Option<quinn::ServerConfig>,
-    socket: Arc<Copies>,
+    socket: Arc<dyn AsyncUdpSocket>,
+    traffic: Arc<Traffic>,
     link: Option<Link>,
     local: Local,
 ) -> io::Result<Endpoint> {
-    let traffic = socket.traffic();
     let runtime = Arc::new(quinn::TokioRuntime);
     let quic = quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)?;
     Ok(Endpoint { quic, traffic, link, local })

@@ -5,6 +5,7 @@ pub mod authority;
 pub mod congestion;
 pub mod copies;
 mod credit;
+mod datagram;
 pub mod dial;
 pub mod endpoint;
 pub mod gate;
@@ -13,6 +14,10 @@ mod hub;
 pub mod identity;
 pub mod limit;
 pub mod mtu;
+mod packet;
 pub mod pin;
+#[cfg(test)]
+mod recorder;
 pub mod resolve;
 pub mod seam;
+mod slow_client;

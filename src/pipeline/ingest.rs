@@ -309,6 +309,7 @@ mod tests {
             files: 1,
             bytes: 0,
             priority: Priority::Normal,
+            link: None,
         };
         // The manifest takes the only place, so that what comes after it has to wait.
         let (offers, offered) = mpsc::channel(1);

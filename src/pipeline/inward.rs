@@ -5,6 +5,7 @@
 
 use super::error::Error;
 use super::{RetryFor, close};
+use crate::link::Link;
 use crate::network::congestion::Pilot;
 use crate::network::seam::now;
 use crate::transfer::{Delivered, Inbound};
@@ -41,6 +42,8 @@ pub(super) struct Inward {
     stream: mpsc::UnboundedSender<Bytes>,
     copies: Copies,
     heard: Instant,
+    /// What this side or the sender was told of the link.
+    link: Option<Link>,
     /// Room in quinn's datagram buffer while nothing is queued.
     empty_space: usize,
 }
@@ -96,13 +99,31 @@ impl Inward {
     pub(super) fn new(connection: Connection, pilot: Arc<Pilot>) -> Self {
         let stream = write_replies(connection.clone());
         let empty_space = connection.datagram_send_buffer_space();
-        let inbound = Inbound::over(pilot.link());
-        Self { empty_space, connection, pilot, inbound, stream, copies: Copies::default(), heard: now() }
+        let link = pilot.link();
+        let inbound = Inbound::over(link);
+        Self { empty_space, connection, pilot, inbound, stream, copies: Copies::default(), heard: now(), link }
+    }
+
+    /// The sender was told this of the link; gives what is wrong if one side alone was.
+    pub(super) fn told(&mut self, link: Option<Link>) -> Option<&'static str> {
+        match (self.link, link) {
+            (None, Some(link)) => {
+                self.link = Some(link);
+                self.inbound.told(link);
+                Some(
+                    "the sender was told of a slow link (--link) and this side was not: the first contact takes longer",
+                )
+            }
+            (Some(_), None) => {
+                Some("this side was told of a slow link (--link) and the sender was not: it repeats what is on its way")
+            }
+            _ => None,
+        }
     }
 
     /// Silence of at least `span` after which the sender has left: on a slow link, several answers.
     pub(super) fn silence(&self, span: Duration) -> Duration {
-        self.pilot.link().map_or(span, |link| span.max(SLOW_SILENCE * link.answer()))
+        self.link.map_or(span, |link| span.max(SLOW_SILENCE * link.answer()))
     }
 
     /// When anything last came from the sender.

@@ -260,7 +260,16 @@ mod tests {
 
     fn hello(files: u64, bytes: u64) -> Hello {
         let session = SessionId([0; 16]);
-        Hello { version: 1, session, secret: None, chunk_bytes: 1024, files, bytes, priority: Priority::Normal }
+        Hello {
+            version: 1,
+            session,
+            secret: None,
+            chunk_bytes: 1024,
+            files,
+            bytes,
+            priority: Priority::Normal,
+            link: None,
+        }
     }
 
     #[test]

@@ -254,6 +254,7 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
         files: totals.files,
         bytes: totals.bytes,
         priority: options.classes.otherwise(),
+        link: env.link,
     };
     let tally = Arc::new(Tally::default());
     let (offers, offered) = mpsc::channel(PREPARED);

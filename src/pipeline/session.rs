@@ -214,6 +214,9 @@ impl Session {
             transport: "quic",
             rtt_ms: inward.connection.rtt().as_millis() as u64,
         });
+        if let Some(message) = inward.told(hello.link) {
+            place.observer.event(&Event::Warning { message: message.into() });
+        }
         place.observer.event(&Event::Plan { files: hello.files, bytes: hello.bytes });
         let (chunks, taken) = mpsc::unbounded_channel();
         let (given, outputs) = mpsc::unbounded_channel();

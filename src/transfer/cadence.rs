@@ -87,6 +87,10 @@ impl Cadence {
         Self { link, ..Self::new() }
     }
 
+    pub(super) fn told(&mut self, link: Link) {
+        self.link = Some(link);
+    }
+
     pub(super) fn on_shard(&mut self, now: Instant, bytes: usize) {
         self.begin(now);
         self.shards += 1;

@@ -130,6 +130,11 @@ impl Inbound {
         self.allowed = rate.map_or(0, |rate| rate.clamp(1, u64::from(u32::MAX)) as u32);
     }
 
+    /// This was said of the link after the first packets.
+    pub fn told(&mut self, link: Link) {
+        self.cadence.told(link);
+    }
+
     /// What has arrived so far, as its share of the link is reckoned from it.
     pub fn seen(&self) -> Seen {
         self.seen

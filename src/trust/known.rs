@@ -1,12 +1,14 @@
 //! `known_nodes`: whom we dial, and the key that each of them must prove.
 //!
-//! One node a line: `NAME rz1KEY ADDRESS[,ADDRESS…] how=ticket|tofu|manual|ssh first=DATE last=DATE`. NAME and ADDRESS are `-` for none;
-//! what follows them may be missing and stands in any order. ADDRESS is `host:port` or `[IPv6]:port`, the one that was good last first.
+//! One node a line: `NAME rz1KEY ADDRESS[,ADDRESS…] how=ticket|tofu|manual|ssh first=DATE last=DATE link=RATE`. NAME and ADDRESS are `-` for none;
+//! what follows them may be missing and stands in any order. ADDRESS is `host:port` or `[IPv6]:port`, the one that was good last first; RATE, in bytes
+//! per second, what was said of a slow link to it.
 //! Invariant: a name, an address and a key each stand for one node, or the file is refused; what is known is never replaced by
 //! another key, only forgotten by order.
 
 use super::file::{Entry, Lines};
 use super::{Date, TrustError, check_name};
+use crate::link::Link;
 use crate::node_id::NodeId;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
@@ -119,12 +121,27 @@ pub struct KnownNode {
     pub first: Option<Date>,
     /// The last day on which it let us in (UTC).
     pub last: Option<Date>,
+    /// The slow link to it.
+    pub link: Option<Link>,
+}
+
+/// A node that has let us in, and what is to be noted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// Its key.
+    pub key: NodeId,
+    /// Where it was.
+    pub address: Option<Address>,
+    /// The slow link to it.
+    pub link: Option<Link>,
+    /// The day (UTC).
+    pub today: Date,
 }
 
 impl KnownNode {
     /// A node of which nothing is known but its key.
     pub fn new(key: NodeId, how: How, today: Date) -> KnownNode {
-        KnownNode { name: None, key, addresses: Vec::new(), how, first: Some(today), last: None }
+        KnownNode { name: None, key, addresses: Vec::new(), how, first: Some(today), last: None, link: None }
     }
 
     /// Its name, or its id.
@@ -206,8 +223,9 @@ impl KnownNodes {
         })
     }
 
-    /// Remembers in the file at `path` that the node `key`, if it is known, let us in today, at `address` unless that is another one's.
-    pub fn met(path: &Path, key: NodeId, address: Option<Address>, today: Date) -> Result<(), TrustError> {
+    /// Remembers a meeting with a node in the file at `path`, if it is known; its address unless that is another one's.
+    pub fn met(path: &Path, meeting: Meeting) -> Result<(), TrustError> {
+        let Meeting { key, address, link, today } = meeting;
         Lines::edit(path, |lines: &mut Lines<KnownNode>| {
             let Some(mut node) = lines.entries().find(|node| node.key == key).cloned() else { return Ok(()) };
             let free =
@@ -216,6 +234,7 @@ impl KnownNodes {
                 node.reached(address);
             }
             node.last = Some(today);
+            node.link = link;
             lines.put(node, |node| node.key == key);
             Ok(())
         })
@@ -243,7 +262,7 @@ impl Entry for KnownNode {
         if addresses.len() > MAX_ADDRESSES {
             return Err(format!("more than {MAX_ADDRESSES} addresses"));
         }
-        let mut node = KnownNode { name, key, addresses, how: How::Manual, first: None, last: None };
+        let mut node = KnownNode { name, key, addresses, how: How::Manual, first: None, last: None, link: None };
         let mut said = Vec::new();
         for word in words {
             let (field, value) = word.split_once('=').unwrap_or((word, ""));
@@ -256,7 +275,13 @@ impl Entry for KnownNode {
                     let how = How::ALL.into_iter().find(|how| how.word() == value);
                     node.how = how.ok_or("how: one of ticket, tofu, manual, ssh is expected")?;
                 }
-                _ => return Err(format!("'{}' is none of how=, first=, last=", word.escape_debug())),
+                "link" => {
+                    let link = value.parse().ok().and_then(Link::new);
+                    let (least, most) = (Link::SLOWEST, Link::FASTEST);
+                    node.link =
+                        Some(link.ok_or_else(|| format!("link: {least} to {most} bytes a second are expected"))?);
+                }
+                _ => return Err(format!("'{}' is none of how=, first=, last=, link=", word.escape_debug())),
             }
             said.push(field);
         }
@@ -272,6 +297,9 @@ impl Entry for KnownNode {
             if let Some(date) = date {
                 let _ = write!(line, " {field}={date}");
             }
+        }
+        if let Some(link) = self.link {
+            let _ = write!(line, " link={}", link.rate());
         }
         line
     }

@@ -61,6 +61,8 @@ fn a_mistake_is_named_and_nothing_is_written_over_it() {
         (format!("- {a} h:1 last=now\n"), 1, "date"),
         (format!("- {a} h:1 colour=red\n"), 1, "colour"),
         (format!("- {a} h:1 how=ssh how=ssh\n"), 1, "twice"),
+        (format!("- {a} h:1 link=9600bit\n"), 1, "30 to 8192 bytes"),
+        (format!("- {a} h:1 link=10000\n"), 1, "30 to 8192 bytes"),
         (format!("x {a}\nx {b}\n"), 2, "(line 1)"),
         (format!("- {a} h:1\n# -\n- {b} g:1,H:1\n"), 3, "(line 1)"),
         (format!("- {a}\n- {a}\n"), 2, "(line 1)"),
@@ -70,7 +72,8 @@ fn a_mistake_is_named_and_nothing_is_written_over_it() {
         let error = KnownNodes::load(&path).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{}:{line}: ", path.display())) && error.contains(said), "{text}: {error}");
         assert!(KnownNodes::trust(&path, key(9), None, None, How::Manual, day()).is_err());
-        assert!(KnownNodes::met(&path, a, None, day()).is_err());
+        let meeting = Meeting { key: a, address: None, link: None, today: day() };
+        assert!(KnownNodes::met(&path, meeting).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }
@@ -103,20 +106,26 @@ fn trusting_adds_to_what_is_known_and_takes_nothing_from_others() {
 fn a_meeting_is_noted_of_those_who_are_known() {
     let text = format!("base {} h:1\nother {} g:1\n", key(1), key(2));
     let (_folder, path) = file(&text);
-    KnownNodes::met(&path, key(3), Some(at("x:1")), day()).unwrap();
+    let met = |node, address, link| {
+        KnownNodes::met(&path, Meeting { key: key(node), address, link, today: day() }).unwrap();
+    };
+    met(3, Some(at("x:1")), None);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    KnownNodes::met(&path, key(1), Some(at("g:1")), day()).unwrap();
+    met(1, Some(at("g:1")), None);
     let line =
         |addresses: &str| format!("base {} {addresses} how=manual last=2026-11-22\nother {} g:1\n", key(1), key(2));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line("h:1"), "the address of another node stays its own");
-    KnownNodes::met(&path, key(1), Some(at("x:1")), day()).unwrap();
+    met(1, Some(at("x:1")), None);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line("x:1,h:1"));
     for port in 1..=20 {
-        KnownNodes::met(&path, key(1), Address::new("y", port), day()).unwrap();
+        met(1, Address::new("y", port), Link::new(1200));
     }
     let nodes = KnownNodes::load(&path).unwrap();
     let kept = &nodes.by_key(key(1)).unwrap().addresses;
     assert_eq!((kept.len(), kept[0].to_string()), (MAX_ADDRESSES, "y:20".into()));
+    assert_eq!(nodes.by_key(key(1)).unwrap().link, Link::new(1200));
+    met(1, None, None);
+    assert_eq!(KnownNodes::load(&path).unwrap().by_key(key(1)).unwrap().link, None, "the link is another one now");
 }
 
 proptest! {
@@ -127,11 +136,12 @@ proptest! {
         hosts in proptest::collection::btree_set("[a-z.]{1,9}|fd00::[1-9]|10\\.0\\.0\\.[1-9]", 0..MAX_ADDRESSES),
         how in 0_usize..4,
         dated: bool,
+        link in proptest::option::of(30_u64..8193),
     ) {
         let addresses = hosts.iter().map(|host| Address::new(host, 7).unwrap()).collect();
         let date = dated.then(day);
         let key = NodeId::from_bytes(id);
-        let node = KnownNode { name, key, addresses, how: How::ALL[how], first: date, last: date };
+        let node = KnownNode { name, key, addresses, how: How::ALL[how], first: date, last: date, link: link.and_then(Link::new) };
         prop_assert_eq!(KnownNode::read(&node.write()), Ok(node));
     }
 

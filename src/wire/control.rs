@@ -5,6 +5,7 @@ use super::chunk::MAX_CONTROL;
 use super::codec;
 use crate::class::Class;
 use crate::integrity::Digest;
+use crate::link::Link;
 use crate::manifest::{Entry, EntryId};
 use crate::priority::Priority;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct Hello {
     pub bytes: u64,
     /// Class of the transfer.
     pub priority: Priority,
+    /// What the sender was told of the link.
+    pub link: Option<Link>,
 }
 
 /// Why a peer is sent away.
@@ -202,6 +205,7 @@ mod tests {
                 files: 0,
                 bytes: 0,
                 priority: Priority::Normal,
+                link: None,
             };
             assert!(decode_all(&encode(&Control::Hello(hello))).is_err());
         }

@@ -326,6 +326,7 @@ pub(crate) fn hello(session: u8, secret: Option<[u8; 16]>) -> Hello {
         files: 1,
         bytes: 1,
         priority: Priority::Normal,
+        link: None,
     }
 }
 
