@@ -13,7 +13,7 @@ use crate::network::identity::Identity;
 use crate::network::mtu::{LOCAL_MTU, Local, MTU};
 use crate::network::pin::{self, CheckedServer};
 use crate::network::seam::Sockets;
-use crate::network::slow_client::SlowClient;
+use crate::network::unpadded::Unpadded;
 use quinn::congestion::ControllerFactory;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use quinn::{AckFrequencyConfig, AsyncUdpSocket, EndpointConfig, TransportConfig, VarInt};
@@ -126,10 +126,7 @@ pub fn dial_endpoint(
     let socket = sockets.bind(local).map_err(at)?;
     let counted = if link.is_some() { Copies::counter(socket) } else { Copies::client(socket) };
     let traffic = counted.traffic();
-    let socket: Arc<dyn AsyncUdpSocket> = match link {
-        Some(link) => SlowClient::new(counted, link),
-        None => counted,
-    };
+    let socket = Unpadded::new(counted, link);
     let config = endpoint_config(seed, "resilient 2026-11 endpoint seed: dials");
     endpoint(config, None, socket, traffic, link, Local::of(sockets)).map_err(at)
 }

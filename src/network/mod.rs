@@ -20,4 +20,4 @@ pub mod pin;
 mod recorder;
 pub mod resolve;
 pub mod seam;
-mod slow_client;
+mod unpadded;

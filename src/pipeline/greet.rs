@@ -1,7 +1,7 @@
 //! Greeting: the first words of a connection, whoever has dialled.
 //!
 //! A sender that dials says its hello at once; a receiver that dials asks, and the sender answers with its hello or a refusal. Invariant:
-//! until the hello or the question was judged ([`super::admission`]), nothing is written, at most 64 KiB are held, and a peer knows
+//! until the hello or the question was judged ([`super::admission`]), nothing is written, at most 64 KiB and the hello are held, and a peer knows
 //! nothing but that we exist, and whether we send or receive. In TLS 1.3 a client believes it is connected before its key was judged; only the answer means anything.
 
 use super::admission::same_version;

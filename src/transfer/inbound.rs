@@ -1,7 +1,7 @@
 //! The receiving side: shards make stripes, stripes make chunks.
 //!
 //! Invariant: at most a window of [`WINDOW`] stripes or less is open or handed up and not yet [`Inbound::consumed`], and before [`Inbound::accept`] at most
-//! [`UNACCEPTED_BYTES`] are held, whatever a peer sends. A chunk is given up once. What its bytes mean is left to `wire::chunk`.
+//! [`UNACCEPTED_BYTES`] are held, and the first stripe, whatever a peer sends. A chunk is given up once. What its bytes mean is left to `wire::chunk`.
 
 use super::arrivals::Arrivals;
 use super::cadence::{Cadence, Path};
@@ -179,7 +179,9 @@ impl Inbound {
         }
         if matches!(self.slots[place], Slot::Empty) {
             let bytes = usize::from(shard.k) * shard.payload.len();
-            if !self.accepted && self.held_bytes + bytes > UNACCEPTED_BYTES {
+            // Whatever came before it: without the hello, in the first stripe, nobody is accepted.
+            let first = stripe == 0 && shard.parts == 1;
+            if !self.accepted && !first && self.held_bytes + bytes > UNACCEPTED_BYTES {
                 return Ok(None);
             }
             let shards = StripeBuffer::new(stripe, usize::from(shard.k), shard.payload.len())

@@ -28,7 +28,7 @@ use crate::wire::datagram::{MAX_DATA_SHARDS, SHARD_BYTES};
 pub const WINDOW: u32 = 384;
 /// The same before the receiver has said how many: enough for the first flight, and no receiver gives less.
 pub const FIRST_WINDOW: u32 = 16;
-/// Bytes that a receiver holds for a peer whose hello it has not accepted.
+/// Bytes that a receiver holds for a peer whose hello it has not accepted, beside the stripe of the hello, which may come last.
 pub const UNACCEPTED_BYTES: usize = 64 * 1024;
 /// Shards of the first flight, ahead of that acceptance; only repairs and probes go beyond. They may leave as fast as they can.
 pub const UNACCEPTED_SHARDS: u64 = 40;

@@ -285,10 +285,11 @@ impl Outbound {
         self.log.next()
     }
 
-    /// How long a shard may be under way without word of it. A round trip that is smoothed lags behind a queue that grows.
+    /// How long a shard may be under way without word of it. A round trip that is smoothed lags behind a queue that grows, and jitter is on top:
+    /// what is given up too soon is sent in vain, and what is lost is told of anyway.
     fn patience(&self, rtt: Duration) -> Duration {
         let trip = rtt.max(self.slowest);
-        trip + trip / 2 + self.link.map_or(Duration::from_millis(60), |link| 2 * link.packet())
+        2 * trip + trip / 2 + self.link.map_or(Duration::from_millis(60), |link| 2 * link.packet())
     }
 
     /// When the first flight is to be renewed.

@@ -4,7 +4,7 @@ mod ahead;
 
 use super::*;
 use crate::wire::chunk::{encode_control, encoded_length};
-use crate::wire::datagram::{Datagram, Feedback, Shard};
+use crate::wire::datagram::{Datagram, Feedback, NOTHING, Shard};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -221,26 +221,40 @@ fn a_first_flight_that_could_not_be_read_is_sent_again_before_anything_is_heard(
     }
 }
 
+/// A shard of `stripe`, of which there are `k` of 1152 bytes.
+fn shard_of(seq: u32, stripe: u32, k: u8, parts: u8) -> Shard {
+    Shard { seq, stripe, index: 0, k, more: false, part: 0, parts, payload: Bytes::from(vec![0; 1152]) }
+}
+
+/// How many of an unaccepted peer's stripes were opened.
+fn opened(inbound: &mut Inbound) -> usize {
+    let rtt = Duration::from_millis(1);
+    let feedback = inbound.poll_feedback(origin(), rtt, rtt).unwrap();
+    feedback.missing.iter().filter(|missing| **missing != NOTHING).count()
+}
+
 #[test]
 fn an_unaccepted_peer_can_make_us_hold_little() {
-    let (now, mut inbound) = (origin(), Inbound::new());
-    for stripe in 0..1000 {
-        let shard = Shard {
-            seq: stripe,
-            stripe,
-            index: 0,
-            k: 50,
-            more: false,
-            part: 0,
-            parts: 1,
-            payload: Bytes::from(vec![0; 1152]),
-        };
-        assert_eq!(inbound.on_shard(now, &shard).unwrap(), None);
+    for first in [0, 1] {
+        let mut inbound = Inbound::new();
+        for stripe in first..1000 {
+            assert_eq!(inbound.on_shard(origin(), &shard_of(stripe, stripe, 50, 1)).unwrap(), None);
+        }
+        assert_eq!(opened(&mut inbound), UNACCEPTED_BYTES / (50 * 1152));
     }
-    let rtt = Duration::from_millis(1);
-    let feedback = inbound.poll_feedback(now, rtt, rtt).unwrap();
-    let opened: Vec<_> = feedback.missing.iter().filter(|missing| **missing == 49).collect();
-    assert_eq!(opened.len(), UNACCEPTED_BYTES / (50 * 1152));
+}
+
+#[test]
+fn the_hello_finds_room_however_much_came_before_it() {
+    // 56 shards of the data behind it overtook it.
+    for (parts, expected) in [(1, 3), (2, 2)] {
+        let mut inbound = Inbound::new();
+        for (seq, stripe) in [(1, 1), (2, 2), (0, 0)] {
+            let (k, parts) = if stripe == 0 { (50, parts) } else { (28, 1) };
+            inbound.on_shard(origin(), &shard_of(seq, stripe, k, parts)).unwrap();
+        }
+        assert_eq!(opened(&mut inbound), expected, "the chunk of the hello is one stripe");
+    }
 }
 
 #[test]

@@ -314,12 +314,10 @@ impl Law {
         let competing = matches!(self.state, State::Compete(_));
         self.round.frames += 1;
         self.delay.sample(now, way, packets, self.resolved, !competing);
-        let near = self.target(self.own_rate(self.queue)) / 4.0;
-        let rtt = self.delay.newest();
-        if rtt <= self.delay.min() + near {
+        if self.is_low(now) {
             self.low_at = now;
         }
-        self.drain_sample(now, rtt);
+        self.drain_sample(now, self.delay.newest());
     }
 
     fn set_window(&mut self, window: f64) {

@@ -165,6 +165,14 @@ impl Law {
         true
     }
 
+    /// Whether the newest round trip shows that hardly a queue stands.
+    pub(super) fn is_low(&self, now: Seconds) -> bool {
+        let (min, target) = (self.delay.min(), self.target(self.own_rate(self.queue)));
+        // In jitter a single way hardly ever comes near the least.
+        let stands = if self.delay.is_jittery() { self.delay.standing(now) } else { f64::INFINITY };
+        self.delay.newest() <= min + target / 4.0 || stands < min + target / 2.0
+    }
+
     /// A round trip was measured.
     pub(super) fn drain_sample(&mut self, now: Seconds, rtt: Seconds) {
         if let State::Drain(drain) = &mut self.state {

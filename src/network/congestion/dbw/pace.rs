@@ -28,6 +28,8 @@ const BUSY: f64 = 0.4;
 const SPREAD: f64 = 0.04;
 const FOLLOWED: Seconds = 0.4;
 const FOLLOWED_TRIPS: f64 = 2.0;
+/// Share of what is sent below which what passes shows a queue that grows, though none can be seen.
+const HIDDEN: f64 = 0.85;
 /// Round trips, with the wait for the answer, in which an error of the queue is to be mended.
 const HORIZON: f64 = 2.5;
 /// Bounds of the gain while a queue is steered.
@@ -100,6 +102,9 @@ impl Law {
                 let spread = sent.is_none_or(|sent| (passed / sent - 1.0).abs() > SPREAD);
                 let slow = (lasted / FOLLOWED.max(FOLLOWED_TRIPS * trip)).min(BUSY);
                 pace.capacity += if spread { BUSY } else { slow } * (passed - pace.capacity);
+            } else if self.looks == 0 && self.delay.is_jittery() && sent.is_some_and(|sent| passed < HIDDEN * sent) {
+                // A queue that the first packets made before it could be seen, and that is growing.
+                pace.capacity = pace.capacity.min(pace.capacity + BUSY * (passed - pace.capacity));
             } else {
                 pace.capacity = pace.capacity.max(passed);
             }

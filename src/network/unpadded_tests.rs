@@ -1,11 +1,11 @@
-//! The socket for clients over slow links against a recorder; with real endpoints it runs in `tests/it/slow_links.rs`.
+//! The socket for clients against a recorder; with real endpoints it runs in every simulation.
 
 use super::*;
 use crate::network::recorder::{HANDSHAKE, INITIAL, Recorder, SHORT, packet, receive, received, send};
 
 /// 1228 bytes a second: a packet takes a second and an answer four.
-fn socket(recorder: &Arc<Recorder>) -> Arc<SlowClient> {
-    SlowClient::new(recorder.clone(), Link::new(1228).unwrap())
+fn socket(recorder: &Arc<Recorder>) -> Arc<Unpadded> {
+    Unpadded::new(recorder.clone(), Link::new(1228))
 }
 
 /// A whole packet: of this kind, and as long as it says.
@@ -33,10 +33,10 @@ async fn the_first_flight_of_the_server_comes_in_two_parts_and_its_initial_is_no
     let acknowledgement = whole(INITIAL, 50);
     send(socket.as_ref(), &acknowledgement, None).unwrap();
     assert_eq!(recorder.log(), [], "nobody needs it");
+    assert_eq!(received(socket.as_ref()), Some(handshake), "at once");
     send(socket.as_ref(), &acknowledgement, None).unwrap();
     assert_eq!(recorder.log().len(), 1, "what else begins so may be needed");
     pass(21).await;
-    assert_eq!(received(socket.as_ref()), Some(handshake));
     assert_eq!(received(socket.as_ref()), None);
 }
 
@@ -68,6 +68,16 @@ async fn everything_else_comes_as_it_is() {
         several,
         "two datagrams in a batch"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_slow_link_nothing_is_copied_here() {
+    let recorder = Recorder::new();
+    let socket = Unpadded::new(recorder.clone(), None);
+    send(socket.as_ref(), &whole(INITIAL, 40), None).unwrap();
+    send(socket.as_ref(), &whole(HANDSHAKE, 60), None).unwrap();
+    pass(60_000).await;
+    assert_eq!(recorder.log().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

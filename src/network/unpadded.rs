@@ -1,12 +1,12 @@
-//! A socket under quinn for clients over slow links: what a handshake costs where 1200 bytes take seconds.
+//! A socket under quinn for clients: the end of the handshake without padding, and over a slow link the two copies that are worth it.
 //!
 //! * Padding. A client pads every datagram with an Initial packet to 1200 bytes (RFC 9000, 14.1), and its last of the handshake has one
 //!   only for an acknowledgement that nobody needs: the server drops its Initial keys with the first Handshake packet (RFC 9001, 4.9.1).
-//!   So the Handshake packets behind the server's Initial are held for a moment, the acknowledgement that quinn makes meanwhile is not
-//!   sent, and its answer to the rest is a datagram of some 450 bytes.
-//! * Losses. While the answer to an Initial is under way the link is idle: one copy costs nothing. That last datagram of the handshake
-//!   is sent again where nothing is heard as long as an answer takes: without it the server can read nothing, and quinn's timer is three
-//!   answers long.
+//!   So the Handshake packets behind the server's Initial are held until quinn has made that acknowledgement, which is not sent, and its
+//!   answer to the rest is a datagram of some 450 bytes, in front of all data and copied seven times ([`super::copies`]).
+//! * Copies, where 1200 bytes take seconds. While the answer to an Initial is under way the link is idle: one costs nothing. That last
+//!   datagram is sent again where nothing is heard as long as an answer takes: without it the server can read nothing, and quinn's timer is
+//!   three answers long.
 //!
 //! Invariant: what is held is handed over soon, whatever happens; nothing else that quinn sends or receives is touched.
 
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::datagram::Datagram;
 use super::packet::{Kind, first_packet, is_long};
 
-/// How long the rest of a datagram is held: quinn acknowledges what came before it at once.
+/// How long the rest of a datagram is held at most: quinn acknowledges what came before it at once, or not at all.
 const HOLD: Duration = Duration::from_millis(20);
 /// Rests held at most; a server's flight has one.
 const MOST_HELD: usize = 16;
@@ -36,11 +36,11 @@ const AGAIN: u32 = 3;
 
 /// The socket. See the module.
 #[derive(Debug)]
-pub(super) struct SlowClient {
+pub(super) struct Unpadded {
     inner: Arc<dyn AsyncUdpSocket>,
-    link: Link,
+    link: Option<Link>,
     state: Mutex<State>,
-    this: Weak<SlowClient>,
+    this: Weak<Unpadded>,
 }
 
 #[derive(Debug, Default)]
@@ -59,15 +59,13 @@ struct State {
 struct Rest {
     meta: RecvMeta,
     contents: Vec<u8>,
-    /// Whether the acknowledgement of the Initial has been kept back.
-    answered: bool,
     due: bool,
 }
 
-impl SlowClient {
+impl Unpadded {
     /// Over this socket and this link.
-    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, link: Link) -> Arc<SlowClient> {
-        Arc::new_cyclic(|this| SlowClient { inner, link, state: Mutex::default(), this: this.clone() })
+    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, link: Option<Link>) -> Arc<Unpadded> {
+        Arc::new_cyclic(|this| Unpadded { inner, link, state: Mutex::default(), this: this.clone() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,7 +73,7 @@ impl SlowClient {
     }
 
     /// Does something a while later, if the socket is still there.
-    fn later(&self, delay: Duration, what: impl FnOnce(&SlowClient) + Send + 'static) {
+    fn later(&self, delay: Duration, what: impl FnOnce(&Unpadded) + Send + 'static) {
         let socket = self.this.clone();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
@@ -96,37 +94,64 @@ impl SlowClient {
             return None;
         }
         let meta = RecvMeta { len: rest.len(), stride: rest.len(), ..*meta };
-        state.held.push_back(Rest { meta, contents: rest.to_vec(), answered: false, due: false });
+        state.held.push_back(Rest { meta, contents: rest.to_vec(), due: false });
         drop(state);
         self.later(HOLD, |socket| {
-            let mut state = socket.state();
-            if let Some(rest) = state.held.iter_mut().find(|rest| !rest.due) {
+            if let Some(rest) = socket.state().held.iter_mut().find(|rest| !rest.due) {
                 rest.due = true;
             }
-            let waker = state.waker.take();
-            drop(state);
-            waker.into_iter().for_each(Waker::wake);
+            socket.wake();
         });
         Some(end)
     }
 
-    /// Whether this is the acknowledgement of an Initial that came with the rest that is held.
+    /// Whether this is the acknowledgement of an Initial that came with a rest that is held, which need not be held any longer.
     fn is_needless(&self, destination: SocketAddr) -> bool {
         let mut state = self.state();
-        let rest = state.held.iter_mut().find(|rest| rest.meta.addr == destination && !rest.answered);
-        rest.is_some_and(|rest| !std::mem::replace(&mut rest.answered, true))
+        let Some(rest) = state.held.iter_mut().find(|rest| rest.meta.addr == destination && !rest.due) else {
+            return false;
+        };
+        rest.due = true;
+        drop(state);
+        self.wake();
+        true
+    }
+
+    fn wake(&self) {
+        let waker = self.state().waker.take();
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Whether no Initial went there for a while: quinn repeats one in pairs, which need no copies.
-    fn is_first(&self, destination: SocketAddr) -> bool {
+    fn is_first(&self, destination: SocketAddr, link: Link) -> bool {
         let now = Instant::now();
         let last = self.state().asked.insert(destination, now);
-        last.is_none_or(|last| now - last > AGAIN * self.link.answer())
+        last.is_none_or(|last| now - last > AGAIN * link.answer())
     }
 
     /// Whether a packet of the time after the handshake has come since then.
     fn has_heard_since(&self, then: Instant) -> bool {
         self.state().heard.is_some_and(|heard| heard >= then)
+    }
+
+    /// Over a slow link: copies the datagram when that is worth it.
+    fn copy_later(&self, kind: Kind, datagram: Datagram, destination: SocketAddr, link: Link) {
+        match kind {
+            Kind::Initial if self.is_first(destination, link) => {
+                self.later(COPY, move |socket| socket.repeat(&datagram));
+            }
+            Kind::Initial => {}
+            Kind::Handshake => {
+                // The server may have spoken before it had this; what comes so late is an answer to it.
+                let patience = link.reply();
+                let answered = Instant::now() + patience / 2;
+                self.later(patience, move |socket| {
+                    if !socket.has_heard_since(answered) {
+                        socket.repeat(&datagram);
+                    }
+                });
+            }
+        }
     }
 
     fn repeat(&self, datagram: &Datagram) {
@@ -135,7 +160,7 @@ impl SlowClient {
     }
 }
 
-impl AsyncUdpSocket for SlowClient {
+impl AsyncUdpSocket for Unpadded {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Arc::clone(&self.inner).create_io_poller()
     }
@@ -150,21 +175,9 @@ impl AsyncUdpSocket for SlowClient {
             return Ok(());
         }
         self.inner.try_send(transmit)?;
-        // Of what is in a Handshake datagram, only that packet is needed to read the others.
-        let datagram = Datagram::like(transmit, &contents[..end]);
-        match kind {
-            Kind::Initial if self.is_first(destination) => self.later(COPY, move |socket| socket.repeat(&datagram)),
-            Kind::Initial => {}
-            Kind::Handshake => {
-                // The server may have spoken before it had this; what comes so late is an answer to it.
-                let patience = self.link.reply();
-                let answered = Instant::now() + patience / 2;
-                self.later(patience, move |socket| {
-                    if !socket.has_heard_since(answered) {
-                        socket.repeat(&datagram);
-                    }
-                });
-            }
+        if let Some(link) = self.link {
+            // Of what is in a Handshake datagram, only that packet is needed to read the others.
+            self.copy_later(kind, Datagram::like(transmit, &contents[..end]), destination, link);
         }
         Ok(())
     }
@@ -189,7 +202,9 @@ impl AsyncUdpSocket for SlowClient {
         for (buf, meta) in bufs.iter().zip(meta.iter_mut()).take(received) {
             let contents = &buf[..meta.len];
             if !is_long(contents) {
-                self.state().heard = Some(Instant::now());
+                if self.link.is_some() {
+                    self.state().heard = Some(Instant::now());
+                }
             } else if meta.stride >= meta.len
                 && let Some(first) = self.hold_rest(meta, contents)
             {
@@ -217,5 +232,5 @@ impl AsyncUdpSocket for SlowClient {
 }
 
 #[cfg(test)]
-#[path = "slow_client_tests.rs"]
+#[path = "unpadded_tests.rs"]
 mod tests;
