@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Times after the first shard at which what it went with is taken for lost if nothing was heard.
 const RENEWALS: [Duration; 3] = [Duration::from_millis(28), Duration::from_millis(72), Duration::from_millis(152)];
-/// Most shards of a first flight that is renewed whole; of a longer one only the hello is.
+/// Most shards of a first flight that is renewed whole; of a longer one, and where more is to follow, only the hello is: a slow link has a
+/// second of it in its queue.
 const RENEWED_WHOLE: u64 = 64;
 /// Copies of the hello at a renewal, beside what it lacks.
 const HELLO_AGAIN: u8 = 2;
@@ -68,13 +69,13 @@ impl FirstFlight {
         Some(self.began? + *after)
     }
 
-    /// Begins a renewal if one is due, of a flight of so many `shards`, complete or not: whether it is renewed whole.
+    /// Begins a renewal if one is due, of a flight of so many `shards`, behind which more is to follow or not: whether it is renewed whole.
     pub(super) fn renew(&mut self, now: Instant, rtt: Duration, shards: u64, complete: bool) -> Option<bool> {
         self.renewal(rtt).filter(|at| *at <= now)?;
         self.renewals += 1;
         let whole = complete && shards < RENEWED_WHOLE;
         if whole {
-            self.limit += UNACCEPTED_SHARDS / 2;
+            self.limit += UNACCEPTED_SHARDS / 4;
         }
         self.spare = HELLO_AGAIN;
         Some(whole)

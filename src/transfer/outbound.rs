@@ -175,6 +175,11 @@ impl Outbound {
         (self.report, self.report_left)
     }
 
+    /// Bytes of the packets of which the receiver has not told the fate.
+    pub fn unsettled(&self) -> u64 {
+        self.log.unsettled()
+    }
+
     /// The shards below number `next` have left this host, the last of them at `at`.
     pub fn left(&mut self, next: u32, at: Instant) {
         self.log.left(next, at);
@@ -303,7 +308,8 @@ impl Outbound {
             return;
         }
         let shards = self.sent.data + self.sent.parity + self.sent.repair;
-        while let Some(whole) = self.first_flight.renew(now, rtt, shards, self.idle) {
+        let complete = self.idle && self.unsent_shards == 0;
+        while let Some(whole) = self.first_flight.renew(now, rtt, shards, complete) {
             let renewed = if whole { self.stripes.len() } else { 1.min(self.stripes.len()) };
             for place in 0..renewed {
                 if let Some(stripe) = &mut self.stripes[place] {
