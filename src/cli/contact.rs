@@ -20,7 +20,7 @@ use crate::node_id::NodeId;
 use crate::pipeline::{self, Cancel, Family, Peer, Ports, Side, ask_key};
 use crate::ticket::Ticket;
 use crate::trust::Date;
-use crate::trust::known::{self, Address, How, KnownNode, KnownNodes, Meeting};
+use crate::trust::known::{self, Address, How, KnownNode, KnownNodes, Meeting, Way};
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ impl Contact {
         if link.is_none() && remembered.is_some() && contimeout == CONTIMEOUT {
             contimeout = SLOW_CONTIMEOUT;
         }
-        let link = link.or(remembered);
+        let mut link = link.or(remembered);
         let until = now() + contimeout;
         let vouched = self.vouched(&typed)?;
         let (addresses, secret) = if let Target::Ticket(ticket) = &self.target {
@@ -146,6 +146,7 @@ impl Contact {
             None => {
                 let asked = ask_key(&UdpSockets, None, link, &addresses, family, ports, left, cancel).await;
                 let key = asked.map_err(|error| super::run::failure(error.within(contimeout)))?;
+                link = link.or_else(|| nodes.by_key(key)?.link);
                 self.judge(&typed[0], key, observer, cancel).await?;
                 // The first contact is made: what remains is a connection like any other.
                 left = contimeout;
@@ -205,8 +206,8 @@ impl Contact {
         Ok(())
     }
 
-    /// Notes that the node `key` has let us in at `address`, if it is a known one, and that the link to it is a slow one.
-    pub(super) fn met(&self, key: NodeId, address: SocketAddr, link: Option<Link>, observer: &dyn Observer) {
+    /// Notes that the node `key` has let us in at `address`, if it is a known one, and what was learnt of the link to it.
+    pub(super) fn met(&self, key: NodeId, address: SocketAddr, link: Option<Way>, observer: &dyn Observer) {
         let Some(path) = &self.known else { return };
         let ip = address.ip().to_canonical();
         let at = match &self.target {

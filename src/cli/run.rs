@@ -18,6 +18,7 @@ use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
 use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
 use crate::trust::authorized::{self, AuthorizedNodes, Grant};
+use crate::trust::known::Way;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,7 +69,8 @@ impl Watching {
     /// Notes at the known nodes who has let us in, and over which slow link unless it proved to be a faster one.
     fn tell(&self, contact: &Contact, link: Option<Link>) {
         if let Some(Met { key, address, rtt }) = self.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            contact.met(key, address, link.filter(|link| link.agrees_with(rtt)), &*self.observer);
+            let way = link.map(|link| if link.agrees_with(rtt) { Way::Slow(link) } else { Way::Fast });
+            contact.met(key, address, way, &*self.observer);
         }
     }
 }

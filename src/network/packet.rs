@@ -14,8 +14,19 @@ pub(super) fn is_long(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0x80 != 0)
 }
 
-/// The first packet of a datagram of version 1 and the offset behind it, if it is of these kinds and whole.
-pub(super) fn first_packet(datagram: &[u8]) -> Option<(Kind, usize)> {
+/// A long-header packet as far as it can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packet<'a> {
+    pub(super) kind: Kind,
+    /// The offset behind it.
+    pub(super) end: usize,
+    /// Its connection IDs.
+    pub(super) destination: &'a [u8],
+    pub(super) source: &'a [u8],
+}
+
+/// The first packet of a datagram of version 1, if it is of these kinds and whole.
+pub(super) fn first_packet(datagram: &[u8]) -> Option<Packet<'_>> {
     let (first, rest) = datagram.split_first()?;
     // Without the fixed bit, which may be greased (RFC 9287), and what is protected.
     let kind = match first & 0xB0 {
@@ -24,7 +35,8 @@ pub(super) fn first_packet(datagram: &[u8]) -> Option<(Kind, usize)> {
         _ => return None,
     };
     let rest = rest.strip_prefix(&[0, 0, 0, 1])?;
-    let rest = behind_id(behind_id(rest)?)?;
+    let (destination, rest) = id(rest)?;
+    let (source, rest) = id(rest)?;
     let rest = match kind {
         Kind::Initial => {
             let (token, rest) = varint(rest)?;
@@ -34,13 +46,13 @@ pub(super) fn first_packet(datagram: &[u8]) -> Option<(Kind, usize)> {
     };
     let (length, rest) = varint(rest)?;
     let end = datagram.len() - rest.get(length..)?.len();
-    Some((kind, end))
+    Some(Packet { kind, end, destination, source })
 }
 
-/// What follows a connection ID with its length.
-fn behind_id(bytes: &[u8]) -> Option<&[u8]> {
+/// A connection ID behind its length, and what follows it.
+fn id(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first()?;
-    rest.get(usize::from(*length)..)
+    rest.split_at_checked(usize::from(*length))
 }
 
 /// A variable-length integer (RFC 9000, 16) and what follows it.
@@ -66,15 +78,19 @@ mod tests {
         packet
     }
 
+    fn found(datagram: &[u8]) -> Option<(Kind, usize)> {
+        first_packet(datagram).map(|packet| (packet.kind, packet.end))
+    }
+
     #[test]
     fn a_packet_ends_where_its_length_says() {
         for (length, bytes) in [(&[9_u8][..], 9), (&[0x40, 9], 9), (&[0x41, 0x2C], 300), (&[0x80, 0, 1, 0], 256)] {
             let mut datagram = initial(length);
             let end = datagram.len() + bytes;
             datagram.resize(end, 0);
-            assert_eq!(first_packet(&datagram), Some((Kind::Initial, end)));
+            assert_eq!(found(&datagram), Some((Kind::Initial, end)));
             datagram.extend([0xE0, 1, 2, 3]);
-            assert_eq!(first_packet(&datagram), Some((Kind::Initial, end)), "whatever follows");
+            assert_eq!(found(&datagram), Some((Kind::Initial, end)), "whatever follows");
             assert_eq!(first_packet(&datagram[..end - 1]), None, "it has to be whole");
         }
     }
@@ -82,7 +98,15 @@ mod tests {
     #[test]
     fn a_handshake_packet_has_no_token() {
         let datagram = [&[0xE3, 0, 0, 0, 1, 0, 0, 4][..], &[0; 4]].concat();
-        assert_eq!(first_packet(&datagram), Some((Kind::Handshake, 12)));
+        assert_eq!(found(&datagram), Some((Kind::Handshake, 12)));
+    }
+
+    #[test]
+    fn both_connection_ids_are_read() {
+        let mut datagram = initial(&[2]);
+        datagram.extend([0; 2]);
+        let packet = first_packet(&datagram).unwrap();
+        assert_eq!((packet.destination, packet.source), (&[1; 8][..], &[2; 5][..]));
     }
 
     #[test]
@@ -107,7 +131,7 @@ mod tests {
             for byte in 0..=255 {
                 let mut other = datagram.clone();
                 other[at] = byte;
-                assert!(first_packet(&other).is_none_or(|(_, end)| end <= other.len()));
+                assert!(first_packet(&other).is_none_or(|packet| packet.end <= other.len()));
             }
         }
     }

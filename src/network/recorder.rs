@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,6 +33,11 @@ impl Recorder {
     /// Whether it is full.
     pub(super) fn block(&self, blocked: bool) {
         *self.blocked.lock().unwrap() = blocked;
+    }
+
+    /// What was sent so far.
+    pub(super) fn sent(&self) -> MutexGuard<'_, Vec<(u64, SocketAddr, Vec<u8>)>> {
+        self.sent.lock().unwrap()
     }
 
     /// (milliseconds, first byte, length) of everything sent so far.

@@ -46,19 +46,25 @@ pub(super) struct Unpadded {
 #[derive(Debug, Default)]
 struct State {
     held: VecDeque<Rest>,
+    /// Rests held so far.
+    count: u64,
     /// Whoever waits to receive.
     waker: Option<Waker>,
     /// When an Initial went last to each address that was dialled.
     asked: HashMap<SocketAddr, Instant>,
-    /// When a packet of the time after the handshake came last.
-    heard: Option<Instant>,
+    /// Who spoke last in packets of the time after the handshake, and when.
+    heard: Option<(SocketAddr, Instant)>,
 }
 
 /// The rest of a datagram behind its Initial packet.
 #[derive(Debug)]
 struct Rest {
+    number: u64,
     meta: RecvMeta,
     contents: Vec<u8>,
+    /// The connection IDs of the Initial packet: ours and the server's.
+    ours: Vec<u8>,
+    theirs: Vec<u8>,
     due: bool,
 }
 
@@ -85,41 +91,42 @@ impl Unpadded {
 
     /// Holds what follows an Initial packet in this datagram, and gives the bytes that remain.
     fn hold_rest(&self, meta: &RecvMeta, datagram: &[u8]) -> Option<usize> {
-        let (Kind::Initial, end) = first_packet(datagram)? else {
-            return None;
-        };
-        let rest = datagram.get(end..).filter(|rest| matches!(first_packet(rest), Some((Kind::Handshake, _))))?;
+        let first = first_packet(datagram).filter(|packet| packet.kind == Kind::Initial)?;
+        let rest = &datagram[first.end..];
+        first_packet(rest).filter(|packet| packet.kind == Kind::Handshake)?;
         let mut state = self.state();
-        if state.held.len() == MOST_HELD {
+        // Without both it could not be told whose answer ends the wait.
+        if state.held.len() == MOST_HELD || first.destination.is_empty() || first.source.is_empty() {
             return None;
         }
-        let meta = RecvMeta { len: rest.len(), stride: rest.len(), ..*meta };
-        state.held.push_back(Rest { meta, contents: rest.to_vec(), due: false });
-        drop(state);
-        self.later(HOLD, |socket| {
-            if let Some(rest) = socket.state().held.iter_mut().find(|rest| !rest.due) {
-                rest.due = true;
-            }
-            socket.wake();
+        state.count += 1;
+        let number = state.count;
+        state.held.push_back(Rest {
+            number,
+            meta: RecvMeta { len: rest.len(), stride: rest.len(), ..*meta },
+            contents: rest.to_vec(),
+            ours: first.destination.to_vec(),
+            theirs: first.source.to_vec(),
+            due: false,
         });
-        Some(end)
-    }
-
-    /// Whether this is the acknowledgement of an Initial that came with a rest that is held, which need not be held any longer.
-    fn is_needless(&self, destination: SocketAddr) -> bool {
-        let mut state = self.state();
-        let Some(rest) = state.held.iter_mut().find(|rest| rest.meta.addr == destination && !rest.due) else {
-            return false;
-        };
-        rest.due = true;
         drop(state);
-        self.wake();
-        true
+        self.later(HOLD, move |socket| {
+            socket.release(|rest| rest.number == number);
+        });
+        Some(first.end)
     }
 
-    fn wake(&self) {
-        let waker = self.state().waker.take();
+    /// Hands the rests over for which `is` holds; whether there are any that were held.
+    fn release(&self, is: impl Fn(&Rest) -> bool) -> bool {
+        let mut state = self.state();
+        let mut any = false;
+        for rest in state.held.iter_mut().filter(|rest| !rest.due && is(rest)) {
+            (rest.due, any) = (true, true);
+        }
+        let waker = state.waker.take();
+        drop(state);
         waker.into_iter().for_each(Waker::wake);
+        any
     }
 
     /// Whether no Initial went there for a while: quinn repeats one in pairs, which need no copies.
@@ -129,9 +136,9 @@ impl Unpadded {
         last.is_none_or(|last| now - last > AGAIN * link.answer())
     }
 
-    /// Whether a packet of the time after the handshake has come since then.
-    fn has_heard_since(&self, then: Instant) -> bool {
-        self.state().heard.is_some_and(|heard| heard >= then)
+    /// Whether a packet of the time after the handshake has come from there since then.
+    fn has_heard(&self, from: SocketAddr, then: Instant) -> bool {
+        self.state().heard.is_some_and(|(who, heard)| who == from && heard >= then)
     }
 
     /// Over a slow link: copies the datagram when that is worth it.
@@ -146,7 +153,7 @@ impl Unpadded {
                 let patience = link.reply();
                 let answered = Instant::now() + patience / 2;
                 self.later(patience, move |socket| {
-                    if !socket.has_heard_since(answered) {
+                    if !socket.has_heard(destination, answered) {
                         socket.repeat(&datagram);
                     }
                 });
@@ -168,16 +175,18 @@ impl AsyncUdpSocket for Unpadded {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let Transmit { destination, contents, segment_size, .. } = *transmit;
         let packet = first_packet(contents).filter(|_| segment_size.is_none_or(|size| size >= contents.len()));
-        let Some((kind, end)) = packet else {
+        let Some(packet) = packet else {
             return self.inner.try_send(transmit);
         };
-        if kind == Kind::Initial && end == contents.len() && self.is_needless(destination) {
+        // quinn sends to the ID of a server whose Initial it has authenticated.
+        let answered = self.release(|rest| (packet.source, packet.destination) == (&rest.ours[..], &rest.theirs[..]));
+        if answered && packet.kind == Kind::Initial && packet.end == contents.len() {
             return Ok(());
         }
         self.inner.try_send(transmit)?;
         if let Some(link) = self.link {
             // Of what is in a Handshake datagram, only that packet is needed to read the others.
-            self.copy_later(kind, Datagram::like(transmit, &contents[..end]), destination, link);
+            self.copy_later(packet.kind, Datagram::like(transmit, &contents[..packet.end]), destination, link);
         }
         Ok(())
     }
@@ -189,9 +198,7 @@ impl AsyncUdpSocket for Unpadded {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.state();
-        if state.held.front().is_some_and(|rest| rest.due)
-            && let Some(rest) = state.held.pop_front()
-        {
+        if let Some(rest) = state.held.iter().position(|rest| rest.due).and_then(|place| state.held.remove(place)) {
             bufs[0][..rest.contents.len()].copy_from_slice(&rest.contents);
             meta[0] = rest.meta;
             return Poll::Ready(Ok(1));
@@ -203,7 +210,7 @@ impl AsyncUdpSocket for Unpadded {
             let contents = &buf[..meta.len];
             if !is_long(contents) {
                 if self.link.is_some() {
-                    self.state().heard = Some(Instant::now());
+                    self.state().heard = Some((meta.addr, Instant::now()));
                 }
             } else if meta.stride >= meta.len
                 && let Some(first) = self.hold_rest(meta, contents)

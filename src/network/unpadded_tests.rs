@@ -8,9 +8,14 @@ fn socket(recorder: &Arc<Recorder>) -> Arc<Unpadded> {
     Unpadded::new(recorder.clone(), Link::new(1228))
 }
 
-/// A whole packet: of this kind, and as long as it says.
+/// A whole packet of the server: of this kind, and as long as it says.
 fn whole(first: u8, bytes: u8) -> Vec<u8> {
-    let mut packet = packet(first, 1, 2, 23);
+    between(first, 1, 2, bytes)
+}
+
+/// A whole packet to one connection ID from another.
+fn between(first: u8, destination: u8, source: u8, bytes: u8) -> Vec<u8> {
+    let mut packet = packet(first, destination, source, 23);
     // No token.
     packet.extend((first == INITIAL).then_some(0));
     packet.push(bytes);
@@ -30,7 +35,16 @@ async fn the_first_flight_of_the_server_comes_in_two_parts_and_its_initial_is_no
     let flight = [&initial[..], &handshake].concat();
     assert_eq!(receive(&recorder, socket.as_ref(), flight.clone(), flight.len()), initial);
     assert_eq!(received(socket.as_ref()), None, "the rest waits");
-    let acknowledgement = whole(INITIAL, 50);
+    for (destination, source) in [(9, 1), (2, 9), (1, 2)] {
+        send(socket.as_ref(), &between(INITIAL, destination, source, 50), None).unwrap();
+    }
+    assert_eq!(
+        std::mem::take(&mut *recorder.sent()).len(),
+        3,
+        "other connections, and one that has not believed that Initial"
+    );
+    assert_eq!(received(socket.as_ref()), None);
+    let acknowledgement = between(INITIAL, 2, 1, 50);
     send(socket.as_ref(), &acknowledgement, None).unwrap();
     assert_eq!(recorder.log(), [], "nobody needs it");
     assert_eq!(received(socket.as_ref()), Some(handshake), "at once");
@@ -38,6 +52,22 @@ async fn the_first_flight_of_the_server_comes_in_two_parts_and_its_initial_is_no
     assert_eq!(recorder.log().len(), 1, "what else begins so may be needed");
     pass(21).await;
     assert_eq!(received(socket.as_ref()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_more_in_it_goes_as_it_is_and_ends_the_wait() {
+    let recorder = Recorder::new();
+    let socket = socket(&recorder);
+    let (other, handshake) = (between(INITIAL, 1, 7, 40), whole(HANDSHAKE, 60));
+    // Another attempt's flight waits in front.
+    for flight in [[&other[..], &handshake].concat(), [&whole(INITIAL, 40)[..], &handshake].concat()] {
+        receive(&recorder, socket.as_ref(), flight.clone(), flight.len());
+    }
+    let answer = [between(INITIAL, 2, 1, 50), between(HANDSHAKE, 2, 1, 50)].concat();
+    send(socket.as_ref(), &answer, None).unwrap();
+    assert_eq!(recorder.log().len(), 1);
+    assert_eq!(received(socket.as_ref()), Some(handshake));
+    assert_eq!(received(socket.as_ref()), None, "the other is not answered yet");
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +89,8 @@ async fn everything_else_comes_as_it_is() {
     let socket = socket(&recorder);
     let broken = [&whole(INITIAL, 40)[..], &[0xE0, 0, 0]].concat();
     let padded = [&whole(INITIAL, 40)[..], &[0; 100]].concat();
-    for datagram in [whole(INITIAL, 40), whole(HANDSHAKE, 40), packet(SHORT, 1, 0, 40), broken, padded] {
+    let no_id = [&[0xC0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0][..], &[0xE0, 0, 0, 0, 1, 0, 0, 2, 0, 0]].concat();
+    for datagram in [whole(INITIAL, 40), whole(HANDSHAKE, 40), packet(SHORT, 1, 0, 40), broken, padded, no_id] {
         assert_eq!(receive(&recorder, socket.as_ref(), datagram.clone(), datagram.len()), datagram);
     }
     let several = [whole(INITIAL, 40), whole(HANDSHAKE, 41)].concat();

@@ -42,8 +42,6 @@ pub(super) struct Inward {
     stream: mpsc::UnboundedSender<Bytes>,
     copies: Copies,
     heard: Instant,
-    /// What this side or the sender was told of the link.
-    link: Option<Link>,
     /// Room in quinn's datagram buffer while nothing is queued.
     empty_space: usize,
 }
@@ -99,16 +97,15 @@ impl Inward {
     pub(super) fn new(connection: Connection, pilot: Arc<Pilot>) -> Self {
         let stream = write_replies(connection.clone());
         let empty_space = connection.datagram_send_buffer_space();
-        let link = pilot.link();
-        let inbound = Inbound::over(link);
-        Self { empty_space, connection, pilot, inbound, stream, copies: Copies::default(), heard: now(), link }
+        let inbound = Inbound::over(pilot.link());
+        Self { empty_space, connection, pilot, inbound, stream, copies: Copies::default(), heard: now() }
     }
 
-    /// The sender was told this of the link; gives what is wrong if one side alone was.
+    /// The sender was told this of the link: this side speaks as seldom. Gives what is wrong if one side alone was told. How long this side waits
+    /// is not for the sender to say.
     pub(super) fn told(&mut self, link: Option<Link>) -> Option<&'static str> {
-        match (self.link, link) {
+        match (self.pilot.link(), link) {
             (None, Some(link)) => {
-                self.link = Some(link);
                 self.inbound.told(link);
                 Some(
                     "the sender was told of a slow link (--link) and this side was not: the first contact takes longer",
@@ -123,7 +120,7 @@ impl Inward {
 
     /// Silence of at least `span` after which the sender has left: on a slow link, several answers.
     pub(super) fn silence(&self, span: Duration) -> Duration {
-        self.link.map_or(span, |link| span.max(SLOW_SILENCE * link.answer()))
+        self.pilot.link().map_or(span, |link| span.max(SLOW_SILENCE * link.answer()))
     }
 
     /// When anything last came from the sender.

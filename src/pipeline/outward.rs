@@ -267,7 +267,6 @@ impl Outward {
             self.tell_parity(now());
             let (report, left) = self.outbound.report();
             self.pilot.report(now(), report, left);
-            self.pilot.unsettled(self.outbound.unsettled());
             self.replies.log.insert(u64::from(feedback.offset), feedback.replies);
         }
         Ok(())

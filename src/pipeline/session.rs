@@ -185,7 +185,12 @@ impl Session {
     fn begin(place: &Place, guest: Guest, flow: FlowId) -> Session {
         let assembler =
             Assembler::new(place.disk.clone(), guest.hello.session, guest.hello.chunk_bytes, place.policy.clone());
-        Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)))
+        let told = guest.hello.link;
+        let mut session = Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)));
+        if let Some(message) = session.inward.as_mut().and_then(|inward| inward.told(told)) {
+            place.observer.event(&Event::Warning { message: message.into() });
+        }
+        session
     }
 
     /// The sender has come back: what is verified stays, all else begins anew.
@@ -195,7 +200,10 @@ impl Session {
         if self.chunk_bytes == guest.hello.chunk_bytes {
             self.lock().reconnect();
             let assembler = self.assembler.clone();
+            let told = guest.hello.link;
             *self = Session::connected(place, guest, self.flow, assembler);
+            // Once is enough to be warned.
+            let _ = self.inward.as_mut().and_then(|inward| inward.told(told));
         } else {
             self.abandon(place).await;
             *self = Session::begin(place, guest, self.flow);
@@ -214,9 +222,6 @@ impl Session {
             transport: "quic",
             rtt_ms: inward.connection.rtt().as_millis() as u64,
         });
-        if let Some(message) = inward.told(hello.link) {
-            place.observer.event(&Event::Warning { message: message.into() });
-        }
         place.observer.event(&Event::Plan { files: hello.files, bytes: hello.bytes });
         let (chunks, taken) = mpsc::unbounded_channel();
         let (given, outputs) = mpsc::unbounded_channel();

@@ -81,12 +81,6 @@ impl Log {
         self.leaving = self.leaving.max(next);
     }
 
-    /// Bytes of all packets whose fate is unknown.
-    pub(super) fn unsettled(&self) -> u64 {
-        let settled = self.settled.checked_sub(1).map_or(self.sum, |last| self.shards[last].sum);
-        self.shards.back().map_or(0, |last| last.sum - settled)
-    }
-
     /// When the oldest whose fate is unknown was given to be sent.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.shards.get(self.settled).map(|logged| logged.at)

@@ -175,11 +175,6 @@ impl Outbound {
         (self.report, self.report_left)
     }
 
-    /// Bytes of the packets of which the receiver has not told the fate.
-    pub fn unsettled(&self) -> u64 {
-        self.log.unsettled()
-    }
-
     /// The shards below number `next` have left this host, the last of them at `at`.
     pub fn left(&mut self, next: u32, at: Instant) {
         self.log.left(next, at);

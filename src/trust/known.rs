@@ -132,10 +132,19 @@ pub struct Meeting {
     pub key: NodeId,
     /// Where it was.
     pub address: Option<Address>,
-    /// The slow link to it.
-    pub link: Option<Link>,
+    /// What was learnt of the link to it, if anything.
+    pub link: Option<Way>,
     /// The day (UTC).
     pub today: Date,
+}
+
+/// What a meeting shows of the link to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is as slow as was said.
+    Slow(Link),
+    /// It is not.
+    Fast,
 }
 
 impl KnownNode {
@@ -234,7 +243,11 @@ impl KnownNodes {
                 node.reached(address);
             }
             node.last = Some(today);
-            node.link = link;
+            match link {
+                Some(Way::Slow(link)) => node.link = Some(link),
+                Some(Way::Fast) => node.link = None,
+                None => {}
+            }
             lines.put(node, |node| node.key == key);
             Ok(())
         })

@@ -118,14 +118,16 @@ fn a_meeting_is_noted_of_those_who_are_known() {
     met(1, Some(at("x:1")), None);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line("x:1,h:1"));
     for port in 1..=20 {
-        met(1, Address::new("y", port), Link::new(1200));
+        met(1, Address::new("y", port), Link::new(1200).map(Way::Slow));
     }
     let nodes = KnownNodes::load(&path).unwrap();
     let kept = &nodes.by_key(key(1)).unwrap().addresses;
     assert_eq!((kept.len(), kept[0].to_string()), (MAX_ADDRESSES, "y:20".into()));
     assert_eq!(nodes.by_key(key(1)).unwrap().link, Link::new(1200));
-    met(1, None, None);
-    assert_eq!(KnownNodes::load(&path).unwrap().by_key(key(1)).unwrap().link, None, "the link is another one now");
+    for (learnt, link) in [(None, Link::new(1200)), (Some(Way::Fast), None)] {
+        met(1, None, learnt);
+        assert_eq!(KnownNodes::load(&path).unwrap().by_key(key(1)).unwrap().link, link, "{learnt:?}");
+    }
 }
 
 proptest! {

@@ -161,9 +161,9 @@ impl Law {
         Self { least: 1.0, window, state: State::Steady, pace: Some(Pace::new(0.0, rate)), ..Self::new(mtu) }
     }
 
-    /// The congestion window, bytes, and what only seems to be in flight. Where a pace is kept it bounds what a silence lets out.
+    /// The congestion window, bytes. Where a pace is kept it only bounds what a silence of the receiver lets out.
     pub(super) fn window(&self) -> f64 {
-        self.pace.as_ref().map_or(self.window, |pace| self.bound(pace.rate()).max(self.window)) + self.flight.settled()
+        self.pace.as_ref().map_or(self.window, |pace| self.bound(pace.rate()).max(self.window))
     }
 
     /// Bytes per second to send at, where the window alone does not say.

@@ -127,14 +127,6 @@ impl Pilot {
         }
     }
 
-    /// Gives the bytes of packets of which the receiver has not told the fate. Its word comes more often than acknowledgements, each of which
-    /// is sent once: while none comes, packets that are long gone would fill the window.
-    pub fn unsettled(&self, bytes: u64) {
-        if let Some(path) = &*locked(&self.path) {
-            path.law().unsettled(bytes as f64);
-        }
-    }
-
     /// Bytes per second to send at, where the window alone does not say: of packets as the connection counts them.
     pub fn pace(&self, now: Instant) -> Option<f64> {
         locked(&self.path).as_ref().and_then(|path| path.law().pace(path.seconds(now)))

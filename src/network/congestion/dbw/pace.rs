@@ -73,11 +73,6 @@ impl Law {
         1.1 * pace * (self.delay.smoothed() * trips + 2.0 * self.delay.gap()) + 10.0 * self.mtu
     }
 
-    /// The receiver has not told the fate of so many bytes that were sent; what else the connection counts is not in flight.
-    pub(in super::super) fn unsettled(&mut self, bytes: f64) {
-        self.flight.unsettled(bytes);
-    }
-
     /// Takes the newest report into the pace.
     pub(super) fn steer(&mut self, now: Seconds) {
         let Some(mut pace) = self.pace else { return };
