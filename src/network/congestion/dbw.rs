@@ -20,7 +20,7 @@ use super::flight::Flight;
 use super::policer::{Gradient, Hold, Look, Verdict};
 use super::reports::Reports;
 use super::rounds::{History, Round};
-use super::startup::{INITIAL_PACKETS, StartUp};
+use super::startup::{HINT_CAP, INITIAL_PACKETS, StartUp};
 use crate::transfer::Report;
 use doubt::Doubts;
 use drain::Drain;
@@ -203,7 +203,8 @@ impl Law {
 
     /// The receiver's estimate of the path's rate, bytes per second.
     pub(super) fn hint(&mut self, rate: f64) {
-        self.hint = rate;
+        // Packets that were read together tell nothing.
+        self.hint = if rate > HINT_CAP { 0.0 } else { rate };
         if let State::StartUp(startup) = &mut self.state {
             startup.hint(rate);
         }

@@ -11,7 +11,7 @@ use super::rounds::Round;
 pub(super) const INITIAL_PACKETS: f64 = 40.0;
 /// Highest receiver estimate that is believed, bytes per second (50 Mbit/s): a policer or a coalescing receiver passes the
 /// first burst at any rate.
-const HINT_CAP: f64 = 6_250_000.0;
+pub(super) const HINT_CAP: f64 = 6_250_000.0;
 /// Share of the estimated bandwidth-delay product that is opened at once.
 const HINT_SHARE: f64 = 0.8;
 /// Growth per acknowledged byte once the window stands on an estimate.

@@ -126,7 +126,7 @@ impl Law {
             0 => return 0.0,
             // Where jitter hides a short queue, it looks empty until it is long.
             _ if self.delay.is_jittery() => SEARCHED_BLINDLY,
-            1..=8 => 0.25,
+            1..=4 => 0.25,
             _ => 0.5,
         };
         (0.05 * 1.6f64.powi(self.empty - 1)).min(most)
