@@ -91,7 +91,7 @@ impl Copies {
         Copies::new(inner, SERVER_COPIES, Some(Mutex::default()))
     }
 
-    /// A socket that only counts, for an endpoint that dials over a slow link ([`super::unpadded`]).
+    /// A socket that only counts, for an endpoint that dials over a slow link (`network::unpadded`).
     pub fn counter(inner: Arc<dyn AsyncUdpSocket>) -> Arc<Copies> {
         Copies::new(inner, &[], None)
     }
