@@ -17,6 +17,12 @@ const LONGISH: f64 = 1.25;
 const GAVE_MUCH: f64 = 0.75;
 /// Loss above which nobody beside us is driven by loss.
 pub(super) const CLEAN: f64 = 0.03;
+/// Packets of the flows beside us, bytes: those of Ethernet. A cubic grows by packets, and smaller ones would grow slower.
+const SEGMENT: f64 = 1448.0;
+/// Seconds and rounds that a queue is idle before nobody is beside us: one that was cut takes that long to come back.
+const IDLE: (Seconds, u32) = (1.0, 3);
+/// A round trip that much less than the least before was none without a queue.
+const LESS: Seconds = 0.001;
 /// Seconds between tests for being alone.
 const TEST_EVERY: Seconds = 7.0;
 /// Rounds of a test, and the share of the window during it.
@@ -100,6 +106,9 @@ pub(super) struct Compete {
     /// Tests passed in a row, and rounds in a row with an idle queue.
     passed: u32,
     idle: u32,
+    idle_since: Seconds,
+    /// The round trip without queue.
+    least: Seconds,
 }
 
 /// A running test for being alone.
@@ -116,13 +125,15 @@ struct Test {
 impl Compete {
     pub(super) fn new(now: Seconds, window: f64, mtu: f64, rtt: Seconds) -> Self {
         Self {
-            cubic: Cubic::new(window, window, mtu),
+            cubic: Cubic::new(window, window, SEGMENT.max(mtu)),
             next_test: now + TEST_EVERY.max(20.0 * rtt),
             tests: 0,
             delivered: 0.0,
             test: None,
             passed: 0,
             idle: 0,
+            idle_since: now,
+            least: 0.0,
         }
     }
 
@@ -149,12 +160,14 @@ impl Compete {
         if !self.cubic.has_been_cut() {
             self.cubic.raise_to(fair);
         }
-        if queue < idle {
+        let known = min > self.least - LESS;
+        self.least = min;
+        if queue < idle && known {
             self.idle += 1;
         } else {
-            self.idle = 0;
+            (self.idle, self.idle_since) = (0, now);
         }
-        if self.idle >= TEST_ROUNDS {
+        if self.idle >= IDLE.1 && now - self.idle_since > IDLE.0 {
             return true;
         }
         let rtt = min + queue;

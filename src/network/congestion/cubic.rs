@@ -1,12 +1,15 @@
 //! A loss-driven window after RFC 9438 (CUBIC): the shadow that `dbw` obeys while it shares a queue with loss-driven flows.
 //!
-//! Invariant: the window never falls below two packets and shrinks at most once per flight. It knows neither pacing nor
+//! Invariant: the window never falls below two packets and shrinks at most once while a queue that was too long leaves. It knows neither pacing nor
 //! queueing delay; whether to obey it is decided by its owner.
 
 use super::Seconds;
 
 /// Multiplicative decrease (RFC 9438 section 4.6).
 const BETA: f64 = 0.7;
+/// Round trips after a cut in which what was sent still meets the full queue: the flows beside us hear of it later and let their windows shrink
+/// over a round trip. A flow that keeps sending evenly then would be cut twice where they are cut once.
+const SETTLES: f64 = 1.5;
 /// Aggressiveness, packets per cubic second (RFC 9438 section 5.1).
 const SCALE: f64 = 0.4;
 
@@ -71,9 +74,9 @@ impl Cubic {
         self.window = self.window.max(self.friendly);
     }
 
-    /// Something that left at `sent` was lost.
-    pub(super) fn on_lost(&mut self, now: Seconds, sent: Seconds) {
-        if self.cut_at.is_some_and(|cut| sent <= cut) {
+    /// Something that left at `sent` was lost, on a round trip of `rtt`.
+    pub(super) fn on_lost(&mut self, now: Seconds, sent: Seconds, rtt: Seconds) {
+        if self.cut_at.is_some_and(|cut| sent <= cut + SETTLES * rtt) {
             return;
         }
         self.cut_at = Some(now);

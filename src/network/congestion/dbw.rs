@@ -275,7 +275,7 @@ impl Law {
         self.round.lost += bytes;
         self.lost_lately += bytes;
         if let State::Compete(compete) = &mut self.state {
-            compete.cubic().on_lost(now, sent);
+            compete.cubic().on_lost(now, sent, self.delay.smoothed());
         }
     }
 

@@ -432,7 +432,8 @@ impl Net {
         if bytes > 0.0 {
             match &mut flow.control {
                 Control::Dbw(law) => law.on_lost(secs(now), secs(newest), bytes),
-                Control::Cubic(cubic) => cubic.on_lost(secs(now), secs(newest)),
+                // As the RFC says it, without what the shadow allows itself.
+                Control::Cubic(cubic) => cubic.on_lost(secs(now), secs(newest), 0.0),
             }
         }
         if next != u64::MAX {

@@ -19,6 +19,12 @@ const GROW: f64 = 0.5;
 const STEP_MAX: f64 = 1.5;
 /// Seconds and round trips after which a queue that never was empty is drained, to see the path's own round trip.
 const DRAIN_AFTER: (Seconds, f64) = (5.0, 25.0);
+/// Targets of queue that nobody but others has kept up until then.
+const STOOD: f64 = 1.25;
+/// And so many mean steps of the delay: in jitter a queue is seen where none is.
+const CERTAIN: f64 = 6.0;
+/// Least round trip from which looking for others by that sign alone costs more than it is worth.
+const STOOD_TRIP: Seconds = 0.55;
 /// Seconds within which a second cry of "crowd" means that draining did not help.
 const CROWD_AGAIN: Seconds = 8.0;
 /// Shares of that for the first times: what stood before we came is to be known soon.
@@ -115,6 +121,11 @@ impl Law {
             // Who has so little of what the first packets crossed at is not alone, and what stood when it came is in its least round trip.
             let shared = self.pace.is_some_and(|pace| pace.capacity < SHARED * self.hint);
             let late = shared && self.looks <= LATE && self.delay.smoothed() < LATE_TRIP;
+            let clear = min < STOOD_TRIP && self.usual_loss() < CLEAN;
+            if clear && queue > STOOD * target + CERTAIN * self.delay.jitter() {
+                self.suspect(now, queue, target);
+                return;
+            }
             if late || !self.dip(now, queues, target) {
                 let reach = if late { Reach::Whole } else { Reach::Until };
                 self.drain(now, reach, queue, target);
@@ -136,6 +147,12 @@ impl Law {
         if !self.crowd.add(sight, self.mtu) || now - self.steady_since < 0.5 {
             return;
         }
+        self.suspect(now, queue, target);
+    }
+
+    /// Others seem to keep the queue standing: a drain is to show it, and if it was only just tried they do.
+    fn suspect(&mut self, now: Seconds, queue: Seconds, target: Seconds) {
+        let min = self.delay.min();
         let again = CROWD_AGAIN.max(40.0 * self.delay.smoothed());
         let clean = self.usual_loss() < CLEAN;
         if clean && self.crowd_at.is_some_and(|at| now - at < again) {
