@@ -2,14 +2,16 @@
 //!
 //! One function, BLAKE3, in two forms: the [`Digest`] of a whole entry, and the [`ChunkValue`] of one chunk of it, which is the
 //! node of the same tree at that place. So chunks are checked alone, in any order, and their values give the digest of the
-//! whole without hashing a byte twice ([`TreeHasher`]).
+//! whole without hashing a byte twice ([`TreeHasher`]), and are what can be remembered of a file that is there in part ([`Marks`]).
 //!
 //! Invariant: bytes are compared with a value that says where they stand; a [`Verified`] cannot be made otherwise. Where the
 //! expected values come from, and whether to believe them, is for the layers above.
 
+mod marks;
 mod tree;
 mod verified;
 
+pub use marks::{Marks, MarksError, Node};
 pub use tree::{ChunkValue, Incomplete, OPEN_ENDED, TreeError, TreeHasher, chunk_value, is_subtree};
 pub use verified::{Mismatch, Verified};
 

@@ -87,6 +87,22 @@ pub enum TreeError {
     /// No chunk starts there. Bytes.
     #[error("no chunk of the entry starts at {0}")]
     Offset(u64),
+    /// Not a run of whole chunks that is one node of the tree below its root.
+    #[error("{length} bytes at {offset} are no node between the chunks and the root")]
+    Subtree {
+        /// Where it was said to start. Bytes.
+        offset: u64,
+        /// Its length. Bytes.
+        length: u64,
+    },
+    /// Some chunks of a run were accepted before, others not.
+    #[error("{length} bytes at {offset} are there in part")]
+    Overlap {
+        /// Where the run starts. Bytes.
+        offset: u64,
+        /// Its length. Bytes.
+        length: u64,
+    },
 }
 
 /// Chunks are missing.
@@ -104,7 +120,8 @@ pub struct Incomplete {
 #[derive(Clone, Debug)]
 pub struct TreeHasher {
     chunk_size: u64,
-    chunks: u64,
+    /// Bytes of the entry.
+    total: u64,
     accepted: RangeSet,
     /// Nodes that wait for their sibling, by level above the chunks and position in it.
     waiting: BTreeMap<(u32, u64), ChainingValue>,
@@ -119,7 +136,7 @@ impl TreeHasher {
         }
         Ok(Self {
             chunk_size,
-            chunks: total.div_ceil(chunk_size),
+            total,
             accepted: RangeSet::new(),
             waiting: BTreeMap::new(),
             // An empty entry has no chunks and is complete.
@@ -139,32 +156,67 @@ impl TreeHasher {
         if chunks < 2 || self.accepted.iter().any(|range| range.end > chunks) {
             return Err(TreeError::Offset(total));
         }
-        self.chunks = chunks;
+        self.total = total;
         // What waits has climbed as far as it could without knowing where the tree ends.
         for ((level, position), node) in std::mem::take(&mut self.waiting) {
-            let width = (0..level).fold(chunks, |width, _| width.div_ceil(2));
-            self.climb(node, position, level, width);
+            self.climb(node, position, level);
         }
         Ok(())
+    }
+
+    /// How many chunks the entry has.
+    fn chunks(&self) -> u64 {
+        self.total.div_ceil(self.chunk_size)
     }
 
     /// Takes the value of the chunk at `offset`. `false` if that chunk was accepted before: the first value stands.
     pub fn insert(&mut self, offset: u64, value: &ChunkValue) -> Result<bool, TreeError> {
         let position = offset / self.chunk_size;
-        if !offset.is_multiple_of(self.chunk_size) || position >= self.chunks {
+        if !offset.is_multiple_of(self.chunk_size) || position >= self.chunks() {
             return Err(TreeError::Offset(offset));
         }
         if self.accepted.contains(position) {
             return Ok(false);
         }
         self.accepted.insert(position..position + 1);
-        self.climb(value.0, position, 0, self.chunks);
+        self.climb(value.0, position, 0);
         Ok(true)
     }
 
+    /// Takes the value of several chunks at once: of the `length` bytes at `offset`, which are whole chunks (the last one of the entry
+    /// may be short) and one node of the tree, but not its root. `false` if all of them were accepted before: the first values stand.
+    ///
+    /// Where it is not known yet where the entry ends, the node that starts it might be the root, and is refused.
+    pub fn insert_subtree(&mut self, offset: u64, length: u64, value: &ChunkValue) -> Result<bool, TreeError> {
+        let end = offset.saturating_add(length);
+        let whole =
+            offset.is_multiple_of(self.chunk_size) && (end.is_multiple_of(self.chunk_size) || end == self.total);
+        let may_be_root = length == self.total || (self.is_open() && offset == 0);
+        if !whole || may_be_root || !is_subtree(offset, self.total, length) {
+            return Err(TreeError::Subtree { offset, length });
+        }
+        let run = offset / self.chunk_size..end.div_ceil(self.chunk_size);
+        match self.accepted.missing(run.clone()).next() {
+            None => return Ok(false),
+            Some(hole) if hole == run => {}
+            Some(_) => return Err(TreeError::Overlap { offset, length }),
+        }
+        // The last node of a level may stand for fewer chunks than the others.
+        let level = (run.end - run.start).next_power_of_two().ilog2();
+        self.accepted.insert(run.clone());
+        self.climb(value.0, run.start >> level, level);
+        Ok(true)
+    }
+
+    /// Whether it is not known yet where the entry ends.
+    fn is_open(&self) -> bool {
+        self.total == OPEN_ENDED
+    }
+
     /// Climbs while siblings are there. A last node without a sibling is its own parent.
-    fn climb(&mut self, mut node: ChainingValue, mut position: u64, mut level: u32, mut width: u64) {
-        let open = self.chunks == OPEN_ENDED.div_ceil(self.chunk_size);
+    fn climb(&mut self, mut node: ChainingValue, mut position: u64, mut level: u32) {
+        let open = self.is_open();
+        let mut width = (0..level).fold(self.chunks(), |width, _| width.div_ceil(2));
         while width > 1 {
             let sibling = position ^ 1;
             if sibling < width {
@@ -188,7 +240,7 @@ impl TreeHasher {
 
     /// The digest of the entry, once every chunk was accepted.
     pub fn finish(&self) -> Result<Digest, Incomplete> {
-        self.root.ok_or(Incomplete { missing: self.chunks - self.accepted.len() })
+        self.root.ok_or(Incomplete { missing: self.chunks() - self.accepted.len() })
     }
 }
 

@@ -164,6 +164,85 @@ fn subtrees_are_the_nodes_of_the_tree() {
     assert!(!is_subtree(1, u64::MAX, u64::MAX - 1));
 }
 
+/// Offset and length of each node that is made of whole chunks of 1 KiB, the root first.
+fn nodes(start: u64, size: u64) -> Vec<(u64, u64)> {
+    let mut found = vec![(start, size)];
+    if size > KIB {
+        let left = blake3::hazmat::left_subtree_len(size);
+        found.extend(nodes(start, left));
+        found.extend(nodes(start + left, size - left));
+    }
+    found
+}
+
+#[test]
+fn any_node_below_the_root_may_come_at_once() {
+    for size in (2 * KIB..20 * KIB).step_by(KIB as usize).flat_map(|size| [size, size + 1]) {
+        let entry = entry(size);
+        let mut values = values(&entry, KIB);
+        for (offset, length) in nodes(0, size).into_iter().skip(1) {
+            let range = offset..offset + length;
+            let value = chunk_value(offset, size, &entry[offset as usize..range.end as usize]);
+            let taken = |(chunk, _): &&(u64, ChunkValue)| range.contains(chunk);
+            for _ in 0..2 {
+                // The node before the other chunks, and after them.
+                for first in [false, true] {
+                    let mut tree = TreeHasher::new(KIB, size).unwrap();
+                    if first {
+                        assert_eq!(tree.insert_subtree(offset, length, &value), Ok(true));
+                    }
+                    for (chunk, value) in values.iter().filter(|chunk| !taken(chunk)) {
+                        assert_eq!(tree.insert(*chunk, value), Ok(true));
+                    }
+                    if !first {
+                        assert_eq!(tree.insert_subtree(offset, length, &value), Ok(true));
+                    }
+                    assert_eq!(tree.finish(), Ok(digest(&entry)), "{length} at {offset} of {size}");
+                    assert_eq!(tree.insert_subtree(offset, length, &ChunkValue([9; 32])), Ok(false));
+                    assert_eq!(tree.insert(offset, &ChunkValue([9; 32])), Ok(false));
+                    // A part of it is there already.
+                    let mut tree = TreeHasher::new(KIB, size).unwrap();
+                    tree.insert(offset, &value).unwrap();
+                    let again = if length <= KIB { Ok(false) } else { Err(TreeError::Overlap { offset, length }) };
+                    assert_eq!(tree.insert_subtree(offset, length, &value), again);
+                }
+                values.reverse();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_node_of_whole_chunks_is_refused() {
+    let size = 11 * KIB - 100;
+    for offset in (0..=12 * KIB).step_by(512) {
+        for length in (0..=12 * KIB).step_by(512).flat_map(|length| [length, length.saturating_sub(100)]) {
+            let is_node = nodes(0, size).into_iter().skip(1).any(|node| node == (offset, length));
+            let mut tree = TreeHasher::new(KIB, size).unwrap();
+            let taken = tree.insert_subtree(offset, length, &ChunkValue([1; 32]));
+            let expected = if is_node { Ok(true) } else { Err(TreeError::Subtree { offset, length }) };
+            assert_eq!(taken, expected, "{length} at {offset}");
+        }
+    }
+    for (offset, length) in [(0, u64::MAX), (u64::MAX, u64::MAX), (KIB, u64::MAX), (1 << 63, 1 << 63)] {
+        let mut tree = TreeHasher::new(KIB, size).unwrap();
+        assert!(tree.insert_subtree(offset, length, &ChunkValue([1; 32])).is_err());
+    }
+}
+
+#[test]
+fn in_an_open_ended_entry_the_first_run_might_be_the_root() {
+    let entry = entry(8 * KIB);
+    let value = |offset: u64| chunk_value(offset, OPEN_ENDED, &entry[offset as usize..][..4096]);
+    let mut tree = TreeHasher::open_ended(KIB).unwrap();
+    let refused = tree.insert_subtree(0, 4 * KIB, &value(0));
+    assert_eq!(refused, Err(TreeError::Subtree { offset: 0, length: 4 * KIB }));
+    assert_eq!(tree.insert_subtree(4 * KIB, 4 * KIB, &value(4 * KIB)), Ok(true));
+    tree.close(8 * KIB).unwrap();
+    assert_eq!(tree.insert_subtree(0, 4 * KIB, &value(0)), Ok(true));
+    assert_eq!(tree.finish(), Ok(digest(&entry)));
+}
+
 #[test]
 #[should_panic(expected = "1024 bytes at 512 of 4096 are no subtree")]
 fn a_value_that_is_nobodys_is_not_computed() {
