@@ -18,7 +18,7 @@
 //! |---|---|---|
 //! | L5 | [`cli`] | clap, the terminal, everything below |
 //! | L4 | [`pipeline`] | one file per command; tokio |
-//! | L3 | [`network`], [`fs`], [`trust`] | quinn, rustls, sockets; files |
+//! | L3 | [`network`], [`fs`], [`trust`], [`session`] | quinn, rustls, sockets; files; SQLite |
 //! | L2 | [`transfer`], [`wire`] | no IO: time, randomness and sockets are arguments |
 //! | L1 | [`chunk`], [`filter`], [`priority`] | no IO |
 //! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`], [`link`](mod@link) | no IO |
@@ -46,6 +46,7 @@ pub mod node_id;
 pub mod pipeline;
 pub mod priority;
 pub mod range_set;
+pub mod session;
 pub mod ticket;
 pub mod transfer;
 pub mod trust;
