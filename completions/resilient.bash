@@ -357,7 +357,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__recv)
-            opts="-o -f -4 -6 -v -q -P -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --stop-after --max-transfer --bwlimit --link --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-o -f -4 -6 -v -q -P -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --stop-after --max-transfer --bwlimit --link --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --no-session --state-dir --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -448,6 +448,10 @@ _resilient() {
                     return 0
                     ;;
                 --retry-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

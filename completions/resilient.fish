@@ -123,6 +123,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert -d 'Pr
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert-key -d 'The key of that certificate (PEM)' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l retry-for -d 'Keep probing a silent path for this long, or `forever`' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
@@ -147,6 +148,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l accept-new 
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l insecure -d 'Encrypt without checking who answers, this time'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 4 -d 'Use IPv4 only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 6 -d 'Use IPv6 only'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l no-session -d 'Remember nothing of the transfer: what breaks off for good begins anew'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s P -d 'The same as --progress; unfinished files are kept in any case'

@@ -142,6 +142,7 @@ fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk, link: Option<Link>) -
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
         authorized: Arc::new(|_| Ok(None)),
+        sessions: None,
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.fill(7)),
         link,

@@ -1,7 +1,8 @@
-//! Where this user's configuration is: `RESILIENT_HOME`, else `XDG_CONFIG_HOME/resilient`, else `~/.config/resilient`.
+//! Where this user's files are: configuration in `RESILIENT_HOME`, else `XDG_CONFIG_HOME/resilient`, else `~/.config/resilient`; state in
+//! `RESILIENT_HOME`, else `XDG_STATE_HOME/resilient`, else `~/.local/state/resilient`.
 //!
 //! Without `HOME` (cron, systemd) the home folder is the one of the passwd entry. An empty variable counts as unset. Nothing is made
-//! here: the identity makes its folder on first use.
+//! here: the identity and the store make their folders on first use.
 
 use super::args::Global;
 use super::exit::Failure;
@@ -26,19 +27,36 @@ pub(super) fn file(name: &str) -> Result<PathBuf, Failure> {
 
 /// The configuration folder, if this user can have one.
 pub(super) fn folder() -> Option<PathBuf> {
-    let passwd =
-        || std::fs::read("/etc/passwd").ok().and_then(|text| home_in(&text, rustix::process::getuid().as_raw()));
-    folder_by(&|name| std::env::var_os(name), passwd)
+    folder_by(&CONFIGURATION, &|name| std::env::var_os(name), passwd)
 }
 
-fn folder_by(variable: &dyn Fn(&str) -> Option<OsString>, passwd: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+/// The folder of what is remembered from one run to the next, if this user can have one: as typed, or the usual one.
+pub(super) fn state(typed: Option<PathBuf>) -> Option<PathBuf> {
+    typed.or_else(|| folder_by(&STATE, &|name| std::env::var_os(name), passwd))
+}
+
+fn passwd() -> Option<PathBuf> {
+    std::fs::read("/etc/passwd").ok().and_then(|text| home_in(&text, rustix::process::getuid().as_raw()))
+}
+
+/// A kind of files: the variable of the base directory specification, and the folder below the home folder without it.
+struct Kind(&'static str, &'static str);
+
+const CONFIGURATION: Kind = Kind("XDG_CONFIG_HOME", ".config");
+const STATE: Kind = Kind("XDG_STATE_HOME", ".local/state");
+
+fn folder_by(
+    kind: &Kind,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    passwd: impl FnOnce() -> Option<PathBuf>,
+) -> Option<PathBuf> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = set("RESILIENT_HOME") {
         return Some(folder);
     }
     // The base directory specification: a relative path is to be ignored.
-    let xdg = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-    let base = xdg.or_else(|| set("HOME").or_else(passwd).map(|home| home.join(".config")));
+    let xdg = set(kind.0).filter(|path| path.is_absolute());
+    let base = xdg.or_else(|| set("HOME").or_else(passwd).map(|home| home.join(kind.1)));
     base.map(|base| base.join("resilient"))
 }
 
@@ -55,7 +73,19 @@ mod tests {
 
     fn found(variables: &[(&str, &str)], passwd: Option<&str>) -> Option<String> {
         let get = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
-        folder_by(&get, || passwd.map(PathBuf::from)).map(|path| path.to_str().unwrap().to_owned())
+        let path = |kind| folder_by(kind, &get, || passwd.map(PathBuf::from));
+        if let (Some(configuration), Some(state)) = (path(&CONFIGURATION), path(&STATE)) {
+            let apart = variables.iter().any(|(name, _)| *name == "RESILIENT_HOME");
+            assert_eq!(configuration == state, apart);
+        }
+        path(&CONFIGURATION).map(|path| path.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn state_is_where_the_base_directories_say() {
+        let get = |name: &str| (name == "XDG_STATE_HOME").then(|| OsString::from("/s"));
+        assert_eq!(folder_by(&STATE, &get, || None), Some("/s/resilient".into()));
+        assert_eq!(folder_by(&STATE, &|_| None, || Some("/h".into())), Some("/h/.local/state/resilient".into()));
     }
 
     #[test]

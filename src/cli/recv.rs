@@ -69,6 +69,12 @@ pub(super) struct Words {
     outlet: connect::Outlet,
     #[command(flatten)]
     connect: connect::Flags,
+    /// Remember nothing of the transfer: what breaks off for good begins anew
+    #[arg(long, help_heading = "Connect", hide_short_help = true)]
+    no_session: bool,
+    /// Remember transfers and tickets there [default: ~/.local/state/resilient]
+    #[arg(long, value_name = "DIR", help_heading = "Connect", hide_short_help = true)]
+    state_dir: Option<PathBuf>,
 }
 
 /// For how many transfers to stay; the last one typed counts.
@@ -121,6 +127,8 @@ pub(super) struct Order {
     pub(super) credentials: Credentials,
     /// What is said of the link.
     pub(super) link: Option<Link>,
+    /// Where the transfer is remembered.
+    pub(super) state: Option<PathBuf>,
 }
 
 impl Order {
@@ -172,6 +180,7 @@ impl Words {
         let show = self.invite.show(self.ticket_file.clone());
         let credentials = self.peer.credentials(home::identity(global))?;
         let link = self.limits.link();
+        let state = home::state(self.state_dir.clone()).filter(|_| !self.no_session);
         let rules = self.peer.rules()?;
         if self.dials(environment.is_some()) {
             let options = self.pull(directory, policy)?;
@@ -182,7 +191,7 @@ impl Words {
                 (None, _) => Target::Ticket(ticket::in_file("-".as_ref())?),
             };
             let way = Way::Pull(Box::new((Contact::new(target, rules), options)));
-            return Ok(Order { way, show, partial_dir, credentials, link });
+            return Ok(Order { way, show, partial_dir, credentials, link, state });
         }
         self.only_for_dialling(&rules)?;
         let (stay, stop) = (self.stay.stay(), self.stop.stop());
@@ -219,7 +228,7 @@ impl Words {
             policy,
             stop,
         };
-        Ok(Order { way: Way::Wait(Box::new((options, rules.authority))), show, partial_dir, credentials, link })
+        Ok(Order { way: Way::Wait(Box::new((options, rules.authority))), show, partial_dir, credentials, link, state })
     }
 
     /// What has a use only for one who dials contradicts waiting.

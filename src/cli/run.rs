@@ -16,10 +16,13 @@ use crate::fs::real::{RealDisk, syncs};
 use crate::link::Link;
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
-use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
+use crate::pipeline::{self, Cancel, Env, OpenDisk, Sessions, Summary};
+use crate::session::{Opened, SetAside, Store};
 use crate::trust::authorized::{self, AuthorizedNodes, Grant};
 use crate::trust::known::Way;
+use jiff::Timestamp;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -89,10 +92,11 @@ impl Observer for Watching {
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let recv::Order { way, show, partial_dir, credentials, link } = order;
+    let recv::Order { way, show, partial_dir, credentials, link, state } = order;
     let open_disk: OpenDisk =
         Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
-    let env = Env { open_disk, ..env(&credentials, link)? };
+    let sessions = state.and_then(|folder| sessions(&folder, &*observer));
+    let env = Env { open_disk, sessions, ..env(&credentials, link)? };
     let summary = match way {
         recv::Way::Pull(pull) => {
             let (contact, mut options) = *pull;
@@ -120,6 +124,27 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
     })
 }
 
+/// Where sessions are remembered: in `folder`. Without it a transfer still works.
+fn sessions(folder: &Path, observer: &dyn Observer) -> Option<Sessions> {
+    let warn = |message: String| observer.event(&Event::Warning { message });
+    let shown = |path: &Path| escape::name(path.as_os_str().as_encoded_bytes());
+    let opened = Store::open(folder).and_then(|Opened { store, set_aside }| {
+        if let Some(SetAside { path, cause }) = set_aside {
+            let path = shown(&path);
+            warn(format!(
+                "what was known of unfinished transfers cannot be read ({cause}) and was put aside as {path}"
+            ));
+        }
+        Sessions::new(store, Arc::new(Timestamp::now))
+    });
+    opened
+        .map_err(|error| {
+            let cause = escape::without_number(&error.to_string());
+            warn(format!("{}: {cause}; a transfer that breaks off for good will begin anew", shown(folder)));
+        })
+        .ok()
+}
+
 fn env(credentials: &Credentials, link: Option<Link>) -> Result<Env, Failure> {
     Ok(Env {
         identity: Arc::new(credentials.load()?),
@@ -127,6 +152,7 @@ fn env(credentials: &Credentials, link: Option<Link>) -> Result<Env, Failure> {
         sockets: Arc::new(UdpSockets),
         open_disk: Arc::new(|path| Ok(Arc::new(RealDisk::open(path)?) as Arc<dyn Disk>)),
         authorized: Arc::new(authorized),
+        sessions: None,
         blocking: Blocking::Pool,
         random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system has randomness")),
         link,

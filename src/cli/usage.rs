@@ -22,19 +22,20 @@ const LATER_OPTIONS: &[&str] = &[
     "lock-wait",
     "max-hops",
     "need",
-    "no-session",
     "remote-bin",
     "rsh",
     "rsync-path",
     "skip-if-locked",
     "spool-stdin",
-    "state-dir",
     "timeout",
     "to",
     "transport",
     "via",
     "wait",
 ];
+
+/// Options of `recv` that are for `send`, too, in a later version.
+const LATER_OF_SEND: &[&str] = &["no-session", "state-dir"];
 
 /// Options of `send` that are for `recv`, too, in a later version.
 const LATER_OF_RECV: &[&str] = &["compress", "max-chunk-rate", "no-compress", "parity", "priority", "priority-for"];
@@ -77,7 +78,7 @@ fn later_option(error: &clap::Error, command: &str) -> Option<Failure> {
     let short = LATER_SHORT.iter().find(|(short, _)| short == typed).map(|(_, long)| *long);
     let long = typed.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest)).or(short)?;
     let later = match command {
-        "send" => is_later(long),
+        "send" => is_later(long) || LATER_OF_SEND.contains(&long),
         "recv" => is_later(long) || LATER_OF_RECV.contains(&long),
         _ => LATER_OF_ALL.contains(&long),
     };
@@ -213,7 +214,10 @@ mod tests {
             assert!(!is_there, "--{name} is there: take it off the list");
         }
         assert!(exists(&definition, "retry-for") && !exists(&definition, "nope"));
-        let recv = definition.find_subcommand("recv").unwrap();
+        let (send, recv) = (definition.find_subcommand("send").unwrap(), definition.find_subcommand("recv").unwrap());
+        for name in LATER_OF_SEND {
+            assert!(exists(recv, name) && !exists(send, name), "--{name}: take it off the list");
+        }
         for name in LATER_OF_RECV {
             assert!(exists(&definition, name) && !exists(recv, name), "--{name}: take it off the list");
         }

@@ -5,7 +5,7 @@
 //! [`Disk::publish`]. Real disks are in [`super::real`]; tests put a disk here that forgets what was not synced. Policy (when to
 //! write, sync and publish) is the pipeline's.
 
-use crate::manifest::{Meta, TreePath};
+use crate::manifest::{FileTime, Meta, TreePath};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -104,6 +104,11 @@ pub trait Disk: Send + Sync {
     /// Makes the partial file `name` (a plain file name) of `size` bytes, mode 0600, empty of earlier content; makes the directory
     /// for partial files on first use. Fails early with [`DiskError::NoSpace`] where the file system can tell.
     fn create_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError>;
+    /// Takes up the partial file `name` where an earlier run has left it, for a file of `size` bytes; one of another length is made
+    /// that long. An error if it is not there, is no plain file of ours, or another run writes to it.
+    fn open_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError>;
+    /// Makes the names of the partial files durable.
+    fn sync_partials(&self) -> Result<(), DiskError>;
     /// Gives the partial file `name` its final name `to` in one step. Refuses with [`DiskError::Exists`] if anything stands there,
     /// unless `replace` is said and it is a regular file or a link, which is replaced and not followed. Durable only after
     /// [`Disk::sync_dir`].
@@ -134,6 +139,8 @@ pub trait Partial: Send {
     fn begin_sync(&mut self);
     /// Makes everything written so far durable.
     fn sync(&mut self) -> Result<(), DiskError>;
+    /// When it was last written to, by the clock of the disk: by us or by anybody.
+    fn written_at(&mut self) -> Result<FileTime, DiskError>;
 }
 
 /// A file that can be read at any offset.

@@ -31,6 +31,12 @@ impl Disk for Nowhere {
     fn create_partial(&self, _: &str, _: u64) -> Result<Box<dyn Partial>, DiskError> {
         refused()
     }
+    fn open_partial(&self, _: &str, _: u64) -> Result<Box<dyn Partial>, DiskError> {
+        refused()
+    }
+    fn sync_partials(&self) -> Result<(), DiskError> {
+        refused()
+    }
     fn publish(&self, _: &str, _: &TreePath, _: bool) -> Result<(), DiskError> {
         refused()
     }

@@ -19,8 +19,8 @@ use super::confine::{Root, chmod_no_follow, disk_error, disk_io_error};
 use super::disk::{Disk, DiskError, Found, Partial, ReadAt};
 use crate::manifest::{FileTime, Meta, Name, TreePath};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, futimens, linkat, mkdirat, openat, readlinkat, renameat,
-    statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, fsync, futimens, linkat, mkdirat, openat, readlinkat,
+    renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
@@ -223,6 +223,20 @@ impl Disk for RealDisk {
                 Err(error)
             }
         }
+    }
+
+    fn open_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
+        let name = partial_name(name)?;
+        let partials = self.partials(false)?.ok_or_else(|| disk_error(Errno::NOENT))?;
+        Ok(Box::new(RealPartial::again(partials::open(partials.as_fd(), name.as_bytes())?, size)?))
+    }
+
+    fn sync_partials(&self) -> Result<(), DiskError> {
+        let Some(partials) = self.partials(false)? else { return Ok(()) };
+        retry_on_intr(|| fsync(&partials)).map_err(disk_error)?;
+        synced();
+        // Its own name, too, where it was made just now.
+        self.sync_dir(&TreePath::ROOT)
     }
 
     fn publish(&self, name: &str, to: &TreePath, replace: bool) -> Result<(), DiskError> {

@@ -12,6 +12,7 @@ use crate::network::copies::{Copies, Traffic};
 use crate::network::identity::Identity;
 use crate::network::mtu::{LOCAL_MTU, Local, MTU};
 use crate::network::pin::{self, CheckedServer};
+use crate::network::reset::ResetKey;
 use crate::network::seam::Sockets;
 use crate::network::unpadded::Unpadded;
 use quinn::congestion::ControllerFactory;
@@ -150,7 +151,13 @@ pub fn listen_endpoint(
     config.incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
     let socket = sockets.bind(local).map_err(at)?;
     let socket = if link.is_some() { Copies::slow_server(socket) } else { Copies::server(socket) };
-    let seeded = endpoint_config(seed, "resilient 2026-11 endpoint seed: listens");
+    let mut seeded = endpoint_config(seed, "resilient 2026-11 endpoint seed: listens");
+    let reset = ResetKey::new(identity, socket.local_addr().map_err(at)?.port());
+    // A simulation repeats what its seed says, IDs as well.
+    if seed.is_none() {
+        seeded.cid_generator(reset.connection_ids());
+    }
+    seeded.reset_key(reset.shared());
     let traffic = socket.traffic();
     let endpoint = endpoint(seeded, Some(config.clone()), socket, traffic, link, Local::of(sockets)).map_err(at)?;
     Ok(Listener { endpoint, config })

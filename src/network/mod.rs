@@ -18,6 +18,7 @@ mod packet;
 pub mod pin;
 #[cfg(test)]
 mod recorder;
+mod reset;
 pub mod resolve;
 pub mod seam;
 mod unpadded;

@@ -50,6 +50,14 @@ impl Sockets for UdpSockets {
     }
 }
 
+/// Returns at that time; never, if there is none.
+pub async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How blocking work (reading, hashing, compressing, writing) is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocking {

@@ -9,6 +9,8 @@ use crate::class::Class;
 use crate::node_id::NodeId;
 use crate::ticket::Secret;
 use crate::wire::control::{Hello, SessionId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ pub(super) type Key = (NodeId, SessionId);
 /// A ticket that nobody has used.
 #[derive(Debug)]
 struct Unspent {
+    secret: Secret,
     hash: blake3::Hash,
     issued: Instant,
 }
@@ -38,6 +41,15 @@ pub(super) struct Tickets {
     unspent: Option<Unspent>,
     spent: VecDeque<Spent>,
     issued: u64,
+}
+
+/// What another run of the same receiver has to know of its tickets.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Saved {
+    /// The secret of the one that nobody has used, and when it was made, milliseconds since 1970.
+    unspent: Option<([u8; 16], i64)>,
+    /// Hashes of the others, and the node and the session that each is bound to.
+    spent: Vec<([u8; 32], [u8; 32], [u8; 16])>,
 }
 
 /// What a ticket is worth to who shows it.
@@ -58,8 +70,39 @@ impl Tickets {
 
     /// There is a new ticket now, in the place of the one that nobody has used.
     pub(super) fn issue(&mut self, secret: &Secret, now: Instant) {
-        self.unspent = Some(Unspent { hash: secret.hash(), issued: now });
+        let secret = Secret::from_bytes(*secret.as_bytes());
+        self.unspent = Some(Unspent { hash: secret.hash(), secret, issued: now });
         self.issued += 1;
+    }
+
+    /// What another run has to know, at `now`, which the clock on the wall calls `wall`.
+    pub(super) fn save(&self, now: Instant, wall: Timestamp) -> Saved {
+        let age =
+            |issued: Instant| i64::try_from(now.saturating_duration_since(issued).as_millis()).unwrap_or(i64::MAX);
+        let made = |issued| wall.as_millisecond().saturating_sub(age(issued));
+        Saved {
+            unspent: self.unspent.as_ref().map(|ticket| (*ticket.secret.as_bytes(), made(ticket.issued))),
+            spent: self
+                .spent
+                .iter()
+                .map(|spent| (*spent.hash.as_bytes(), *spent.by.0.as_bytes(), spent.by.1.0))
+                .collect(),
+        }
+    }
+
+    /// Goes on with the tickets of an earlier run. The secret of the one that nobody has used, if it can be used still.
+    pub(super) fn restore(&mut self, saved: Saved, now: Instant, wall: Timestamp) -> Option<Secret> {
+        for (hash, node, session) in saved.spent.into_iter().take(SPENT) {
+            let by = (NodeId::from_bytes(node), SessionId(session));
+            self.spent.push_back(Spent { hash: blake3::Hash::from_bytes(hash), by });
+        }
+        let (secret, made) = saved.unspent?;
+        // A clock that was set back does not make a ticket younger than new.
+        let age = Duration::from_millis(wall.as_millisecond().saturating_sub(made).max(0) as u64);
+        let issued = now.checked_sub(age).filter(|_| age < self.life)?;
+        let secret = Secret::from_bytes(secret);
+        self.issue(&secret, issued);
+        Some(secret)
     }
 
     /// How many were made.
@@ -150,6 +193,32 @@ mod tests {
         assert!(tickets.worth(start, secret, key(2, 1)).is_err());
         // Spent in time, good until the end.
         assert_eq!(tickets.worth(start + Duration::from_secs(90), secret, key(1, 1)), Ok(Worth::Again));
+    }
+
+    #[test]
+    fn tickets_survive_a_restart_and_grow_no_younger() {
+        let life = Duration::from_secs(60);
+        let (start, wall) = (now() + Duration::from_secs(3600), Timestamp::from_second(1_000_000).unwrap());
+        let mut tickets = Tickets::new(life);
+        tickets.issue(&Secret::from_bytes([1; 16]), start);
+        tickets.spend([1; 16], key(1, 1));
+        tickets.issue(&Secret::from_bytes([2; 16]), start);
+        let save = || tickets.save(start + Duration::from_secs(10), wall + Duration::from_secs(10));
+        let restored = |after: Duration| {
+            let mut restored = Tickets::new(life);
+            let secret = restored.restore(save(), start + after, wall + after);
+            (restored, secret)
+        };
+        let (restored_soon, secret) = restored(Duration::from_secs(50));
+        let soon = start + Duration::from_secs(50);
+        assert_eq!(secret, Some(Secret::from_bytes([2; 16])));
+        assert_eq!(restored_soon.worth(soon, [1; 16], key(1, 1)), Ok(Worth::Again));
+        assert!(restored_soon.worth(soon, [1; 16], key(2, 1)).is_err());
+        assert_eq!(restored_soon.worth(soon, [2; 16], key(2, 1)), Ok(Worth::New));
+        assert!(restored_soon.worth(soon + Duration::from_secs(11), [2; 16], key(2, 1)).is_err());
+        let (restored_late, secret) = restored(Duration::from_secs(60));
+        assert_eq!(secret, None);
+        assert_eq!(restored_late.worth(soon, [1; 16], key(1, 1)), Ok(Worth::Again));
     }
 
     #[test]

@@ -11,11 +11,14 @@ mod data;
 mod directories;
 mod memory;
 mod outcome;
+mod record;
 
 use self::directories::Directory;
 use self::memory::Memory;
+use self::record::Record;
 pub(super) use super::entries::Tally;
-use super::entries::{Landing, Pending, Target};
+use super::entries::{Pending, Target};
+use super::landing::Landing;
 use super::policy::{Place, Policy};
 use crate::class::Class;
 use crate::event::Event;
@@ -125,8 +128,10 @@ pub(super) struct Assembler {
     /// Large files among them of which something has arrived.
     begun: usize,
     ready: Vec<Ready>,
-    /// Unfinished files of an earlier connection of this session, by path.
+    /// Unfinished files of an earlier connection of this session, or of an earlier run, by path.
     kept: BTreeMap<TreePath, Landing>,
+    /// Where what is here is written down for another run.
+    record: Option<Record>,
     /// Directories in which directories were made whose names are not durable yet.
     new_names: BTreeSet<TreePath>,
     /// Paths, as numbers, of the files that this manifest has named so far, where they may replace others.
@@ -168,6 +173,7 @@ impl Assembler {
             begun: 0,
             ready: Vec::new(),
             kept: BTreeMap::new(),
+            record: None,
             new_names: BTreeSet::new(),
             replacing: HashSet::new(),
             memory: Memory::default(),

@@ -15,6 +15,10 @@ use tokio::sync::mpsc;
 
 /// Time that finished files wait for others to be made durable with.
 const GATHER: Duration = Duration::from_millis(200);
+/// Time between two records of what is here of large files, and of those the one that is made durable: the end of the process costs as much
+/// as the first, a crash of the system as the second.
+const RECORD: Duration = Duration::from_millis(100);
+const DURABLE: u32 = 10;
 /// Chunks that assembly takes at once.
 const BATCH: usize = 16;
 /// What assembly has done with some chunks.
@@ -27,19 +31,22 @@ pub(super) async fn assembling(
     mut chunks: mpsc::UnboundedReceiver<Delivered>,
     outputs: mpsc::UnboundedSender<Output>,
 ) {
-    let mut committed = now();
+    let (mut committed, mut recorded, mut records) = (now(), now(), 0_u32);
     let stop = lock(&assembler).stop();
     // What came while the last batch was worked on. The credit bounds it as it does the channel.
     let mut waiting = VecDeque::new();
     let mut over = false;
     loop {
-        let has_ready = lock(&assembler).has_ready();
+        let (has_ready, is_recording) = {
+            let assembler = lock(&assembler);
+            (assembler.has_ready(), assembler.is_recording())
+        };
         let mut batch = Vec::new();
         if waiting.is_empty() && !over {
-            let next = if has_ready {
-                tokio::time::timeout_at((committed + GATHER).into(), chunks.recv()).await
-            } else {
-                Ok(chunks.recv().await)
+            let due = [has_ready.then(|| committed + GATHER), is_recording.then(|| recorded + RECORD)];
+            let next = match due.into_iter().flatten().min() {
+                Some(due) => tokio::time::timeout_at(due.into(), chunks.recv()).await,
+                None => Ok(chunks.recv().await),
             };
             match next {
                 Ok(Some(delivered)) => batch.push(delivered),
@@ -58,6 +65,8 @@ pub(super) async fn assembling(
         }
         let last = over && waiting.is_empty();
         let (elapsed, drained) = (now() >= committed + GATHER, waiting.is_empty() && chunks.is_empty());
+        let record = is_recording && now() >= recorded + RECORD;
+        let durably = (records + 1).is_multiple_of(DURABLE);
         let shared = assembler.clone();
         let work = blocking.run(move || {
             let mut assembler = lock(&shared);
@@ -69,6 +78,9 @@ pub(super) async fn assembling(
             let commit = assembler.has_ready() && (last || elapsed || (drained && !assembler.is_landing()));
             if commit {
                 assembler.commit();
+            }
+            if record {
+                assembler.record(durably);
             }
             (Ok((assembler.take_output(), assembler.tally(), assembler.is_complete())), commit)
         });
@@ -86,6 +98,10 @@ pub(super) async fn assembling(
         };
         if has_committed {
             committed = now();
+        }
+        if record {
+            recorded = now();
+            records = records.wrapping_add(1);
         }
         let ends = last || !matches!(output, Ok((_, _, false)));
         if outputs.send(output).is_err() || ends {

@@ -19,18 +19,22 @@ mod error;
 mod greet;
 mod ingest;
 mod inward;
+mod landing;
 pub mod offer;
 mod outward;
 mod pacer;
 mod pack;
+mod parts;
 pub mod policy;
 mod press;
 mod progress;
 pub mod pull;
 pub mod recv;
 mod replies;
+mod retries;
 pub mod send;
 mod session;
+mod sessions;
 mod throttle;
 
 pub use connect::{DEFAULT_PORT, Listen, Peer, Ports, ask_key};
@@ -42,6 +46,7 @@ pub use policy::Policy;
 pub use pull::{PullOptions, pull};
 pub use recv::{RecvOptions, Stay, recv};
 pub use send::{SendOptions, Stop, send};
+pub use sessions::{Sessions, Wall};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
@@ -53,7 +58,7 @@ use crate::node_id::NodeId;
 use crate::trust::authorized::Grant;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Codes with which a connection is closed: what the other side says of it, [`Error::lost`], is a function of them.
@@ -99,6 +104,8 @@ pub struct Env {
     pub open_disk: OpenDisk,
     /// Who may send to us without a ticket.
     pub authorized: Authorized,
+    /// Where sessions are remembered, if they are.
+    pub sessions: Option<Sessions>,
     /// How blocking work is run.
     pub blocking: Blocking,
     /// Random bytes: tickets. A simulation gives the same ones again.
@@ -139,6 +146,16 @@ pub enum RetryFor {
     Span(Duration),
     /// Until it is back.
     Forever,
+}
+
+impl RetryFor {
+    /// When to give up what is tried since `began`.
+    fn until(self, began: Instant) -> Option<Instant> {
+        match self {
+            RetryFor::Span(span) => Some(began + span),
+            RetryFor::Forever => None,
+        }
+    }
 }
 
 /// Asks a running command to end. Ends it too when the other half is dropped.

@@ -6,14 +6,15 @@
 use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::greet::{Guest, Refused, ask, refuse};
 use super::recv::with_traffic;
-use super::send::{Retries, Stop};
-use super::session::{Place, Presence, receive, sleep_until};
+use super::retries::Retries;
+use super::send::Stop;
+use super::session::{Place, Presence, receive};
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::network::dial::ConnectError;
 use crate::network::endpoint::Endpoint;
-use crate::network::seam::now;
+use crate::network::seam::{now, sleep_until};
 use crate::transfer::share::Shares;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 const REDIAL: Duration = Duration::from_millis(200);
 /// The same after a transfer was interrupted: at first, and at most.
 const AGAIN: Duration = Duration::from_secs(1);
-const AGAIN_MOST: Duration = Duration::from_secs(20);
+const AGAIN_MOST: Duration = Duration::from_secs(2);
 
 /// What `recv TICKET` is to do.
 #[derive(Clone, Debug)]
@@ -90,6 +91,8 @@ pub async fn pull(
         observer: observer.clone(),
         cancel: cancel.clone(),
         pool: Arc::new(Mutex::new(Shares::new(options.allowed))),
+        sessions: env.sessions.clone(),
+        dir: options.dir.clone(),
     };
     let (visits, coming) = mpsc::unbounded_channel();
     let (tell, mut presence) = Presence::channel();

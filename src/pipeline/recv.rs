@@ -4,19 +4,20 @@
 //!    session runs on a task of its own (`session`) and gets a part of the memory and of the link; one that fails ends alone;
 //!    4. it is over after one transfer, after as many as were asked for, or never.
 
+mod kept;
 mod reception;
 mod tagged;
 mod warnings;
 
 use super::connect::{Listen, hang_up, listen};
 use super::send::Stop;
-use super::session::sleep_until;
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::network::copies::Traffic;
-use crate::network::seam::now;
+use crate::network::seam::{now, sleep_until};
 use crate::unit::Span;
+use kept::Kept;
 use reception::{Happened, Reception};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -92,17 +93,23 @@ pub async fn recv(
     cancel: Cancel,
 ) -> Result<Summary, Error> {
     let disk = options.policy.destination(env, &options.dir)?;
-    let mut door = listen(env, options.listen, options.family)?;
-    let mut reception = Reception::new(env, &options, disk, door.addresses.clone(), observer.clone(), cancel.clone());
-    if options.stay == (Stay::Keep { tickets: false }) {
+    let has_tickets = options.stay != (Stay::Keep { tickets: false });
+    let kept = if has_tickets { Kept::open(env, &options, &*observer) } else { None };
+    // The tickets of the last run name its port. Whoever has said which port it is to be has said it.
+    let again = kept.as_ref().and_then(Kept::port).filter(|_| options.listen.or_any || options.listen.port == 0);
+    let where_to = again.map_or(options.listen, |port| Listen { port, or_any: true, ..options.listen });
+    let mut door = listen(env, where_to, options.family)?;
+    let mut reception =
+        Reception::new(env, &options, disk, door.addresses.clone(), kept, observer.clone(), cancel.clone());
+    if has_tickets {
+        door.for_ticket()?;
+        reception.first_ticket();
+    } else {
         let addresses: Vec<String> = door.addresses.iter().map(ToString::to_string).collect();
         observer.event(&Event::Detail { message: format!("waiting at {}", addresses.join(", ")) });
-    } else {
-        door.for_ticket()?;
-        reception.issue_ticket();
     }
     if door.moved {
-        let message = format!("UDP port {} is taken; listening on another one", options.listen.port);
+        let message = format!("UDP port {} is taken; listening on another one", where_to.port);
         observer.event(&Event::Detail { message });
     }
     let (mut waiting_since, mut expiry_told) = (now(), false);

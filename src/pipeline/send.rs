@@ -9,7 +9,7 @@ use super::outward::{Outward, Pace, Patience};
 use super::press::Press;
 use super::progress::Tally;
 use super::replies::Replies;
-use super::session::sleep_until;
+use super::retries::Retries;
 use super::throttle::Throttle;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::chunk::compression::Choice;
@@ -20,7 +20,7 @@ use crate::fs::source::{Selection, Sources, Totals};
 use crate::network::congestion::Pilot;
 use crate::network::endpoint::Endpoint;
 use crate::network::limit::Bandwidth;
-use crate::network::seam::now;
+use crate::network::seam::{now, sleep_until};
 use crate::node_id::NodeId;
 use crate::transfer::Parity;
 use crate::wire::chunk::CHUNK_BYTES;
@@ -99,50 +99,15 @@ pub async fn send(
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
                 tokio::time::sleep(REDIAL).await;
             }
-            Err(Unfinished { error, .. }) => {
+            Err(Unfinished { error, accepted }) => {
+                // What came in on stdin is not there to be sent again.
+                if accepted && cargo.options.pipe.is_none() {
+                    retries.lost();
+                }
                 retries.wait(error, cargo.stop_at, &*observer, &cancel).await?;
-                connected_by = now() + cargo.options.contimeout;
+                connected_by = now() + retries.deadline(cargo.options.contimeout, env.link);
             }
             Ok(summary) => return Ok(summary),
-        }
-    }
-}
-
-/// Comes again when the other side has said that it may, within the time that there is for it.
-pub(super) struct Retries {
-    until: Option<Instant>,
-    attempt: u32,
-}
-
-impl Retries {
-    pub(super) fn new(began: Instant, retry_for: RetryFor) -> Retries {
-        let until = match retry_for {
-            RetryFor::Span(span) => Some(began + span),
-            RetryFor::Forever => None,
-        };
-        Retries { until, attempt: 1 }
-    }
-
-    /// Waits for as long as `error` says; gives it back if it says nothing, or too long.
-    pub(super) async fn wait(
-        &mut self,
-        error: Error,
-        stop_at: Option<Instant>,
-        observer: &dyn Observer,
-        cancel: &Cancel,
-    ) -> Result<(), Error> {
-        let Error::Refused { retry_after: Some(pause), .. } = error else { return Err(error) };
-        if self.until.is_some_and(|until| now() + pause > until) {
-            return Err(error);
-        }
-        self.attempt += 1;
-        let in_ms = pause.as_millis() as u64;
-        observer.event(&Event::Retry { attempt: self.attempt, in_ms, cause: error.to_string() });
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(Error::Interrupted),
-            () = sleep_until(stop_at) => Err(Error::Stopped),
-            () = tokio::time::sleep(pause) => Ok(()),
         }
     }
 }

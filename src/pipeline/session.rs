@@ -10,16 +10,18 @@ use super::assembling::{Output, assembling, lock};
 use super::greet::Guest;
 use super::inward::{Inward, Received};
 use super::progress::Meter;
+use super::sessions::{Remembered, Sessions, remember};
 use super::{Cancel, Error, Policy, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer, Progress, SoFar};
 use crate::fs::disk::Disk;
-use crate::network::seam::{Blocking, now};
+use crate::network::seam::{Blocking, now, sleep_until};
 use crate::transfer::share::{FlowId, Shares, TICK};
 use crate::transfer::{Delivered, Inbound, WINDOW};
 use crate::wire::WireError;
 use crate::wire::control::SessionId;
 use crate::wire::reply::{Counters, Reply};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -50,6 +52,9 @@ pub(super) struct Place {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) cancel: Cancel,
     pub(super) pool: Pool,
+    /// Where it is remembered, and the destination as another run would name it.
+    pub(super) sessions: Option<Sessions>,
+    pub(super) dir: PathBuf,
 }
 
 /// What others can see of a session that runs.
@@ -67,16 +72,35 @@ impl Presence {
     }
 }
 
-/// Runs the session of `guest` to its end. Its sender may come again through `visits`; when that is closed, the session is given up.
+/// Runs the session of `guest` to its end, and remembers how it ended. Its sender may come again through `visits`; when that is closed, the
+/// session is given up.
 pub(super) async fn receive(
     place: Place,
     guest: Guest,
+    visits: mpsc::UnboundedReceiver<Guest>,
+    presence: watch::Sender<Presence>,
+) -> Result<Summary, Error> {
+    let remembered = remember(&place, &guest).await;
+    let journal = remembered.as_ref().map(|(journal, _)| journal.clone());
+    let result = serve(&place, guest, remembered, visits, presence).await;
+    let Some(journal) = journal else { return result };
+    let (written, result) = place.blocking.run(move || (journal.end(&result), result)).await;
+    if let Err(error) = written {
+        place.observer.event(&Event::Detail { message: format!("how it ended is not remembered: {error}") });
+    }
+    result
+}
+
+async fn serve(
+    place: &Place,
+    guest: Guest,
+    remembered: Option<Remembered>,
     mut visits: mpsc::UnboundedReceiver<Guest>,
     presence: watch::Sender<Presence>,
 ) -> Result<Summary, Error> {
     let flow = pool(&place.pool).join(guest.hello.priority);
     let _member = Member { pool: place.pool.clone(), flow };
-    let mut session = Session::begin(&place, guest, flow);
+    let mut session = Session::begin(place, guest, flow, remembered);
     loop {
         presence.send_if_modified(|presence| {
             let connected = session.inward.is_some();
@@ -88,21 +112,21 @@ pub(super) async fn receive(
         tokio::select! {
             biased;
             () = place.cancel.cancelled() => {
-                session.abandon(&place).await;
+                session.abandon(place).await;
                 return Err(Error::Interrupted);
             }
             () = sleep_until(place.stop_at) => {
-                session.abandon(&place).await;
+                session.abandon(place).await;
                 return Err(Error::Stopped);
             }
             guest = visits.recv() => {
                 let Some(guest) = guest else {
-                    session.abandon(&place).await;
+                    session.abandon(place).await;
                     return Err(Error::Lost { cause: "another transfer has taken its place".into() });
                 };
-                session.reconnect(&place, guest).await;
+                session.reconnect(place, guest).await;
             }
-            ended = session.run(&place, &presence) => match ended {
+            ended = session.run(place, &presence) => match ended {
                 Ok(counters) => {
                     // Who has not heard what has failed must not take it for done.
                     let failed = session.lock().tally().worst.is_some();
@@ -116,7 +140,7 @@ pub(super) async fn receive(
                         Ok(None) => {}
                         Ok(Some(counters)) => return Ok(session.summary(&counters)),
                         Err(error) => {
-                            session.abandon(&place).await;
+                            session.abandon(place).await;
                             return Err(error);
                         }
                     }
@@ -125,22 +149,15 @@ pub(super) async fn receive(
                     session.lost = Some(error);
                 }
                 Err(error) => {
-                    session.abandon(&place).await;
+                    session.abandon(place).await;
                     return Err(error);
                 }
             },
             () = sleep_until(given_up) => {
-                session.abandon(&place).await;
+                session.abandon(place).await;
                 return Err(session.lost.unwrap_or(Error::Bug));
             }
         }
-    }
-}
-
-pub(super) async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -182,9 +199,12 @@ struct Session {
 }
 
 impl Session {
-    fn begin(place: &Place, guest: Guest, flow: FlowId) -> Session {
-        let assembler =
+    fn begin(place: &Place, guest: Guest, flow: FlowId, remembered: Option<Remembered>) -> Session {
+        let mut assembler =
             Assembler::new(place.disk.clone(), guest.hello.session, guest.hello.chunk_bytes, place.policy.clone());
+        if let Some((journal, left)) = remembered {
+            assembler.record_in(journal, left);
+        }
         let told = guest.hello.link;
         let mut session = Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)));
         if let Some(message) = session.inward.as_mut().and_then(|inward| inward.told(told)) {
@@ -206,7 +226,7 @@ impl Session {
             let _ = self.inward.as_mut().and_then(|inward| inward.told(told));
         } else {
             self.abandon(place).await;
-            *self = Session::begin(place, guest, self.flow);
+            *self = Session::begin(place, guest, self.flow, None);
         }
         self.traffic = traffic;
     }

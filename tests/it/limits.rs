@@ -243,7 +243,6 @@ fn what_this_version_does_not_have_is_4_and_touches_nothing() {
     place.write("source", "content");
     let shared = [
         "--timeout 5",
-        "--no-session",
         "--lock-wait 1s",
         "--skip-if-locked",
         "-e ssh",
@@ -251,9 +250,18 @@ fn what_this_version_does_not_have_is_4_and_touches_nothing() {
         "--remote-bin x",
         "--rsync-path x",
         "--transport quic",
-        "--state-dir x",
     ];
-    let of_send = ["--spool-stdin", "--to x", "--via y", "--expire 1h", "--wait custody", "--max-hops 3", "--need 2"];
+    let of_send = [
+        "--spool-stdin",
+        "--state-dir x",
+        "--no-session",
+        "--to x",
+        "--via y",
+        "--expire 1h",
+        "--wait custody",
+        "--max-hops 3",
+        "--need 2",
+    ];
     let of_recv = [
         "--api 127.0.0.1:1",
         "--from x",

@@ -29,6 +29,7 @@ mod process;
 #[cfg(test)]
 mod rates;
 mod readme;
+mod resume;
 #[cfg(test)]
 mod rsync_parity;
 #[cfg(test)]

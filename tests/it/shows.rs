@@ -322,7 +322,7 @@ fn a_signal_in_a_transfer_ends_both_sides_tidily() {
     let hosts = Hosts::new();
     hosts.add("big", &noise(2, 32 << 20));
     for (signal, exit, of_sender) in [(Signal::INT, 130, true), (Signal::TERM, 143, false)] {
-        let mut receiver = hosts.recv("--retry-for 1");
+        let mut receiver = hosts.recv("--retry-for 1 --no-session");
         let mut sender = hosts.start("out/big", &receiver.ticket);
         receiver.until("connected");
         sender.until("connected");

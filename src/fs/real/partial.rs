@@ -9,7 +9,7 @@
 use crate::fs::confine::{disk_error, disk_io_error};
 use crate::fs::disk::{DiskError, Partial};
 use crate::manifest::{FileTime, MAX_FILE, Meta};
-use rustix::fs::{Mode, RawMode, Timespec, Timestamps, UTIME_OMIT, fchmod, fstatvfs, ftruncate, futimens};
+use rustix::fs::{Mode, RawMode, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, fstatvfs, ftruncate, futimens};
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io;
@@ -90,6 +90,17 @@ impl RealPartial {
         Ok(Self { file: file.into(), size, meta_changed: false })
     }
 
+    /// Takes `file`, which an earlier run began for `size` bytes. What is wrong with its length shows in when it was written.
+    pub(super) fn again(file: OwnedFd, size: u64) -> Result<Self, DiskError> {
+        if size > MAX_FILE {
+            return Err(DiskError::Io(Errno::FBIG.into()));
+        }
+        if fstat(&file).map_err(disk_error)?.st_size as u64 != size {
+            retry_on_intr(|| ftruncate(&file, size)).map_err(disk_error)?;
+        }
+        Ok(Self { file: file.into(), size, meta_changed: true })
+    }
+
     /// Nothing is read or written outside of the declared size, whatever the peer says.
     fn check(&self, offset: u64, length: usize) -> Result<(), DiskError> {
         match offset.checked_add(length as u64) {
@@ -130,6 +141,11 @@ impl Partial for RealPartial {
         // `sync`.
         #[cfg(target_os = "linux")]
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    fn written_at(&mut self) -> Result<FileTime, DiskError> {
+        let stat = fstat(&self.file).map_err(disk_error)?;
+        Ok(FileTime { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 })
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {

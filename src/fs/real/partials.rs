@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Age from which an unfinished file that nobody writes is a leftover.
-const STALE: Duration = Duration::from_secs(24 * 3600);
+/// Age from which an unfinished file that nobody writes is a leftover: no session is taken up after that.
+const STALE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Most leftovers that one start takes away.
 const SWEPT_AT_ONCE: usize = 10_000;
 
@@ -190,6 +190,18 @@ pub(super) fn create(partials: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, D
         other => other.map_err(disk_error)?,
     };
     if lock(file.as_fd()).map_err(disk_error)? { Ok(file) } else { Err(busy()) }
+}
+
+/// Opens the file `name` that an earlier run has left, and locks it.
+pub(super) fn open(partials: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, DiskError> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| openat(partials, name, flags, Mode::empty())).map_err(disk_error)?;
+    let stat = fstat(&file).map_err(disk_error)?;
+    // A name more would be a way to write to somebody's file: it is not what we made.
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+        return Err(disk_error(Errno::NOENT));
+    }
+    if lock(file.as_fd()).map_err(disk_error)? { Ok(file) } else { Err(refusal("another run receives this file")) }
 }
 
 /// Whether nobody writes `name`.

@@ -11,7 +11,9 @@ use crate::event::Event;
 use crate::fs::disk::{DiskError, Found};
 use crate::integrity::{self, Digest};
 use crate::manifest::{Entry, EntryId, Kind, Meta, TreePath, link_stays_below};
-use crate::pipeline::entries::{Flow, Landing, Parts, Pending, Target};
+use crate::pipeline::entries::{Flow, Pending, Target};
+use crate::pipeline::landing::Landing;
+use crate::pipeline::parts::Parts;
 use crate::pipeline::policy::{Existing, Place, Stream, numbered};
 use crate::wire::WireError;
 use crate::wire::reply::{MAX_HAVE, Outcome, Status};
@@ -22,6 +24,9 @@ use std::sync::atomic::Ordering;
 const COMPARED_NAMES: u32 = 16;
 /// Paths that are kept in mind where files are replaced, so that a manifest does not replace its own.
 const MAX_REPLACING: usize = 1 << 20;
+
+/// Reading what is here was broken off with the connection.
+struct Unread;
 
 impl Assembler {
     /// Looks at what stands where an announced entry is to go.
@@ -262,23 +267,25 @@ impl Assembler {
             self.fail(&target, Class::Refused, &cause);
             return Ok(());
         }
-        let landing = match self.kept.remove(&target.path) {
-            Some(mut kept) if kept.target.is_again(&target) => {
+        let landing = match self.kept_of(&target) {
+            Ok(Some(mut kept)) => {
                 kept.target = target;
                 kept
             }
-            other => {
-                if let Some(changed) = other {
-                    changed.discard(&*self.disk);
-                }
+            Ok(None) => {
                 if !self.has_room(target.size) {
                     self.fail_disk(&target, &DiskError::NoSpace);
                     return Ok(());
                 }
                 // By its path as well as its number, which is another one when the sender comes back with more files.
                 let name = format!("{}-{:016x}-{:x}", self.session, number_of(&target.path), id.0);
-                Landing::new(target, Parts::new(self.chunk_bytes, size), name)
+                let mut parts = Parts::new(self.chunk_bytes, size);
+                if self.record.is_some() {
+                    parts.mark();
+                }
+                Landing::new(target, parts, name)
             }
+            Err(Unread) => return self.wait_for(id, Pending::Unread(target)),
         };
         if !landing.has_room() {
             self.reserved = self.reserved.saturating_add(landing.target.size);
@@ -291,6 +298,24 @@ impl Assembler {
         self.wait_for(id, Pending::Landing(landing))?;
         self.check_landed(id);
         Ok(())
+    }
+
+    /// What an earlier connection or run has left of the same file, if anything can be made of it.
+    fn kept_of(&mut self, target: &Target) -> Result<Option<Landing>, Unread> {
+        let Some(mut kept) = self.kept.remove(&target.path) else { return Ok(None) };
+        if !kept.target.is_again(target) {
+            kept.discard(&*self.disk);
+            return Ok(None);
+        }
+        match kept.take_up(&*self.disk, &self.stop) {
+            Ok(()) => Ok(Some(kept)),
+            Err(DiskError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                self.kept.insert(target.path.clone(), kept);
+                Err(Unread)
+            }
+            // It is gone or cannot be read: it comes anew, under a name that may be the same.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Whether the disk holds that much beside what was let in before.

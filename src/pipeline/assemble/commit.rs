@@ -8,7 +8,8 @@ use super::{Assembler, Ready, disk_class};
 use crate::event::Event;
 use crate::fs::disk::{Disk, DiskError, Found};
 use crate::manifest::TreePath;
-use crate::pipeline::entries::{Landing, Target};
+use crate::pipeline::entries::{Pending, Target};
+use crate::pipeline::landing::Landing;
 use crate::pipeline::policy::{Existing, numbered};
 use crate::wire::reply::Outcome;
 
@@ -163,13 +164,24 @@ impl Assembler {
         }
     }
 
-    /// Takes away everything unfinished: the session will not be continued.
+    /// Takes away everything unfinished that no other run can go on with.
     pub(in crate::pipeline) fn abandon(&mut self) {
+        self.record(true);
+        let mut unfinished = Vec::new();
         for (_, pending) in std::mem::take(&mut self.pending) {
-            pending.into_target(&*self.disk);
+            match pending {
+                Pending::Landing(landing) => unfinished.push(landing),
+                other => drop(other.into_target(&*self.disk)),
+            }
         }
         for ready in std::mem::take(&mut self.ready) {
             if let Ready::File(landing) = ready {
+                unfinished.push(*landing);
+            }
+        }
+        unfinished.extend(std::mem::take(&mut self.kept).into_values());
+        for landing in unfinished {
+            if !self.lasts(&landing) {
                 landing.discard(&*self.disk);
             }
         }

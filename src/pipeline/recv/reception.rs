@@ -3,6 +3,7 @@
 //! Invariants: nothing is written before admission; greetings, refusals, sessions and warnings are bounded, whoever comes; a session is
 //! the key's that began it, so no other key can take it over.
 
+use super::kept::Kept;
 use super::tagged::Tagged;
 use super::warnings::Warnings;
 use super::{RecvOptions, Stay};
@@ -22,6 +23,7 @@ use crate::trust::authorized::Grant;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -83,6 +85,7 @@ pub(super) struct Reception {
     observer: Arc<dyn Observer>,
     cancel: Cancel,
     tickets: Tickets,
+    kept: Option<Kept>,
     greetings: JoinSet<(IpAddr, Result<Guest, Error>)>,
     greeted: BTreeMap<IpAddr, usize>,
     refusals: JoinSet<()>,
@@ -104,6 +107,7 @@ impl Reception {
         options: &RecvOptions,
         disk: Arc<dyn Disk>,
         addresses: Vec<SocketAddr>,
+        kept: Option<Kept>,
         observer: Arc<dyn Observer>,
         cancel: Cancel,
     ) -> Reception {
@@ -115,6 +119,7 @@ impl Reception {
             observer,
             cancel,
             tickets: Tickets::new(options.ticket_life),
+            kept,
             greetings: JoinSet::new(),
             greeted: BTreeMap::new(),
             refusals: JoinSet::new(),
@@ -130,12 +135,31 @@ impl Reception {
         }
     }
 
+    /// Tells the ticket that nobody has used of an earlier run, or a new one.
+    pub(super) fn first_ticket(&mut self) {
+        match self.kept.as_mut().and_then(|kept| kept.restore(&mut self.tickets)) {
+            Some(secret) => self.tell_ticket(secret),
+            None => self.issue_ticket(),
+        }
+    }
+
     /// Makes a ticket and tells it.
     pub(super) fn issue_ticket(&mut self) {
         let mut secret = [0; 16];
         (self.env.random)(&mut secret);
         let secret = Secret::from_bytes(secret);
         self.tickets.issue(&secret, now());
+        self.save_tickets();
+        self.tell_ticket(secret);
+    }
+
+    fn save_tickets(&mut self) {
+        if let (Some(kept), Some(address)) = (&mut self.kept, self.addresses.first()) {
+            kept.save(&self.tickets, address.port());
+        }
+    }
+
+    fn tell_ticket(&self, secret: Secret) {
         let ticket =
             Ticket { key: self.env.identity.node_id(), addresses: self.addresses.clone(), secret: Some(secret) };
         self.observer.event(&Event::Ticket { uri: ticket.to_string() });
@@ -332,7 +356,7 @@ impl Reception {
         };
         let disk = match pass.grant.as_ref().and_then(|grant| grant.dir.as_ref()) {
             None => Ok(self.disk.clone()),
-            Some(dir) => self.options.policy.destination(&self.env, &self.options.dir.join(dir)),
+            Some(_) => self.options.policy.destination(&self.env, &self.dir(pass.grant.as_ref())),
         };
         let disk = match disk {
             Ok(disk) => disk,
@@ -344,6 +368,7 @@ impl Reception {
         };
         if let Some(secret) = pass.secret {
             self.tickets.spend(secret, key);
+            self.save_tickets();
         }
         self.admitted += 1;
         self.start(key, guest, disk, pass.grant, repeats);
@@ -376,6 +401,8 @@ impl Reception {
             observer: observer.clone(),
             cancel: self.cancel.clone(),
             pool: self.pool.clone(),
+            sessions: self.env.sessions.clone(),
+            dir: self.dir(grant.as_ref()),
         };
         let (visits, coming) = mpsc::unbounded_channel();
         let (tell, presence) = Presence::channel();
@@ -385,6 +412,12 @@ impl Reception {
             let result = receive(place, guest, coming, tell).await;
             Ended { key, number, observer, result }
         });
+    }
+
+    /// Where the files of a sender go that was let in for this.
+    fn dir(&self, grant: Option<&Grant>) -> PathBuf {
+        let dir = grant.and_then(|grant| grant.dir.as_ref());
+        dir.map_or_else(|| self.options.dir.clone(), |dir| self.options.dir.join(dir))
     }
 
     /// What is taken of a sender that was let in for this.

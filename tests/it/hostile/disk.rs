@@ -4,7 +4,7 @@
 
 use crate::memdisk::MemDisk;
 use resilient::fs::disk::{Disk, DiskError, Found, Partial, ReadAt};
-use resilient::manifest::{Meta, TreePath};
+use resilient::manifest::{FileTime, Meta, TreePath};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -95,6 +95,15 @@ impl Disk for Watched {
         self.most.fetch_max(open, Ordering::Relaxed);
         Ok(Box::new(WatchedPartial { inner, name: name.to_owned(), disk: self.clone() }))
     }
+    fn open_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
+        let inner = self.disk.open_partial(name, size)?;
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(open, Ordering::Relaxed);
+        Ok(Box::new(WatchedPartial { inner, name: name.to_owned(), disk: self.clone() }))
+    }
+    fn sync_partials(&self) -> Result<(), DiskError> {
+        self.disk.sync_partials()
+    }
     fn publish(&self, name: &str, to: &TreePath, replace: bool) -> Result<(), DiskError> {
         assert!(!self.orders.panics, "a bug in the disk");
         self.note(format!("publish {name}"));
@@ -134,6 +143,9 @@ impl Partial for WatchedPartial {
     }
     fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError> {
         self.inner.set_meta(meta)
+    }
+    fn written_at(&mut self) -> Result<FileTime, DiskError> {
+        self.inner.written_at()
     }
     fn sync(&mut self) -> Result<(), DiskError> {
         self.disk.note(format!("sync {}", self.name));

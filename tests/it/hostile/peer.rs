@@ -98,6 +98,7 @@ pub(crate) fn env(net: &Net, host: IpAddr, disk: Arc<dyn Disk>) -> Env {
         sockets: net.host(host),
         open_disk: Arc::new(move |_| Ok(disk.clone())),
         authorized: Arc::new(|_| Ok(None)),
+        sessions: None,
         blocking: Blocking::Inline,
         random: Arc::new(|bytes| bytes.copy_from_slice(&SECRET)),
         link: None,

@@ -22,6 +22,9 @@ enum Call {
     MakeSymlink(&'static str, &'static str, bool),
     /// Builds a partial file that size, of that byte, and lets go of it.
     Create(&'static str, u8, u8),
+    /// Takes it up for that size and writes its last byte.
+    Again(&'static str, u8),
+    SyncPartials,
     Publish(&'static str, &'static str, bool),
     Remove(&'static str),
     RemoveDir,
@@ -54,6 +57,8 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         3 => place().prop_map(Call::MakeDir),
         1 => (place(), target, any::<bool>()).prop_map(|(at, target, replace)| Call::MakeSymlink(at, target, replace)),
         4 => (partial(), 0..20_u8, any::<u8>()).prop_map(|(name, size, fill)| Call::Create(name, size, fill)),
+        2 => (partial(), 0..20_u8).prop_map(|(name, size)| Call::Again(name, size)),
+        1 => Just(Call::SyncPartials),
         4 => (partial(), place(), any::<bool>()).prop_map(|(name, to, replace)| Call::Publish(name, to, replace)),
         1 => partial().prop_map(Call::Remove),
         1 => Just(Call::RemoveDir),
@@ -97,6 +102,19 @@ fn answer(disk: &dyn Disk, call: &Call) -> String {
             partial.begin_sync();
             Ok(format!("{back:?} {outside}"))
         }),
+        Call::Again(name, size) => disk.open_partial(name, u64::from(*size)).and_then(|mut partial| {
+            let mut back = vec![9; usize::from(*size)];
+            partial.read_exact_at(0, &mut back)?;
+            let outside = partial.write_at(u64::from(*size), b"x").is_err();
+            let before = partial.written_at()?;
+            let untouched = before == partial.written_at()?;
+            if *size > 0 {
+                partial.write_at(u64::from(*size) - 1, b"z")?;
+            }
+            partial.sync()?;
+            Ok(format!("{back:?} {outside} {untouched}"))
+        }),
+        Call::SyncPartials => disk.sync_partials().map(|()| String::new()),
         Call::Publish(name, to, replace) => disk.publish(name, &path(to), *replace).map(|()| String::new()),
         Call::Remove(name) => disk.remove_partial(name).map(|()| String::new()),
         Call::RemoveDir => disk.remove_partial_dir().map(|()| String::new()),
@@ -210,8 +228,9 @@ fn meta_and_syncs_are_kept_and_counted() {
         disk.set_meta(&path(at), twice).unwrap();
     }
     disk.sync_dir(&TreePath::ROOT).unwrap();
+    let written = Meta { mtime: FileTime { seconds: 0, ..meta.mtime }, ..meta };
     let expected = [
-        (b"f".to_vec(), Node::File { bytes: b"on".to_vec(), meta }),
+        (b"f".to_vec(), Node::File { bytes: b"on".to_vec(), meta: written }),
         (b"l".to_vec(), Node::Symlink { target: b"f".to_vec(), mtime: meta.mtime }),
     ];
     assert_eq!(disk.tree(), BTreeMap::from(expected));

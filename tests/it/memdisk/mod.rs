@@ -282,6 +282,24 @@ impl Disk for MemDisk {
         Ok(Box::new(MemPartial { file, disk: self.clone() }))
     }
 
+    fn open_partial(&self, name: &str, size: u64) -> Result<Box<dyn Partial>, DiskError> {
+        let name = partial_name(name)?;
+        let mut state = self.state();
+        let file = state.partials.as_ref().and_then(|partials| partials.get(&name).cloned());
+        let file = file.ok_or_else(|| io_error(io::ErrorKind::NotFound))?;
+        if file.length() != size {
+            state.used = state.used - file.length() + size;
+            file.write(|bytes| bytes.resize(size as usize, 0));
+        }
+        drop(state);
+        Ok(Box::new(MemPartial { file, disk: self.clone() }))
+    }
+
+    fn sync_partials(&self) -> Result<(), DiskError> {
+        self.state().syncs.directories += 1;
+        Ok(())
+    }
+
     fn publish(&self, name: &str, to: &TreePath, replace: bool) -> Result<(), DiskError> {
         let name = partial_name(name)?;
         if to.names().is_empty() {
@@ -358,6 +376,13 @@ impl File {
         self.0.lock().expect("no panic while it is held")
     }
 
+    /// Changes the bytes. Each write has a time of its own.
+    fn write<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut file = self.lock();
+        file.1.mtime.seconds += 1;
+        change(&mut file.0)
+    }
+
     fn length(&self) -> u64 {
         self.lock().0.len() as u64
     }
@@ -388,9 +413,7 @@ fn within(bytes: &mut [u8], offset: u64, length: usize) -> Result<&mut [u8], Dis
 
 impl Partial for MemPartial {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        let mut file = self.file.lock();
-        within(&mut file.0, offset, bytes.len())?.copy_from_slice(bytes);
-        Ok(())
+        self.file.write(|file| within(file, offset, bytes.len()).map(|place| place.copy_from_slice(bytes)))
     }
 
     fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
@@ -412,12 +435,14 @@ impl Partial for MemPartial {
     }
 
     fn begin_sync(&mut self) {}
-
     fn set_meta(&mut self, meta: Meta) -> Result<(), DiskError> {
         self.file.lock().1 = masked(meta)?;
         Ok(())
     }
 
+    fn written_at(&mut self) -> Result<FileTime, DiskError> {
+        Ok(self.file.lock().1.mtime)
+    }
     fn sync(&mut self) -> Result<(), DiskError> {
         self.disk.state().syncs.files += 1;
         Ok(())

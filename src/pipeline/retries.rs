@@ -1,0 +1,74 @@
+//! Trying again: when the other side has said that it may be asked again, and when a connection on which we had been let in is gone.
+//!
+//! Invariant: it ends when the time is over that the user has given (`--retry-for`), and then says what went wrong first. Whether an error may
+//! pass is a function of the error. A silent path is not this file's: it is probed on the connection that there is.
+
+use super::{Cancel, Error, RetryFor};
+use crate::event::{Event, Observer};
+use crate::link::Link;
+use crate::network::dial::ConnectError;
+use crate::network::seam::{now, sleep_until};
+use std::time::{Duration, Instant};
+
+/// Pause before a connection that is gone is made again, doubled each time, and the longest: whoever was started again is to be found soon.
+const AGAIN: Duration = Duration::from_millis(200);
+const AGAIN_MOST: Duration = Duration::from_secs(2);
+/// How long one of those tries takes at the most. It begins with packets in quick succession, and they become rarer.
+const EACH: Duration = Duration::from_secs(5);
+
+/// The tries of one command.
+pub(super) struct Retries {
+    patience: RetryFor,
+    until: Option<Instant>,
+    attempt: u32,
+    /// Pause before the next try, once we had been let in and the connection is gone, and how it went.
+    pause: Option<Duration>,
+    cause: Option<Error>,
+}
+
+impl Retries {
+    pub(super) fn new(began: Instant, patience: RetryFor) -> Retries {
+        Retries { patience, until: patience.until(began), attempt: 1, pause: None, cause: None }
+    }
+
+    /// A connection on which we had been let in is gone: from now on there is time to make another one.
+    pub(super) fn lost(&mut self) {
+        (self.until, self.pause, self.cause) = (self.patience.until(now()), Some(AGAIN), None);
+    }
+
+    /// Time to a usable connection, of the `contimeout` that the user has given.
+    pub(super) fn deadline(&self, contimeout: Duration, link: Option<Link>) -> Duration {
+        if self.pause.is_some() && link.is_none() { contimeout.min(EACH) } else { contimeout }
+    }
+
+    /// Waits for as long as `error` says; gives it back if it will not pass, or not in time.
+    pub(super) async fn wait(
+        &mut self,
+        error: Error,
+        stop_at: Option<Instant>,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let pause = match (&error, self.pause) {
+            (Error::Refused { retry_after: Some(pause), .. }, _) => *pause,
+            (Error::Lost { .. } | Error::Connect(ConnectError::NoContact { .. }), Some(pause)) => {
+                self.pause = Some((2 * pause).min(AGAIN_MOST));
+                pause
+            }
+            _ => return Err(error),
+        };
+        if self.until.is_some_and(|until| now() + pause > until) {
+            return Err(self.cause.take().unwrap_or(error));
+        }
+        self.attempt += 1;
+        let in_ms = pause.as_millis() as u64;
+        observer.event(&Event::Retry { attempt: self.attempt, in_ms, cause: error.to_string() });
+        self.cause.get_or_insert(error);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::Interrupted),
+            () = sleep_until(stop_at) => Err(Error::Stopped),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+}
