@@ -75,6 +75,8 @@ classes! {
     Authentication = 41, false, "authentication";
     /// Another run holds this destination.
     Busy = 42, true, "busy";
+    /// What was begun cannot be gone on with: a source has changed.
+    Session = 43, false, "session";
     /// Refused by the peer's policy.
     Refused = 45, false, "refused";
     /// A bug.

@@ -140,7 +140,12 @@ impl Journal {
         let failure = failure.as_ref().map(|(class, message)| (*class, message.as_str()));
         let state = failure.map_or(State::Completed, |(class, _)| state_after(class));
         let done = if state == State::Completed { self.begin.bytes } else { self.done.load(Ordering::Relaxed) };
-        store.end(self.number()?, state, failure, done, wall())
+        let number = self.number()?;
+        if result.is_ok() {
+            // Everything has come to its end, well or badly.
+            store.clear(number)?;
+        }
+        store.end(number, state, failure, done, wall())
     }
 }
 

@@ -41,6 +41,11 @@ impl Store {
         self.look(|connection| read(connection, number))
     }
 
+    /// Forgets all unfinished files of a session: each has come to its end, in whatever way.
+    pub fn clear(&self, number: i64) -> Result<(), StoreError> {
+        self.change(|connection| delete(connection, number))
+    }
+
     /// Records in one step what became of the unfinished files of a running session, and that `bytes_done` bytes of it are done.
     ///
     /// First the landings of the partial files `gone` are deleted. Then those that `changed` are kept: their segments replace those of

@@ -107,10 +107,16 @@ fn without_what_was_remembered_everything_begins_anew() {
 }
 
 #[test]
-fn another_file_under_the_same_name_begins_anew() {
+fn a_file_that_has_changed_is_told_and_begun_anew_the_next_time() {
     let place = Place::new();
     let (ticket, _) = broken(&place);
     place.write("source", noise(8, SIZE as usize));
+    let receiver = place.receiver("inbox");
+    let sent = place.run_on("sender", &format!("send source {ticket}"));
+    let received = receiver.ended();
+    assert_eq!((sent.code(), received.code()), (Some(43), Some(43)), "{sent:?} {received:?}");
+    assert!(sent.err.starts_with("resilient: send: source: receiver: has changed since"), "{sent:?}");
+    assert!(!place.path("inbox/source").exists() && !place.path("inbox/.resilient-partial").exists());
     let receiver = place.receiver("inbox");
     let sent = place.run_on("sender", &format!("send --stats source {ticket}"));
     assert_eq!((sent.code(), receiver.ended().code()), (Some(0), Some(0)), "{sent:?}");

@@ -22,11 +22,19 @@ use std::sync::atomic::Ordering;
 
 /// Other names under which a file may stand that are compared.
 const COMPARED_NAMES: u32 = 16;
+/// What is said of a file that is another one than was begun.
+const CHANGED: &str =
+    "has changed since a part of it was sent, and that part is given up; the same command sends it anew";
 /// Paths that are kept in mind where files are replaced, so that a manifest does not replace its own.
 const MAX_REPLACING: usize = 1 << 20;
 
-/// Reading what is here was broken off with the connection.
-struct Unread;
+/// Why what is here of a file is not gone on with.
+enum Held {
+    /// Reading it was broken off with the connection.
+    Unread,
+    /// It is of another file.
+    Changed,
+}
 
 impl Assembler {
     /// Looks at what stands where an announced entry is to go.
@@ -285,7 +293,11 @@ impl Assembler {
                 }
                 Landing::new(target, parts, name)
             }
-            Err(Unread) => return self.wait_for(id, Pending::Unread(target)),
+            Err(Held::Unread) => return self.wait_for(id, Pending::Unread(target)),
+            Err(Held::Changed) => {
+                self.fail(&target, Class::Session, CHANGED);
+                return Ok(());
+            }
         };
         if !landing.has_room() {
             self.reserved = self.reserved.saturating_add(landing.target.size);
@@ -301,17 +313,18 @@ impl Assembler {
     }
 
     /// What an earlier connection or run has left of the same file, if anything can be made of it.
-    fn kept_of(&mut self, target: &Target) -> Result<Option<Landing>, Unread> {
+    fn kept_of(&mut self, target: &Target) -> Result<Option<Landing>, Held> {
         let Some(mut kept) = self.kept.remove(&target.path) else { return Ok(None) };
         if !kept.target.is_again(target) {
+            // Said once: the user decides, and running the command again is one way to.
             kept.discard(&*self.disk);
-            return Ok(None);
+            return Err(Held::Changed);
         }
         match kept.take_up(&*self.disk, &self.stop) {
             Ok(()) => Ok(Some(kept)),
             Err(DiskError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 self.kept.insert(target.path.clone(), kept);
-                Err(Unread)
+                Err(Held::Unread)
             }
             // It is gone or cannot be read: it comes anew, under a name that may be the same.
             Err(_) => Ok(None),
