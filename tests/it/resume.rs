@@ -4,8 +4,10 @@
 
 use crate::process::{Ended, Live, Place, noise};
 use resilient::session::{Record, State, Store};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 
 const SIZE: u64 = 6_000_000;
@@ -18,11 +20,16 @@ fn sessions(place: &Place) -> Vec<Record> {
 
 /// Starts to send slowly, and waits until some of it is remembered over there. How much that is.
 fn begin(place: &Place, ticket: &str) -> (Live, u64) {
-    let mut sender = Live::stdout(place.on("sender", &format!("send --json --bwlimit 2m source {ticket}")));
+    begin_at("2m", 2 * GROUP, place, ticket)
+}
+
+/// The same at this rate, until more than that many bytes are.
+fn begin_at(rate: &str, enough: u64, place: &Place, ticket: &str) -> (Live, u64) {
+    let mut sender = Live::stdout(place.on("sender", &format!("send --json --bwlimit {rate} source {ticket}")));
     loop {
         sender.event("progress");
         match &sessions(place)[..] {
-            [session] if session.bytes_done > 2 * GROUP => {
+            [session] if session.bytes_done > enough => {
                 assert_eq!(session.state, State::Active);
                 return (sender, session.bytes_done);
             }
@@ -104,6 +111,31 @@ fn without_what_was_remembered_everything_begins_anew() {
         }
         assert!(std::fs::read(place.path("inbox/source")).unwrap() == noise(7, SIZE as usize));
     }
+}
+
+/// A partial file that is lost begins anew under the same name, and nothing that was remembered of the old one is believed of it.
+#[test]
+fn what_was_remembered_of_a_lost_file_is_not_believed_of_its_successor() {
+    let place = Place::new();
+    let content = noise(9, 64 << 20);
+    place.write("source", &content);
+    let receiver = place.receiver("inbox");
+    let (sender, done) = begin_at("24m", 34 << 20, &place, &receiver.ticket);
+    assert!(done < 60 << 20, "nothing is left to be sent");
+    let ticket = receiver.ticket.clone();
+    receiver.kill();
+    drop(sender);
+    std::fs::remove_file(partial(&place)).unwrap();
+    // Less than before, and an orderly end, after which nothing is read again.
+    let receiver = place.receiver("inbox");
+    let (sender, _) = begin_at("8m", 2 * GROUP, &place, &ticket);
+    kill_process(Pid::from_child(&receiver.child), Signal::TERM).unwrap();
+    assert_eq!(receiver.ended().status.signal(), Some(Signal::TERM.as_raw()));
+    drop(sender);
+    let receiver = place.receiver("inbox");
+    let sent = place.run_on("sender", &format!("send source {ticket}"));
+    assert_eq!((sent.code(), receiver.ended().code()), (Some(0), Some(0)), "{sent:?}");
+    assert!(std::fs::read(place.path("inbox/source")).unwrap() == content);
 }
 
 #[test]

@@ -287,6 +287,7 @@ impl Assembler {
                 }
                 // By its path as well as its number, which is another one when the sender comes back with more files.
                 let name = format!("{}-{:016x}-{:x}", self.session, number_of(&target.path), id.0);
+                self.begins(&name);
                 let mut parts = Parts::new(self.chunk_bytes, size);
                 if self.record.is_some() {
                     parts.mark();

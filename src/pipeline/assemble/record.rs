@@ -18,6 +18,8 @@ pub(super) struct Record {
     journal: Journal,
     /// Names of the partial files.
     names: BTreeSet<String>,
+    /// Those among them that have become other files: nothing that stands there is true of them.
+    replaced: BTreeSet<String>,
     /// Some of those names are not durable yet.
     has_new: bool,
     /// Bytes of files that were here when this run began.
@@ -27,7 +29,8 @@ pub(super) struct Record {
 impl Assembler {
     /// Writes down from now on what is here of large files, and goes on with what an earlier run has `left`.
     pub(in crate::pipeline) fn record_in(&mut self, journal: Journal, left: Vec<session::Landing>) {
-        let mut record = Record { journal, names: BTreeSet::new(), has_new: false, before: 0 };
+        let mut record =
+            Record { journal, names: BTreeSet::new(), replaced: BTreeSet::new(), has_new: false, before: 0 };
         for left in left {
             record.names.insert(left.partial.clone());
             // What cannot be read back, or has chunks of another size, is taken out by the next record.
@@ -81,7 +84,7 @@ impl Assembler {
                 segments: mark.segments,
             });
         }
-        let gone: Vec<String> = record.names.difference(&names).cloned().collect();
+        let gone: Vec<String> = record.names.difference(&names).chain(&record.replaced).cloned().collect();
         if marks.is_empty() && gone.is_empty() {
             return Ok(());
         }
@@ -91,7 +94,15 @@ impl Assembler {
         let done = record.before + self.tally.bytes_literal + self.tally.bytes_matched;
         record.journal.record(&marks, &gone, done).map_err(|error| error.to_string())?;
         record.names = names;
+        record.replaced.clear();
         Ok(())
+    }
+
+    /// A partial file of this name begins: what is remembered under it is of another one.
+    pub(super) fn begins(&mut self, name: &str) {
+        if let Some(record) = self.record.as_mut().filter(|record| record.names.contains(name)) {
+            record.replaced.insert(name.to_owned());
+        }
     }
 
     fn landings(&mut self) -> impl Iterator<Item = &mut Landing> {
