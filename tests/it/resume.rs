@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 
-const SIZE: u64 = 6_000_000;
+const SIZE: u64 = 12_000_000;
 /// What is remembered of four chunks that are there is one value.
 const GROUP: u64 = 4 * 128 * 1024;
 
@@ -117,18 +117,18 @@ fn without_what_was_remembered_everything_begins_anew() {
 #[test]
 fn what_was_remembered_of_a_lost_file_is_not_believed_of_its_successor() {
     let place = Place::new();
-    let content = noise(9, 64 << 20);
+    let content = noise(9, 96 << 20);
     place.write("source", &content);
     let receiver = place.receiver("inbox");
-    let (sender, done) = begin_at("24m", 34 << 20, &place, &receiver.ticket);
-    assert!(done < 60 << 20, "nothing is left to be sent");
+    let (sender, done) = begin_at("12m", 34 << 20, &place, &receiver.ticket);
+    assert!(done < 90 << 20, "nothing is left to be sent");
     let ticket = receiver.ticket.clone();
     receiver.kill();
     drop(sender);
     std::fs::remove_file(partial(&place)).unwrap();
     // Less than before, and an orderly end, after which nothing is read again.
     let receiver = place.receiver("inbox");
-    let (sender, _) = begin_at("8m", 2 * GROUP, &place, &ticket);
+    let (sender, _) = begin_at("6m", 2 * GROUP, &place, &ticket);
     kill_process(Pid::from_child(&receiver.child), Signal::TERM).unwrap();
     assert_eq!(receiver.ended().status.signal(), Some(Signal::TERM.as_raw()));
     drop(sender);
