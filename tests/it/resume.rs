@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 const SIZE: u64 = 12_000_000;
 /// What is remembered of four chunks that are there is one value.
@@ -208,4 +209,43 @@ fn a_store_that_cannot_be_read_is_put_aside_and_one_that_cannot_be_made_is_done_
     assert_eq!(place.run_on("sender", &format!("send source {}", none.ticket)).code(), Some(0));
     let ended = none.ended();
     assert!(ended.code() == Some(0) && ended.err.contains("file/below: "), "{ended:?}");
+}
+
+/// Each time after a different amount has come, and each of the three ways in turn.
+#[test]
+fn whoever_is_killed_however_often_it_arrives_in_the_end() {
+    let place = Place::new();
+    let content = noise(10, 24 << 20);
+    place.write("source", &content);
+    let mut receiver = place.receiver("inbox");
+    let ticket = receiver.ticket.clone();
+    let send = || {
+        let mut command = place.on("sender", &format!("send --bwlimit 4m source {ticket}"));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let kill = |mut sender: Child| {
+        sender.kill().unwrap();
+        sender.wait().unwrap();
+    };
+    let done = || sessions(&place).first().map_or(0, |session| session.bytes_done);
+    let mut sender = send();
+    for (round, more) in noise(11, 9).into_iter().enumerate() {
+        let enough = done() + (u64::from(more) << 12);
+        while done() < enough {
+            assert!(sender.try_wait().unwrap().is_none(), "it ended before it was killed");
+        }
+        assert!(!place.path("inbox/source").exists());
+        if round % 3 != 0 {
+            receiver.kill();
+            receiver = place.receiver("inbox");
+        }
+        if round % 3 != 1 {
+            kill(sender);
+            sender = send();
+        }
+    }
+    assert!(sender.wait().unwrap().success() && receiver.ended().status.success());
+    assert!(std::fs::read(place.path("inbox/source")).unwrap() == content);
+    assert!(!place.path("inbox/.resilient-partial").exists());
+    assert_eq!(done(), content.len() as u64);
 }
