@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::task::JoinError;
 
 /// Bytes asked for in either buffer of a socket.
 const BUFFER: usize = 4 << 20;
@@ -56,6 +57,11 @@ pub async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// What a task has come to that nobody aborts; its panic goes on here.
+pub fn unpanicked<T>(ended: Result<T, JoinError>) -> T {
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// How blocking work (reading, hashing, compressing, writing) is run.

@@ -32,6 +32,8 @@ struct Unspent {
 struct Spent {
     hash: blake3::Hash,
     by: Key,
+    /// Its transfer is done: another run has nothing to go on with.
+    is_over: bool,
 }
 
 /// The one-time tickets of a process, and who has spent them.
@@ -85,6 +87,7 @@ impl Tickets {
             spent: self
                 .spent
                 .iter()
+                .filter(|spent| !spent.is_over)
                 .map(|spent| (*spent.hash.as_bytes(), *spent.by.0.as_bytes(), spent.by.1.0))
                 .collect(),
         }
@@ -94,7 +97,7 @@ impl Tickets {
     pub(super) fn restore(&mut self, saved: Saved, now: Instant, wall: Timestamp) -> Option<Secret> {
         for (hash, node, session) in saved.spent.into_iter().take(SPENT) {
             let by = (NodeId::from_bytes(node), SessionId(session));
-            self.spent.push_back(Spent { hash: blake3::Hash::from_bytes(hash), by });
+            self.spent.push_back(Spent { hash: blake3::Hash::from_bytes(hash), by, is_over: false });
         }
         let (secret, made) = saved.unspent?;
         // A clock that was set back does not make a ticket younger than new.
@@ -138,14 +141,19 @@ impl Tickets {
     pub(super) fn spend(&mut self, secret: [u8; 16], key: Key) {
         let hash = Secret::from_bytes(secret).hash();
         if let Some(spent) = self.spent.iter_mut().find(|spent| spent.hash == hash) {
-            spent.by = key;
+            (spent.by, spent.is_over) = (key, false);
             return;
         }
         self.unspent = self.unspent.take().filter(|ticket| ticket.hash != hash);
         if self.spent.len() == SPENT {
             self.spent.pop_front();
         }
-        self.spent.push_back(Spent { hash, by: key });
+        self.spent.push_back(Spent { hash, by: key, is_over: false });
+    }
+
+    /// All that the session `key` was let in for is done.
+    pub(super) fn over(&mut self, key: Key) {
+        self.spent.iter_mut().filter(|spent| spent.by == key).for_each(|spent| spent.is_over = true);
     }
 }
 
@@ -219,6 +227,12 @@ mod tests {
         let (restored_late, secret) = restored(Duration::from_secs(60));
         assert_eq!(secret, None);
         assert_eq!(restored_late.worth(soon, [1; 16], key(1, 1)), Ok(Worth::Again));
+        // Good again in this run, and in no other.
+        tickets.over(key(1, 1));
+        assert_eq!(tickets.worth(soon, [1; 16], key(1, 1)), Ok(Worth::Again));
+        let mut next = Tickets::new(life);
+        next.restore(tickets.save(soon, wall), soon, wall);
+        assert!(next.worth(soon, [1; 16], key(1, 1)).is_err());
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Error {
                 Some("--cert FILE --cert-key FILE present a certificate of an authority that it accepts".into())
             }
             Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Stopped => {
-                Some("run the same command again; what has arrived complete is not sent twice".into())
+                Some("run the same command again; what has arrived is not sent twice".into())
             }
             Error::Connect(ConnectError::WrongKey { .. }) => Some(
                 "another node answers there: ask for a new ticket, and if that changes nothing, for the reason".into(),

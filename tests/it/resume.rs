@@ -191,6 +191,8 @@ fn a_ticket_that_nobody_has_used_is_shown_again_to_one_receiver() {
     assert_eq!(used.ended().code(), Some(0));
     let next = place.receiver("inbox");
     assert_ne!(next.ticket, ticket);
+    let late = place.run_on("sender", &format!("send source {ticket}"));
+    assert_eq!(late.code(), Some(41), "its transfer is done: {late:?}");
     next.kill();
 }
 

@@ -14,6 +14,7 @@ use crate::ticket::Secret;
 use crate::wire::codec;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// How long tickets are remembered: as long as a session can be taken up.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -28,6 +29,7 @@ pub(super) struct Kept {
     /// Saves so far, and the newest that was written.
     saves: u64,
     written: Arc<Mutex<u64>>,
+    last: Option<JoinHandle<()>>,
     _claim: Claim,
 }
 
@@ -53,7 +55,7 @@ impl Kept {
         let known = known.and_then(|bytes| codec::decode::<(u16, Saved)>(&mut &bytes[..], "tickets").ok());
         let (port, saved) = known.map_or((None, None), |(port, saved)| (Some(port), Some(saved)));
         let written = Arc::default();
-        Ok(Some(Kept { sessions, place, blocking, port, saved, saves: 0, written, _claim: claim }))
+        Ok(Some(Kept { sessions, place, blocking, port, saved, saves: 0, written, last: None, _claim: claim }))
     }
 
     /// The port that the tickets name.
@@ -81,7 +83,15 @@ impl Kept {
                 *written = this;
             }
         });
-        tokio::spawn(work);
+        self.last = Some(tokio::spawn(work));
+    }
+
+    /// Waits until what was saved last is written.
+    pub(super) async fn flush(&mut self) {
+        if let Some(last) = self.last.take() {
+            // A panic there has cost no more than what is remembered.
+            let _ = last.await;
+        }
     }
 }
 

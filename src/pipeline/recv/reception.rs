@@ -12,7 +12,7 @@ use crate::event::{Event, Observer, SessionTag};
 use crate::fs::disk::Disk;
 use crate::network::congestion::Pilot;
 use crate::network::gate::Arrival;
-use crate::network::seam::now;
+use crate::network::seam::{now, unpanicked};
 use crate::pipeline::admission::{Key, Tickets, Worth, same_version, stranger};
 use crate::pipeline::greet::{Guest, Refused, greet, refuse};
 use crate::pipeline::session::{Place, Pool, Presence, receive};
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 /// Peers that are connected and have not yet said hello.
 const MAX_GREETINGS: usize = 64;
@@ -234,11 +234,18 @@ impl Reception {
         while let Some(ended) = self.tasks.join_next().await {
             unpanicked(ended);
         }
+        if let Some(kept) = &mut self.kept {
+            kept.flush().await;
+        }
     }
 
     /// Takes note of a session's end. The outcome of the whole run, if it is over with that.
     pub(super) fn result(&mut self, ended: Ended) -> Option<Result<Summary, Error>> {
         let Ended { key, number, observer, result } = ended;
+        if result.as_ref().is_ok_and(|summary| summary.class == Class::Done) {
+            self.tickets.over(key);
+            self.save_tickets();
+        }
         let ours = self.running.get(&key).is_some_and(|running| running.number == number);
         let counts = ours && self.running.remove(&key).is_some_and(|running| !running.repeats);
         if self.options.stay == Stay::Once {
@@ -441,8 +448,4 @@ impl Reception {
             guest.inward.connection.close(close::REFUSED.into(), b"refused");
         }
     }
-}
-
-fn unpanicked<T>(ended: Result<T, JoinError>) -> T {
-    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
