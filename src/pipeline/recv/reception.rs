@@ -137,10 +137,8 @@ impl Reception {
 
     /// Tells the ticket that nobody has used of an earlier run, or a new one.
     pub(super) fn first_ticket(&mut self) {
-        match self.kept.as_mut().and_then(|kept| kept.restore(&mut self.tickets)) {
-            Some(secret) => self.tell_ticket(secret),
-            None => self.issue_ticket(),
-        }
+        let known = self.kept.as_mut().and_then(|kept| kept.restore(&mut self.tickets));
+        if let Some(secret) = known { self.tell_ticket(secret) } else { self.issue_ticket() }
     }
 
     /// Makes a ticket and tells it.
