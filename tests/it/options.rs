@@ -196,11 +196,13 @@ fn a_receiver_may_set_its_own_limits() {
     let ended = place.run("recv --listen 127.0.0.1:0 --stop-after 10ms inbox");
     assert_eq!(ended.code(), Some(20), "{ended:?}");
     let receiver = place.receiver("--max-transfer 100000 inbox");
-    let sent = place.run(&format!("send --no-compress --retry-for 1 source {}", receiver.ticket));
+    // Slowly: what has come at once is complete before anything can be stopped.
+    let sent = place.run(&format!("send --bwlimit 500k,1k --no-compress --retry-for 1 source {}", receiver.ticket));
     assert_eq!((receiver.ended().code(), sent.code()), (Some(20), Some(10)), "{sent:?}");
 
     let offer = || {
-        let mut offered = Live::stdout(place.command("send --offer --retry-for 0 --listen 127.0.0.1:0 source"));
+        let mut offered =
+            Live::stdout(place.command("send --offer --bwlimit 500k,1k --retry-for 0 --listen 127.0.0.1:0 source"));
         let ticket = offered.line();
         (offered, ticket)
     };
