@@ -4,6 +4,7 @@
 //! is written down for another run is never more than what is here.
 
 use crate::integrity::{Digest, Marks, MarksError, Node, OPEN_ENDED, TreeHasher, Verified};
+use crate::manifest::MAX_FILE;
 use crate::range_set::RangeSet;
 use crate::wire::WireError;
 use std::collections::BTreeMap;
@@ -52,10 +53,13 @@ impl Parts {
         whole - self.size.map_or(0, short)
     }
 
-    /// Lets it be written down what is here, if that is worth it: of more than one chunk, and as long as was announced.
+    /// Lets it be written down what is here, if that is worth it: of more than one chunk, and as long as was announced. One that is longer than
+    /// any file fails when its partial file is to be made.
     pub(super) fn mark(&mut self) {
-        if let Some(size) = self.size.filter(|size| *size > self.chunk) {
-            self.marks = Marks::new(self.chunk, size).ok();
+        if let Some(size) = self.size.filter(|size| (self.chunk + 1..=MAX_FILE).contains(size)) {
+            let marks = Marks::new(self.chunk, size);
+            self.marks =
+                Some(marks.expect("the tree has taken chunks of this size, and files of this length have an end"));
         }
     }
 
@@ -166,5 +170,28 @@ impl Parts {
         }
         let sealed = self.sealed.as_ref()?;
         Some(self.tree.finish().is_ok_and(|digest| digest == *sealed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_another_run_can_go_on_with_is_written_down() {
+        for (size, is_marked) in [
+            (Some(0), false),
+            (Some(1024), false),
+            (Some(1025), true),
+            (Some(MAX_FILE), true),
+            (Some(MAX_FILE + 1), false),
+            (Some(u64::MAX), false),
+            (None, false),
+        ] {
+            let mut parts = Parts::new(1024, size);
+            parts.mark();
+            assert_eq!(parts.marks.is_some(), is_marked, "{size:?}");
+            assert!(!parts.lasts(), "nothing is here");
+        }
     }
 }
