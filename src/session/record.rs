@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 /// Longest text or path of a record, in bytes.
 const MAX_TEXT: usize = 64 << 10;
+/// Longest ticket of a command, in bytes.
+const MAX_TICKET: usize = 8 << 10;
 /// Longest command in bytes: more than a kernel takes unless it is told to.
 const MAX_COMMAND: usize = 4 << 20;
 /// Longest message of a failure that is kept, in bytes; the rest is cut off.
@@ -60,6 +62,8 @@ pub struct Command {
     pub words: Vec<OsString>,
     /// The folder where it was typed.
     pub folder: PathBuf,
+    /// The ticket, where it was in a file, on stdin or in the environment: it may not be there again.
+    pub ticket: Option<String>,
 }
 
 /// The last failure of a session.
@@ -141,11 +145,13 @@ impl Command {
         let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.as_bytes().iter().copied().chain([0])).collect();
         bounded(bytes.len(), MAX_COMMAND, "the command is too long to be kept")?;
         bounded(self.folder.as_os_str().len(), MAX_TEXT, "the current folder is too long to be kept")?;
+        bounded(self.ticket.as_ref().map_or(0, String::len), MAX_TICKET, "the ticket is too long to be kept")?;
         Ok(bytes)
     }
 
-    fn from_bytes(words: &[u8], folder: Vec<u8>) -> Result<Command, StoreError> {
-        if words.len() > MAX_COMMAND || folder.len() > MAX_TEXT {
+    fn from_bytes(words: &[u8], folder: Vec<u8>, ticket: Option<String>) -> Result<Command, StoreError> {
+        let ticket_length = ticket.as_ref().map_or(0, String::len);
+        if words.len() > MAX_COMMAND || folder.len() > MAX_TEXT || ticket_length > MAX_TICKET {
             return Err(StoreError::Corrupt("length of a command"));
         }
         let words = match words.split_last() {
@@ -153,11 +159,34 @@ impl Command {
             Some((0, words)) => words.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect(),
             Some(_) => return Err(StoreError::Corrupt("end of a command")),
         };
-        Ok(Command { words, folder: OsString::from_vec(folder).into() })
+        Ok(Command { words, folder: OsString::from_vec(folder).into(), ticket })
     }
 }
 
 impl Record {
+    /// What it is called by here: 32 hexadecimal digits, different for each session of a store. That of a sender is the id that both ends
+    /// know; at a receiver the same one may go to several places.
+    pub fn id(&self) -> String {
+        let Key { role, session, place } = &self.key;
+        let bytes = match role {
+            Role::Send => *session,
+            Role::Receive => {
+                let mut hasher = blake3::Hasher::new_derive_key("resilient 2026-11 name of a session in its store");
+                hasher.update(session);
+                hasher.update(place);
+                let mut bytes = [0; 16];
+                bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+                bytes
+            }
+        };
+        hex(&bytes)
+    }
+
+    /// Whether `prefix`, hexadecimal digits in small letters, stands for it: by its name here, or by the id that both ends know.
+    pub(super) fn is_meant_by(&self, prefix: &str) -> bool {
+        self.id().starts_with(prefix) || hex(&self.key.session).starts_with(prefix)
+    }
+
     /// The record of a row of `sessions`.
     pub(super) fn read(row: &Row<'_>) -> Result<Record, StoreError> {
         let text = |column| {
@@ -170,7 +199,7 @@ impl Record {
         }
         let session: Vec<u8> = row.get("session")?;
         let command = match (row.get::<_, Option<Vec<u8>>>("command")?, row.get("folder")?) {
-            (Some(words), Some(folder)) => Some(Command::from_bytes(&words, folder)?),
+            (Some(words), Some(folder)) => Some(Command::from_bytes(&words, folder, row.get("ticket")?)?),
             (None, None) => None,
             _ => return Err(StoreError::Corrupt("half a command")),
         };
@@ -200,6 +229,10 @@ impl Record {
             last_failure,
         })
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 fn failure(at: i64, class: u8, message: String) -> Result<Failure, StoreError> {

@@ -37,7 +37,8 @@ const SETTINGS: &str = "
 ";
 
 /// What makes a file of version n one of version n + 1, from an empty one on.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE sessions (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         role TEXT NOT NULL,
@@ -85,7 +86,9 @@ const MIGRATIONS: [&str; 1] = ["
         bytes BLOB NOT NULL,
         expires INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "ALTER TABLE sessions ADD COLUMN ticket TEXT;",
+];
 
 /// A store, and what had to be moved out of its way.
 #[derive(Debug)]

@@ -30,6 +30,7 @@ impl Store {
         begun.check()?;
         let words = begun.command.as_ref().map(record::Command::to_bytes).transpose()?;
         let folder = begun.command.as_ref().map(|command| command.folder.as_os_str().as_encoded_bytes());
+        let ticket = begun.command.as_ref().and_then(|command| command.ticket.as_ref());
         let (files, bytes) = (signed(begun.files)?, signed(begun.bytes)?);
         let (role, session, place) = (begun.key.role.word(), &begun.key.session[..], &begun.key.place);
         self.change(|connection| {
@@ -42,10 +43,10 @@ impl Store {
             let number = connection
                 .prepare_cached(
                     "INSERT INTO sessions
-                        (role, session, place, command, folder, peer, location, state, began, changed, files, bytes)
-                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', ?8, ?8, ?9, ?10)
+                        (role, session, place, command, folder, peer, location, state, began, changed, files, bytes, ticket)
+                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', ?8, ?8, ?9, ?10, ?11)
                     ON CONFLICT (role, session, place) DO UPDATE SET
-                        command = excluded.command, folder = excluded.folder, peer = excluded.peer,
+                        command = excluded.command, folder = excluded.folder, ticket = excluded.ticket, peer = excluded.peer,
                         location = excluded.location, state = excluded.state, changed = excluded.changed,
                         files = excluded.files, bytes = excluded.bytes, runs = runs + 1
                     RETURNING id",
@@ -61,7 +62,8 @@ impl Store {
                         begun.location,
                         now.as_microsecond(),
                         files,
-                        bytes
+                        bytes,
+                        ticket
                     ],
                     |row| row.get(0),
                 )?;
@@ -116,24 +118,27 @@ impl Store {
         })
     }
 
-    /// The sessions whose id begins with `prefix`, hexadecimal digits of either case; none for an empty one.
+    /// The sessions that `prefix`, hexadecimal digits of either case, stands for: the beginning of the name that they have here
+    /// ([`Record::id`]) or of the id that both ends know. None for an empty one.
     pub fn find(&self, prefix: &str) -> Result<Found, StoreError> {
         let prefix = prefix.to_ascii_lowercase();
         if prefix.is_empty() {
             return Ok(Found::None);
         }
-        let found: Vec<Record> = self.look(|connection| {
-            let mut found = connection.prepare_cached(
-                "SELECT * FROM sessions WHERE substr(lower(hex(session)), 1, length(?1)) = ?1
-                    ORDER BY changed DESC, id DESC",
-            )?;
-            found.query_and_then([prefix], Record::read)?.collect()
-        })?;
+        let found: Vec<Record> = self.list()?.into_iter().filter(|record| record.is_meant_by(&prefix)).collect();
         Ok(match <[Record; 1]>::try_from(found) {
             Ok([record]) => Found::One(Box::new(record)),
             Err(found) if found.is_empty() => Found::None,
             Err(found) => Found::Several(found),
         })
+    }
+
+    /// The shortest beginning of the name of a session, four digits at least, that stands for no other one.
+    pub fn short(&self, record: &Record) -> Result<String, StoreError> {
+        let others: Vec<Record> = self.list()?.into_iter().filter(|other| other.number != record.number).collect();
+        let name = record.id();
+        let is_unique = |length: &usize| !others.iter().any(|other| other.is_meant_by(&name[..*length]));
+        Ok(name[..(4..name.len()).find(is_unique).unwrap_or(name.len())].to_owned())
     }
 
     /// The session of this key, if there is one.

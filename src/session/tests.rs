@@ -17,6 +17,7 @@ pub(super) fn begun(id: u8) -> Begin {
         command: Some(Command {
             words: vec!["recv".into(), OsString::new(), OsString::from_vec(b"\xfe\n".to_vec())],
             folder: "/home/a".into(),
+            ticket: Some("rsl1x".into()),
         }),
         peer: "rz1peer".into(),
         location: "host:1".into(),
@@ -123,15 +124,29 @@ fn a_transition_that_the_table_forbids_is_refused_and_changes_nothing() {
 #[test]
 fn sessions_are_listed_by_change_and_found_by_prefix() {
     let store = Store::in_memory();
-    let [a, b, c] = [0xa1, 0xa2, 0xb1].map(|id| store.begin(&begun(id), at(id.into())).unwrap());
+    let send = |id| Begin { key: Key { role: Role::Send, session: [id; 16], place: Vec::new() }, ..begun(id) };
+    let [a, b, c] = [0xa1, 0xa2, 0xb1].map(|id| store.begin(&send(id), at(id.into())).unwrap());
     store.advance(a.number, 1, at(1000)).unwrap();
     assert_eq!(numbers(&store.list().unwrap()), [a.number, c.number, b.number]);
     assert_eq!(store.find("b").unwrap(), Found::One(Box::new(c.clone())));
     assert_eq!(store.find("B1b").unwrap(), Found::One(Box::new(c.clone())));
-    assert_eq!(store.find(&"b1".repeat(16)).unwrap(), Found::One(Box::new(c)));
+    assert_eq!(store.find(&"b1".repeat(16)).unwrap(), Found::One(Box::new(c.clone())));
     assert!(matches!(store.find("a").unwrap(), Found::Several(found) if numbers(&found) == [a.number, b.number]));
     for none in ["", "c", "%", "_", "b1b1b2", &"b1".repeat(17)] {
         assert_eq!(store.find(none).unwrap(), Found::None, "{none}");
+    }
+    assert_eq!([&a, &b, &c].map(|record| store.short(record).unwrap()), ["a1a1", "a2a2", "b1b1"]);
+}
+
+#[test]
+fn what_one_sender_sends_to_two_places_has_two_names() {
+    let store = Store::in_memory();
+    let at_place = |place: &[u8]| Begin { key: Key { place: place.to_vec(), ..begun(1).key }, ..begun(1) };
+    let [one, other] = [b"/a", b"/b"].map(|place| store.begin(&at_place(place), at(0)).unwrap());
+    assert!(matches!(store.find("0101").unwrap(), Found::Several(_)), "both are of that session");
+    for record in [&one, &other] {
+        let short = store.short(record).unwrap();
+        assert_eq!(store.find(&short).unwrap(), Found::One(Box::new(record.clone())));
     }
 }
 
@@ -154,7 +169,8 @@ fn what_was_left_alone_expires_and_is_pruned() {
 #[test]
 fn what_cannot_be_read_back_is_not_written() {
     let store = Store::in_memory();
-    let nul = Begin { command: Some(Command { words: vec!["a\0b".into()], folder: "/".into() }), ..begun(1) };
+    let nul =
+        Begin { command: Some(Command { words: vec!["a\0b".into()], folder: "/".into(), ticket: None }), ..begun(1) };
     let long = Begin { location: "x".repeat(1 << 17), ..begun(1) };
     let big = Begin { bytes: 1 << 63, ..begun(1) };
     for begun in [nul, long, big] {
@@ -163,7 +179,7 @@ fn what_cannot_be_read_back_is_not_written() {
     let number = store.begin(&begun(1), at(0)).unwrap().number;
     store.end(number, State::Failed, Some((Class::FileIo, &"é".repeat(4000))), 0, at(1)).unwrap();
     assert_eq!(store.list().unwrap()[0].last_failure.as_ref().unwrap().message, "é".repeat(2048));
-    let bare = Begin { command: Some(Command { words: Vec::new(), folder: "/".into() }), ..begun(1) };
+    let bare = Begin { command: Some(Command { words: Vec::new(), folder: "/".into(), ticket: None }), ..begun(1) };
     assert_eq!(store.begin(&bare, at(2)).unwrap().command, bare.command);
 }
 
