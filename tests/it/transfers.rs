@@ -25,7 +25,7 @@ use tokio::sync::watch;
 const SENDER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const RECEIVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 /// How long a silent path is borne: longer than any outage of a random profile.
-const RETRY: Duration = Duration::from_secs(3600);
+const RETRY: Duration = Duration::from_secs(2 * 3600);
 
 /// Keeps what an observer saw and hands the ticket on.
 struct Seen {
@@ -203,6 +203,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
         chunk_rate: None,
         parity: resilient::transfer::Parity::Auto,
         classes: resilient::filter::Classes::default(),
+        lock_wait: Duration::ZERO,
         sources: vec![tree.source()],
         pipe: None,
         stop: Stop::default(),
@@ -293,4 +294,26 @@ fn a_queue_of_a_few_packets_is_not_flooded() {
         let times = sent.iter().sum::<u64>() as f64 / sent.len() as f64 * 0.8 / f64::from(bytes);
         assert!(times < most, "{mbit} Mbit/s: {times:.2} x what arrives was sent");
     }
+}
+
+/// Both ends know one another still, and the path is probed several times a second.
+#[test]
+fn an_hour_without_a_path_costs_an_hour_and_no_more_than_a_second() {
+    let took = |outages: Vec<(Duration, Duration)>| {
+        run(3, 24 * RETRY, async move |net| {
+            let profile = Profile { outages, ..Profile::plain(2.0, 60, 0.1) };
+            net.link(SENDER, RECEIVER, profile.clone());
+            net.link(RECEIVER, SENDER, profile);
+            let (mut rng, mut tree) = (Rng::of([3]), Tree::empty());
+            tree.add("file", &(0..500_000).flat_map(|_| rng.bits().to_le_bytes()).collect::<Vec<u8>>());
+            let disk = MemDisk::new();
+            let done = transfer(&net, 3, &tree, &disk).await;
+            assert_eq!(disk.tree(), tree.expected());
+            done.took
+        })
+    };
+    let hour = Duration::from_secs(3600);
+    let (without, with) = (took(Vec::new()), took(vec![(Duration::from_secs(8), hour)]));
+    assert!(without > Duration::from_secs(12), "{without:?}");
+    assert!(with < without + hour + Duration::from_secs(1), "{with:?}, and {without:?} without the outage");
 }
