@@ -22,6 +22,9 @@ _resilient() {
             resilient,recv)
                 cmd="resilient__subcmd__recv"
                 ;;
+            resilient,resume)
+                cmd="resilient__subcmd__resume"
+                ;;
             resilient,send)
                 cmd="resilient__subcmd__send"
                 ;;
@@ -47,7 +50,7 @@ _resilient() {
 
     case "${cmd}" in
         resilient)
-            opts="-v -q -P -h -V --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help --version send recv key"
+            opts="-v -q -P -h -V --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help --version send recv resume key"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -81,6 +84,10 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -89,7 +96,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key)
-            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help show list trust allow forget"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help show list trust allow forget"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -123,6 +130,10 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -131,7 +142,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__allow)
-            opts="-v -q -P -h --perm --dir --quota --expire --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --perm --dir --quota --expire --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -181,6 +192,10 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -189,7 +204,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__forget)
-            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -220,6 +235,10 @@ _resilient() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -231,7 +250,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__list)
-            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -262,6 +281,10 @@ _resilient() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -273,7 +296,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__show)
-            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -304,6 +327,10 @@ _resilient() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -315,7 +342,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__key__subcmd__trust)
-            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-v -q -P -h --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -349,6 +376,10 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -357,7 +388,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__recv)
-            opts="-o -f -4 -6 -v -q -P -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --stop-after --max-transfer --bwlimit --link --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --no-session --state-dir --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-o -f -4 -6 -v -q -P -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --stop-after --max-transfer --bwlimit --link --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --no-session --lock-wait --skip-if-locked --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -451,7 +482,7 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --state-dir)
+                --lock-wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -483,6 +514,88 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        resilient__subcmd__resume)
+            opts="-v -q -P -h --all --list --forget --older-than --stop-after --max-transfer --bwlimit --link --contimeout --retry-for --lock-wait --skip-if-locked --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-transfer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bwlimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --link)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --contimeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --json)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -491,7 +604,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__send)
-            opts="-r -p -f -0 -n -4 -6 -z -v -q -P -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --bwlimit --link --compress --no-compress --max-chunk-rate --parity --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --show-config --help"
+            opts="-r -p -f -0 -n -4 -6 -z -v -q -P -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --no-session --lock-wait --skip-if-locked --bwlimit --link --compress --no-compress --max-chunk-rate --parity --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -615,6 +728,10 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --bwlimit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -672,6 +789,10 @@ _resilient() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_resilient_global_optspecs
-    string join \n identity= v/verbose q/quiet json= progress= P stats color= log-file= metrics-file= config= no-config show-config h/help V/version
+    string join \n identity= v/verbose q/quiet json= progress= P stats color= log-file= metrics-file= config= no-config state-dir= show-config h/help V/version
 end
 
 function __fish_resilient_needs_command
@@ -35,6 +35,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_needs_command" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_needs_command" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_needs_command" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_needs_command" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_needs_command" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_needs_command" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_needs_command" -s P -d 'The same as --progress; unfinished files are kept in any case'
@@ -45,6 +46,7 @@ complete -c resilient -n "__fish_resilient_needs_command" -s h -l help -d 'Print
 complete -c resilient -n "__fish_resilient_needs_command" -s V -l version -d 'Print version'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "send" -d 'Send files and directories to a waiting `recv`'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "recv" -d 'Print a ticket and wait for one send'
+complete -c resilient -n "__fish_resilient_needs_command" -f -a "resume" -d 'Go on with what broke off, or list what did'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "key" -d 'Identities: this node\'s, whom it dials, who may come in'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l name -d 'Name at the receiver of what comes in on stdin (`-`)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l exclude -d 'Leave out what matches; the first match decides' -r -f
@@ -65,7 +67,8 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -l ca -d 'Chec
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l cert -d 'Present this certificate (PEM, with its chain) instead of this node\'s key' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l cert-key -d 'The key of that certificate (PEM)' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
-complete -c resilient -n "__fish_resilient_using_subcommand send" -l retry-for -d 'Keep probing a silent path for this long, or `forever`' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l retry-for -d 'Keep trying for this long to go on after the other side fell silent or broke off, or `forever`' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l lock-wait -d 'Wait for this long while another run is at the same [default: 0]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l link -d 'Reckon from the first packet on with a slow link of RATE (9.6kbit, 300B)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s z -l compress -d 'Compress: auto, none, lz4 or zstd[:LEVEL] [default: auto]' -r
@@ -84,6 +87,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s r -d 'Send directories whole (always done)'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s p -d 'Preserve times and modes (always done)'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s 0 -l from0 -d 'Entries of all these files end with NUL'
@@ -94,6 +98,8 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -l accept-new 
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l insecure -d 'Encrypt without checking who answers, this time'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s 4 -d 'Use IPv4 only'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s 6 -d 'Use IPv6 only'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l no-session -d 'Remember nothing of the transfer: what breaks off for good begins anew'
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l skip-if-locked -d 'While another run is at the same, do nothing, and call that a success'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l no-compress -d 'Do not compress'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -s q -l quiet -d 'Show errors only'
@@ -122,8 +128,8 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ca -d 'Chec
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert -d 'Present this certificate (PEM, with its chain) instead of this node\'s key' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert-key -d 'The key of that certificate (PEM)' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
-complete -c resilient -n "__fish_resilient_using_subcommand recv" -l retry-for -d 'Keep probing a silent path for this long, or `forever`' -r
-complete -c resilient -n "__fish_resilient_using_subcommand recv" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l retry-for -d 'Keep trying for this long to go on after the other side fell silent or broke off, or `forever`' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l lock-wait -d 'Wait for this long while another run is at the same [default: 0]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
@@ -135,6 +141,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s f -l force -d 'Replace files and links that exist and are different'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l skip-existing -d 'Leave what exists as it is'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l rename -d 'Write `name (1)` where another `name` exists'
@@ -149,6 +156,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l insecure -d
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 4 -d 'Use IPv4 only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s 6 -d 'Use IPv6 only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l no-session -d 'Remember nothing of the transfer: what breaks off for good begins anew'
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l skip-if-locked -d 'While another run is at the same, do nothing, and call that a success'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s P -d 'The same as --progress; unfinished files are kept in any case'
@@ -156,6 +164,37 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l stats -d 'P
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l older-than -d 'Only what was not touched for this long (with --all, --list, --forget)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l stop-after -d 'Stop after this time (90m, 2h); the same command goes on from there' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l max-transfer -d 'Stop before more file bytes than this cross the network' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l link -d 'Reckon from the first packet on with a slow link of RATE (9.6kbit, 300B)' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l contimeout -d 'How long a usable connection may take, 0 for no limit [default: as typed then]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l retry-for -d 'Keep trying for this long to go on after the other side fell silent or broke off [default: as typed then]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l lock-wait -d 'Wait for this long while another run is at the same [default: 0]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l all -d 'Go on with everything that does not wait for somebody to come'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l list -d 'Show what broke off; with -v also what is complete'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l forget -d 'Give up what was begun, and take away its unfinished files'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l skip-if-locked -d 'While another run is at the same, do nothing, and call that a success'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -s P -d 'The same as --progress; unfinished files are kept in any case'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
@@ -167,6 +206,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -s P -d 'The same as --progress; unfinished files are kept in any case'
@@ -190,6 +230,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from show" -s P -d 'The same as --progress; unfinished files are kept in any case'
@@ -208,6 +249,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from list" -s P -d 'The same as --progress; unfinished files are kept in any case'
@@ -226,6 +268,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from trust" -s P -d 'The same as --progress; unfinished files are kept in any case'
@@ -248,6 +291,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from allow" -s P -d 'The same as --progress; unfinished files are kept in any case'
@@ -266,6 +310,7 @@ never\t'Not at all'"
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Show errors only'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and __fish_seen_subcommand_from forget" -s P -d 'The same as --progress; unfinished files are kept in any case'

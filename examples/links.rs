@@ -176,6 +176,7 @@ fn transfer(case: &Case, source: &Path, seed: u64) -> Done {
             chunk_rate: None,
             parity: case.parity.clone(),
             classes: resilient::filter::Classes::default(),
+            lock_wait: Duration::ZERO,
             sources: vec![source.to_owned()],
             pipe: None,
             stop: Stop::default(),

@@ -5,6 +5,7 @@
 
 use crate::class::Class;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Something that happened, as a user or a script would want to know it. Integers are bytes and milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -97,6 +98,11 @@ pub enum Event {
     },
     /// What a run that is about to fail has come to. Becomes part of [`Event::End`] and is no line of its own.
     SoFar(SoFar),
+    /// What is not complete can be gone on with by `resilient resume`. Becomes part of [`Event::End`] and is no line of its own.
+    Kept {
+        /// The name of the session in the store, as short as it can be.
+        name: String,
+    },
     /// A receiver of several transfers is done with one of them. The event says which (`session`).
     SessionEnd {
         /// Exit code that this transfer alone would give.
@@ -192,6 +198,8 @@ pub struct End {
     pub resumable: bool,
     /// Session id in hexadecimal.
     pub session: Option<String>,
+    /// What `resilient resume` takes to go on with it, if it does.
+    pub resume: Option<String>,
     /// UDP payload bytes sent.
     pub bytes_sent: u64,
     /// File bytes that crossed the network and were written.
@@ -236,6 +244,20 @@ pub trait Observer: Send + Sync {
     fn session_event(&self, session: &SessionTag, event: &Event) {
         let _ = session;
         self.event(event);
+    }
+}
+
+/// The observer of one session among several: it says which one an event is about.
+pub struct Tagged {
+    /// That one.
+    pub tag: SessionTag,
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Observer for Tagged {
+    fn event(&self, event: &Event) {
+        self.observer.session_event(&self.tag, event);
     }
 }
 

@@ -5,7 +5,7 @@
 //! Preserve, Delete, Transfer, Connect, Output. `-h` shows what most people need, `--help` and the manual page everything.
 
 use super::exit::Failure;
-use super::{key, recv, send};
+use super::{key, recv, resume, send};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,10 +17,11 @@ Examples:
   resilient recv inbox                         prints a ticket and waits
   resilient send photos/ a.pdf 'resilient://…' sends to whoever printed that
   resilient send data --ticket-file -          the same, the ticket from stdin
+  resilient resume --list                      what broke off, and how far it was
   resilient key show                           the node id of this host
 
 Of every command, too: --identity FILE, -P, --color WHEN, --log-file FILE,
---metrics-file FILE, --config FILE, --no-config, --show-config.
+--metrics-file FILE, --state-dir DIR, --config FILE, --no-config, --show-config.
 
 Exit status: 0 done, 1 usage, 23 some files failed, 128+N ended by signal N;
 the others, and which of them may pass: man resilient, EXIT STATUS.";
@@ -58,6 +59,9 @@ pub(super) enum Command {
     /// Print a ticket and wait for one send
     #[command(long_about = recv::LONG)]
     Recv(recv::Words),
+    /// Go on with what broke off, or list what did
+    #[command(long_about = resume::LONG)]
+    Resume(resume::Words),
     /// Identities: this node's, whom it dials, who may come in
     Key(key::Words),
     /// Any other word: a command of a later version, or a mistake.
@@ -117,6 +121,9 @@ pub(super) struct Global {
     /// Read no configuration file
     #[arg(long, global = true, overrides_with = "config", hide_short_help = true)]
     pub(super) no_config: bool,
+    /// Remember transfers and tickets there [default: ~/.local/state/resilient]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Connect", hide_short_help = true)]
+    pub(super) state_dir: Option<PathBuf>,
     /// Print each setting, its value and where it comes from, and do nothing else
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) show_config: bool,
@@ -147,6 +154,7 @@ pub(super) enum When {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::usage;
     use crate::pipeline::{Family, RetryFor};
     use clap::CommandFactory;
 
@@ -179,7 +187,7 @@ mod tests {
         let cli = parse("resilient --color=never recv --color=always --retry-for=5m --retry-for 2h -4 -6 -q -q d");
         assert_eq!(cli.global.color, When::Always);
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }, 0).unwrap();
+        let order = words.resolve(&Global { identity: Some("k".into()), ..cli.global }, &[], 0).unwrap();
         let recv::Way::Wait(wait) = order.way else { panic!("dials") };
         assert_eq!(wait.0.retry_for, RetryFor::Span(std::time::Duration::from_secs(7200)));
         assert_eq!(wait.0.family, Family::V6);
@@ -210,7 +218,7 @@ mod tests {
     fn short_help_fits_a_screen() {
         let mut command = Cli::command().term_width(80);
         command.build();
-        for name in ["send", "recv", "key"] {
+        for name in usage::COMMANDS {
             let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
             assert!(help.lines().count() <= 40, "{name}: {} lines\n{help}", help.lines().count());
         }
@@ -228,7 +236,7 @@ mod tests {
         const ORDER: [&str; 6] = ["Select", "Preserve", "Delete", "Transfer", "Connect", "Output"];
         let mut command = Cli::command();
         command.build();
-        for name in ["send", "recv", "key"] {
+        for name in usage::COMMANDS {
             let command = command.find_subcommand_mut(name).unwrap();
             let help = command.render_long_help().to_string();
             let mut ranks: Vec<usize> = help

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connect")]
 pub(super) struct Flags {
-    /// Keep probing a silent path for this long, or `forever`
+    /// Keep trying for this long to go on after the other side fell silent or broke off, or `forever`
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = span::patience)]
     pub(super) retry_for: RetryFor,
     /// Use IPv4 only

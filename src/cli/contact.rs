@@ -22,6 +22,7 @@ use crate::ticket::Ticket;
 use crate::trust::Date;
 use crate::trust::known::{self, Address, How, KnownNode, KnownNodes, Meeting, Way};
 use rustls::pki_types::ServerName;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -44,6 +45,22 @@ pub(super) enum Target {
     Node(NodeId, Option<Address>),
     /// `@name`.
     Known(String),
+}
+
+/// As in lists: a ticket is where it leads to, for its secret is not to be shown.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Ticket(ticket) => match ticket.addresses.first() {
+                Some(address) => write!(f, "a ticket for {address}"),
+                None => f.write_str("a ticket"),
+            },
+            Target::Address(at) => write!(f, "{at}"),
+            Target::Node(key, Some(at)) => write!(f, "{key}@{at}"),
+            Target::Node(key, None) => write!(f, "{key}"),
+            Target::Known(name) => write!(f, "@{name}"),
+        }
+    }
 }
 
 /// The other side, and what is asked of it.

@@ -52,10 +52,28 @@ pub(super) fn status(result: &Result<Summary, Failure>) -> ExitCode {
     ExitCode::from(class(result).code())
 }
 
+/// A failure with the advice that it comes with or, if running the command again may succeed, with that; `resume` is another way to do so.
+pub(super) fn advise(failure: &Failure, resume: Option<&str>) -> Failure {
+    let again = || match resume {
+        Some(resume) => format!("resume with: {resume} (or run the same command again)"),
+        None => "run the same command again; what has arrived is not sent twice".to_owned(),
+    };
+    // What nobody has answered to has not begun.
+    let begun = resume.is_some() || matches!(failure.class, Class::Network | Class::Timeout | Class::Stopped);
+    let hint = failure.hint.clone().or_else(|| (begun && failure.class.is_transient()).then(again));
+    Failure { hint, ..failure.clone() }
+}
+
 /// The `end` event of a result; `signal` is the one that ended the run, `so_far` what the run said that it had come to.
 ///
 /// Repeating the command goes on from what is there after whatever may pass, and after an end that was asked for.
-pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, so_far: &SoFar, elapsed_ms: u64) -> End {
+pub(super) fn end(
+    result: &Result<Summary, Failure>,
+    signal: Option<i32>,
+    so_far: &SoFar,
+    resume: Option<String>,
+    elapsed_ms: u64,
+) -> End {
     let class = if signal.is_some() { Class::Interrupted } else { class(result) };
     let reached = result.as_ref().map_or_else(
         |_| so_far.clone(),
@@ -71,6 +89,7 @@ pub(super) fn end(result: &Result<Summary, Failure>, signal: Option<i32>, so_far
         class,
         resumable: class.is_transient(),
         session: reached.session,
+        resume,
         bytes_sent: reached.bytes_sent,
         bytes_literal: reached.bytes_literal,
         bytes_matched: reached.bytes_matched,
@@ -92,9 +111,9 @@ mod tests {
     fn a_signal_goes_before_any_class() {
         let failed = Err(Failure::usage("x"));
         let so_far = SoFar { session: Some("7f".into()), bytes_sent: 9, bytes_literal: 7, bytes_matched: 1 };
-        let usage = end(&failed, None, &so_far, 5);
+        let usage = end(&failed, None, &so_far, None, 5);
         assert_eq!((usage.exit, usage.class, usage.resumable), (1, Class::Usage, false));
-        let ended = end(&failed, Some(15), &so_far, 5);
+        let ended = end(&failed, Some(15), &so_far, None, 5);
         assert_eq!((ended.exit, ended.class, ended.resumable), (143, Class::Interrupted, true));
         assert_eq!((ended.session.as_deref(), ended.bytes_sent, ended.bytes_literal), (Some("7f"), 9, 7));
     }

@@ -28,6 +28,7 @@ const PAGES: &[(&str, u8, Option<&str>, &str)] = &[
     ("resilient", 1, Some(""), include_str!("../../man/src/resilient.roff")),
     ("resilient-send", 1, Some("send"), include_str!("../../man/src/resilient-send.roff")),
     ("resilient-recv", 1, Some("recv"), include_str!("../../man/src/resilient-recv.roff")),
+    ("resilient-resume", 1, Some("resume"), include_str!("../../man/src/resilient-resume.roff")),
     ("resilient-key", 1, Some("key"), include_str!("../../man/src/resilient-key.roff")),
     ("resilient-config", 5, None, include_str!("../../man/src/resilient-config.roff")),
     ("resilient-events", 7, None, include_str!("../../man/src/resilient-events.roff")),

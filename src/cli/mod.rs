@@ -1,6 +1,6 @@
 //! The command line: words in, lines and an exit status out.
 //!
-//! `main` → `args` (what was typed) → `config` (what was set elsewhere) → `send`/`recv`/`key` (what is meant) → `drive` (runtime,
+//! `main` → `args` (what was typed) → `config` (what was set elsewhere) → `send`/`recv`/`resume`/`key` (what is meant) → `drive` (runtime,
 //! signals, panics) → `run` (the one place that calls the rest of the library) → `output` (what is shown) → `exit` (the status).
 //! Invariant: only this module prints, reads the environment or knows a clap type; the library below has options, events and typed
 //! errors. A usage error is found before anything is touched. `generate` makes manual pages and completions of the definition.
@@ -23,9 +23,11 @@ mod policy;
 mod prompt;
 mod rates;
 mod recv;
+mod resume;
 mod run;
 mod select;
 mod send;
+mod sessions;
 mod signal;
 mod span;
 mod stdin;
@@ -35,7 +37,7 @@ mod usage;
 
 use args::{Cli, Command, Global};
 use cancel::Cancel;
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use config::World;
 use exit::Failure;
 use output::Output;
@@ -72,27 +74,57 @@ fn run(arguments: &[OsString]) -> ExitCode {
     };
     let Cli { global, command } = cli;
     match command {
-        Command::Send(words) => transfer("send", &global, false, words.resolve(&global).map(send::Order::job)),
-        Command::Recv(words) => {
-            let is_data = words.takes_stdout();
-            let order = words.resolve(&global, policy::umask());
-            transfer("recv", &global, is_data, order.map(recv::Order::job))
+        Command::Send(words) => {
+            transfer("send", &global, Shape::Sends, words.resolve(&global, arguments).map(send::Order::job))
         }
+        Command::Recv(words) => {
+            let shape = if words.takes_stdout() { Shape::Data } else { Shape::Receives };
+            let order = words.resolve(&global, arguments, policy::umask());
+            transfer("recv", &global, shape, order.map(recv::Order::job))
+        }
+        Command::Resume(words) => resume::main(words, &global),
         Command::Key(words) => key::main(&words, &global),
         Command::Other(words) => exit::refuse("", &usage::unknown_command(&words), global.color),
     }
 }
 
-/// What is meant by `arguments` and the settings, or the status with which that ends here.
-fn configure(definition: &clap::Command, arguments: &[OsString]) -> Result<Cli, ExitCode> {
+/// Why words cannot be read.
+enum Misread {
+    /// What clap says of them.
+    Words(Box<clap::Error>),
+    /// A setting that goes with them is wrong.
+    Setting(Failure),
+}
+
+/// What `arguments` and the settings come to.
+fn read(definition: &clap::Command, arguments: &[OsString]) -> Result<(config::Configured, ArgMatches), Misread> {
     let parse = |words: &[OsString]| {
-        definition.clone().try_get_matches_from(words).map_err(|error| usage::answer(&error, arguments))
+        definition.clone().try_get_matches_from(words).map_err(|error| Misread::Words(Box::new(error)))
     };
     let typed = parse(arguments)?;
-    let command = typed.subcommand_name().unwrap_or_default();
-    let refuse = |failure: Failure| exit::refuse(command, &failure, usage::typed_color(arguments));
-    let configured = config::apply(definition, &typed, arguments, &World::of_process()).map_err(refuse)?;
+    let configured = config::apply(definition, &typed, arguments, &World::of_process()).map_err(Misread::Setting)?;
     let matches = parse(&configured.words)?;
+    Ok((configured, matches))
+}
+
+/// What is meant by words that were typed in an earlier run, with the settings of now.
+fn read_again(arguments: &[OsString]) -> Result<Cli, Failure> {
+    let wrong = |error: &clap::Error| Failure::usage(usage::sentence(&error.render().to_string()));
+    let (_, matches) = read(&Cli::command(), arguments).map_err(|misread| match misread {
+        Misread::Words(error) => wrong(&error),
+        Misread::Setting(failure) => failure,
+    })?;
+    Cli::from_arg_matches(&matches).map_err(|error| wrong(&error))
+}
+
+/// What is meant by `arguments` and the settings, or the status with which that ends here.
+fn configure(definition: &clap::Command, arguments: &[OsString]) -> Result<Cli, ExitCode> {
+    let refuse =
+        |failure: Failure| exit::refuse(usage::typed_command(arguments), &failure, usage::typed_color(arguments));
+    let (configured, matches) = read(definition, arguments).map_err(|misread| match misread {
+        Misread::Words(error) => usage::answer(&error, arguments),
+        Misread::Setting(failure) => refuse(failure),
+    })?;
     if matches.get_flag("show_config") {
         let json = matches.contains_id("json").then(|| output::Clock::system().stamp());
         let text = configured.show(definition, &matches, json.as_deref());
@@ -104,12 +136,23 @@ fn configure(definition: &clap::Command, arguments: &[OsString]) -> Result<Cli, 
     Cli::from_arg_matches(&matches).map_err(|error| usage::answer(&error.format(&mut definition.clone()), arguments))
 }
 
-/// One run of `send` or `recv` with its output. What was wrong with the words comes in as the error of `job`, so that it is told like
-/// any other, with an `end` event after it. With `is_data` stdout is for what arrives, and nothing else is written there.
-fn transfer(command: &'static str, global: &Global, is_data: bool, job: Result<drive::Job, Failure>) -> ExitCode {
+/// What the output of a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// It sends.
+    Sends,
+    /// It receives.
+    Receives,
+    /// It receives, and stdout is for what arrives: nothing else is written there.
+    Data,
+}
+
+/// One run of a transfer with its output. What was wrong with the words comes in as the error of `job`, so that it is told like
+/// any other, with an `end` event after it.
+fn transfer(command: &'static str, global: &Global, shape: Shape, job: Result<drive::Job, Failure>) -> ExitCode {
     let cancel = Cancel::new();
     let output = match Output::open(command, global, cancel.clone()) {
-        Ok(output) => Arc::new(output.with_data_on_stdout(is_data)),
+        Ok(output) => Arc::new(output.of_shape(shape)),
         Err(failure) => return exit::refuse(command, &failure, global.color),
     };
     output.start();

@@ -165,7 +165,7 @@ mod tests {
         let words = format!("resilient recv --identity k {words}");
         let cli = Cli::try_parse_from(words.split_whitespace()).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Recv(words) = cli.command else { panic!("not recv") };
-        let order = words.resolve(&cli.global, 0)?;
+        let order = words.resolve(&cli.global, &[], 0)?;
         let Way::Wait(wait) = order.way else { panic!("pulls") };
         let (options, _) = *wait;
         Ok(Order { options, partial_dir: order.partial_dir })

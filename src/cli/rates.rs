@@ -115,6 +115,11 @@ impl Limit {
 }
 
 impl Limits {
+    /// These words, and those of `other` where none were typed.
+    pub(super) fn or(&self, other: &Limits) -> Limits {
+        Limits { bwlimit: self.bwlimit.or(other.bwlimit), link: self.link.or(other.link) }
+    }
+
     /// What is said of the link.
     pub(super) fn link(&self) -> Option<Link> {
         self.link

@@ -16,19 +16,16 @@ use crate::fs::real::{RealDisk, syncs};
 use crate::link::Link;
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
-use crate::pipeline::{self, Cancel, Env, OpenDisk, Sessions, Summary};
-use crate::session::{Opened, SetAside, Store};
+use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
 use crate::trust::authorized::{self, AuthorizedNodes, Grant};
 use crate::trust::known::Way;
-use jiff::Timestamp;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Does `send`, or tells what it would do.
 pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let send::Order { way, mut options, dry_run, credentials, link } = order;
+    let send::Order { way, mut options, dry_run, credentials, link, memory, skips } = order;
     if dry_run {
         let (sources, selection) = (options.sources, options.selection);
         return pipeline::dry_run(Blocking::Pool, sources, selection, observer, cancel).await.map_err(failure);
@@ -39,11 +36,17 @@ pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel
             let introduced = contact.introduce(reach, &*observer, &cancel).await?;
             options.peer = introduced.peer.clone();
             options.contimeout = introduced.contimeout;
-            let env = env(&credentials, introduced.link)?;
+            // Who is not known before is not one session from one run to the next.
+            let memory = memory.filter(|_| introduced.peer.expected.key.is_some());
+            let sessions = memory.and_then(|memory| memory.open(&*observer));
+            let env = Env { sessions, ..env(&credentials, introduced.link)? };
             let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
             let result = pipeline::send(&env, options, watching.clone(), cancel).await;
             watching.tell(&contact, introduced.link);
-            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+            match result {
+                Err(pipeline::Error::Locked) if skips => Ok(left_to_other(&*observer)),
+                result => result.map_err(|error| introduced.explain(error, env.identity.node_id())),
+            }
         }
         send::Way::Offer(offering, show, authority) => {
             let env = Env { authority, ..env(&credentials, link)? };
@@ -92,10 +95,10 @@ impl Observer for Watching {
 
 /// Does `recv`.
 pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
-    let recv::Order { way, show, partial_dir, credentials, link, state } = order;
+    let recv::Order { way, show, partial_dir, credentials, link, memory, skips } = order;
     let open_disk: OpenDisk =
         Arc::new(move |path| Ok(Arc::new(RealDisk::open_with(path, partial_dir.clone())?) as Arc<dyn Disk>));
-    let sessions = state.and_then(|folder| sessions(&folder, &*observer));
+    let sessions = memory.and_then(|memory| memory.open(&*observer));
     let env = Env { open_disk, sessions, ..env(&credentials, link)? };
     let summary = match way {
         recv::Way::Pull(pull) => {
@@ -108,13 +111,19 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
             let watching = Arc::new(Watching { observer: observer.clone(), met: Mutex::default() });
             let result = pipeline::pull(&env, options, watching.clone(), cancel).await;
             watching.tell(&contact, introduced.link);
-            result.map_err(|error| introduced.explain(error, env.identity.node_id()))
+            match result {
+                Err(pipeline::Error::Locked) if skips => return Ok(left_to_other(&*observer)),
+                result => result.map_err(|error| introduced.explain(error, env.identity.node_id())),
+            }
         }
         recv::Way::Wait(wait) => {
             let (options, authority) = *wait;
             let env = Env { authority, ..env };
-            let invitation = Invitation::new(show, observer, &cancel);
+            let invitation = Invitation::new(show, observer.clone(), &cancel);
             let result = pipeline::recv(&env, options, invitation.observer(), invitation.cancel()).await;
+            if skips && matches!(result, Err(pipeline::Error::Locked)) {
+                return Ok(left_to_other(&*observer));
+            }
             invitation.failure().map_or(result.map_err(failure), Err)
         }
     };
@@ -124,25 +133,10 @@ pub(super) async fn recv(order: recv::Order, observer: Arc<dyn Observer>, cancel
     })
 }
 
-/// Where sessions are remembered: in `folder`. Without it a transfer still works.
-fn sessions(folder: &Path, observer: &dyn Observer) -> Option<Sessions> {
-    let warn = |message: String| observer.event(&Event::Warning { message });
-    let shown = |path: &Path| escape::name(path.as_os_str().as_encoded_bytes());
-    let opened = Store::open(folder).and_then(|Opened { store, set_aside }| {
-        if let Some(SetAside { path, cause }) = set_aside {
-            let path = shown(&path);
-            warn(format!(
-                "what was known of unfinished transfers cannot be read ({cause}) and was put aside as {path}"
-            ));
-        }
-        Sessions::new(store, Arc::new(Timestamp::now))
-    });
-    opened
-        .map_err(|error| {
-            let cause = escape::without_number(&error.to_string());
-            warn(format!("{}: {cause}; a transfer that breaks off for good will begin anew", shown(folder)));
-        })
-        .ok()
+/// Another run is at it, and that is as good.
+fn left_to_other(observer: &dyn Observer) -> Summary {
+    observer.event(&Event::Note { message: "another run is at it: nothing was done".into() });
+    Summary::NOTHING
 }
 
 fn env(credentials: &Credentials, link: Option<Link>) -> Result<Env, Failure> {

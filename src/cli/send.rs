@@ -14,8 +14,10 @@ use super::peer::{self, Credentials, Rules};
 use super::place;
 use super::rates;
 use super::recv;
+use super::resume::Instead;
 use super::run;
 use super::select;
+use super::sessions::{self, Memory};
 use super::span;
 use super::stdin;
 use super::stop;
@@ -78,6 +80,8 @@ pub(super) struct Words {
     #[command(flatten)]
     connect: connect::Flags,
     #[command(flatten)]
+    sessions: sessions::Flags,
+    #[command(flatten)]
     limits: rates::Limits,
     #[command(flatten)]
     sending: rates::Sending,
@@ -105,6 +109,10 @@ pub(super) struct Order {
     pub(super) credentials: Credentials,
     /// What is said of the link.
     pub(super) link: Option<Link>,
+    /// Where the transfer is remembered.
+    pub(super) memory: Option<Memory>,
+    /// Whether another run that is at it is as good.
+    pub(super) skips: bool,
 }
 
 impl Order {
@@ -115,16 +123,39 @@ impl Order {
 }
 
 impl Words {
-    pub(super) fn resolve(self, global: &Global) -> Result<Order, Failure> {
-        self.resolve_with(ticket::variable(), home::identity(global))
+    /// What is meant by these words, typed as `typed` with all that stood before and behind them.
+    pub(super) fn resolve(self, global: &Global, typed: &[OsString]) -> Result<Order, Failure> {
+        self.resolve_with(ticket::variable(), global, typed)
+    }
+
+    /// The same of words that were typed in an earlier run, with the ticket that it had from elsewhere.
+    pub(super) fn again(
+        mut self,
+        ticket: Option<String>,
+        global: &Global,
+        typed: &[OsString],
+    ) -> Result<Order, Failure> {
+        self.ticket_file = None;
+        self.resolve_with(ticket.map(OsString::from), global, typed)
+    }
+
+    /// The same with what `instead` says of rates and times.
+    pub(super) fn with(mut self, instead: &Instead) -> Words {
+        self.limits = instead.limits.or(&self.limits);
+        self.stop = instead.stop.or(&self.stop);
+        self.sessions.lock = instead.lock.or(self.sessions.lock);
+        self.contimeout = instead.contimeout.unwrap_or(self.contimeout);
+        self.connect.retry_for = instead.retry_for.unwrap_or(self.connect.retry_for);
+        self
     }
 
     fn resolve_with(
         mut self,
         environment: Option<OsString>,
-        identity: Result<PathBuf, Failure>,
+        global: &Global,
+        words: &[OsString],
     ) -> Result<Order, Failure> {
-        let typed = match self.typed.last().and_then(|word| place::target(word)).transpose()? {
+        let peer = match self.typed.last().and_then(|word| place::target(word)).transpose()? {
             Some(_) if self.ticket_file.is_some() => {
                 return Err(Failure::usage("a destination and --ticket-file were both given"));
             }
@@ -145,13 +176,15 @@ impl Words {
         if self.typed.is_empty() {
             return Err(Failure::usage("no path to send was given").hint("resilient send PATH... TICKET"));
         }
-        let offering = self.offering(typed.is_some())?;
-        let target = match (typed, &self.ticket_file, environment) {
+        let offering = self.offering(peer.is_some())?;
+        // A ticket from elsewhere may not be there again.
+        let mut elsewhere = None;
+        let target = match (peer, &self.ticket_file, environment) {
             // Who comes is not known before.
             _ if offering.is_some() => None,
             (Some(target), ..) => Some(target),
-            (None, Some(file), _) => Some(Target::Ticket(ticket::in_file(file.as_os_str())?)),
-            (None, None, Some(text)) => Some(Target::Ticket(ticket::in_variable(&text)?)),
+            (None, Some(file), _) => Some(Target::Ticket(elsewhere.insert(ticket::in_file(file.as_os_str())?).clone())),
+            (None, None, Some(text)) => Some(Target::Ticket(elsewhere.insert(ticket::in_variable(&text)?).clone())),
             (None, None, None) => {
                 return Err(Failure::usage("no destination was given")
                     .hint("the last word is the ticket that `resilient recv` prints on the other host, or HOST:PORT"));
@@ -177,18 +210,25 @@ impl Words {
             chunk_rate: self.sending.chunk_rate(),
             parity: self.sending.parity(),
             classes: self.sending.classes(),
+            lock_wait: self.sessions.lock.wait(),
         };
         let rules = self.peer.rules()?;
+        let mut memory = None;
         let way = match (target, offering) {
-            (Some(target), _) => Way::Dial(Contact::new(target, rules)),
+            (Some(target), _) => {
+                let command = sessions::typed(words, elsewhere.map(|ticket| ticket.to_string()));
+                memory = self.sessions.memory(global).map(|memory| memory.of(command, target.to_string()));
+                Way::Dial(Contact::new(target, rules))
+            }
             (None, offering) => {
                 let (offering, show) = offering.unwrap_or_default();
                 self.only_for_dialling(&rules)?;
                 Way::Offer(offering, show, rules.authority)
             }
         };
-        let credentials = self.peer.credentials(identity)?;
-        Ok(Order { way, options, dry_run: self.select.dry_run, credentials, link: self.limits.link() })
+        let credentials = self.peer.credentials(home::identity(global))?;
+        let (dry_run, link, skips) = (self.select.dry_run, self.limits.link(), self.sessions.lock.skips());
+        Ok(Order { way, options, dry_run, credentials, link, memory, skips })
     }
 
     /// What has a use only for one who dials contradicts waiting.
@@ -255,10 +295,10 @@ mod tests {
     }
 
     fn resolve(words: &str, environment: Option<&str>) -> Result<Order, Failure> {
-        let words = format!("resilient send {words}").replace("TICKET", &ticket("10.0.0.1:1"));
+        let words = format!("resilient send --identity identity.key {words}").replace("TICKET", &ticket("10.0.0.1:1"));
         let cli = Cli::try_parse_from(words.split(' ')).unwrap_or_else(|error| panic!("{words}: {error}"));
         let Command::Send(words) = cli.command else { panic!("not send") };
-        words.resolve_with(environment.map(OsString::from), Ok("identity.key".into()))
+        words.resolve_with(environment.map(OsString::from), &cli.global, &[])
     }
 
     fn dialled(order: Order) -> Target {

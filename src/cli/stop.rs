@@ -21,6 +21,14 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// These words, and those of `other` where none were typed.
+    pub(super) fn or(&self, other: &Flags) -> Flags {
+        Flags {
+            stop_after: self.stop_after.or(other.stop_after),
+            max_transfer: self.max_transfer.or(other.max_transfer),
+        }
+    }
+
     /// What they mean.
     pub(super) fn stop(&self) -> Stop {
         Stop { after: self.stop_after, bytes: self.max_transfer }

@@ -11,21 +11,19 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::process::ExitCode;
 
-const COMMANDS: [&str; 3] = ["send", "recv", "key"];
-const LATER: [&str; 6] = ["sync", "relay", "sig", "delta", "patch", "resume"];
+pub(super) const COMMANDS: [&str; 4] = ["send", "recv", "resume", "key"];
+const LATER: [&str; 5] = ["sync", "relay", "sig", "delta", "patch"];
 
 /// Options of `send` and `recv` that a later version has: refused as such, not as mistakes.
 const LATER_OPTIONS: &[&str] = &[
     "api",
     "expire",
     "from",
-    "lock-wait",
     "max-hops",
     "need",
     "remote-bin",
     "rsh",
     "rsync-path",
-    "skip-if-locked",
     "spool-stdin",
     "timeout",
     "to",
@@ -34,17 +32,11 @@ const LATER_OPTIONS: &[&str] = &[
     "wait",
 ];
 
-/// Options of `recv` that are for `send`, too, in a later version.
-const LATER_OF_SEND: &[&str] = &["no-session", "state-dir"];
-
 /// Options of `send` that are for `recv`, too, in a later version.
 const LATER_OF_RECV: &[&str] = &["compress", "max-chunk-rate", "no-compress", "parity", "priority", "priority-for"];
 
 /// Those of them that have a short form.
 const LATER_SHORT: &[(&str, &str)] = &[("-e", "rsh"), ("-z", "compress")];
-
-/// Options of every command in a later version.
-const LATER_OF_ALL: &[&str] = &["state-dir"];
 
 /// Answers what clap did not take as a command: help and version on stdout, anything else as one error line.
 pub(super) fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
@@ -78,9 +70,9 @@ fn later_option(error: &clap::Error, command: &str) -> Option<Failure> {
     let short = LATER_SHORT.iter().find(|(short, _)| short == typed).map(|(_, long)| *long);
     let long = typed.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest)).or(short)?;
     let later = match command {
-        "send" => is_later(long) || LATER_OF_SEND.contains(&long),
+        "send" => is_later(long),
         "recv" => is_later(long) || LATER_OF_RECV.contains(&long),
-        _ => LATER_OF_ALL.contains(&long),
+        _ => false,
     };
     let help = if command.is_empty() { "resilient --help".to_owned() } else { format!("resilient {command} --help") };
     later.then(|| {
@@ -141,7 +133,7 @@ pub(super) fn unknown_command(words: &[OsString]) -> Failure {
     let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     if LATER.contains(&name.as_str()) {
         return Failure::new(Class::Unsupported, format!("{name}: this version does not have that command"))
-            .hint("it has send, recv and key");
+            .hint("it has send, recv, resume and key");
     }
     Failure::new(Class::Usage, format!("{name}: no such command")).hint("try `resilient --help`")
 }
@@ -214,10 +206,7 @@ mod tests {
             assert!(!is_there, "--{name} is there: take it off the list");
         }
         assert!(exists(&definition, "retry-for") && !exists(&definition, "nope"));
-        let (send, recv) = (definition.find_subcommand("send").unwrap(), definition.find_subcommand("recv").unwrap());
-        for name in LATER_OF_SEND {
-            assert!(exists(recv, name) && !exists(send, name), "--{name}: take it off the list");
-        }
+        let recv = definition.find_subcommand("recv").unwrap();
         for name in LATER_OF_RECV {
             assert!(exists(&definition, name) && !exists(recv, name), "--{name}: take it off the list");
         }

@@ -53,9 +53,15 @@ pub enum Error {
         /// When it may be asked again.
         retry_after: Option<Duration>,
     },
-    /// The receiver was ended by its user, or could not go on.
+    /// The receiver could not go on.
     #[error("connection: the receiver was stopped")]
     Gone,
+    /// A receiver that stays was told to end: it will be started again.
+    #[error("connection: the receiver was interrupted")]
+    Away,
+    /// Another run of this host is at it.
+    #[error("another run is at this")]
+    Locked,
     /// Some of several transfers failed.
     #[error("{failed} of {transfers} transfers failed")]
     Transfers {
@@ -204,6 +210,7 @@ impl Error {
                 Ok(close::REFUSED) => "the receiver has refused it".into(),
                 Ok(close::COMPLETE) => "the receiver says that it is complete".into(),
                 Ok(close::STOPPED) => return Error::Gone,
+                Ok(close::AWAY) => return Error::Away,
                 Ok(close::SENDS) => return Error::same_side(connection, Side::Sender),
                 Ok(close::RECEIVES) => return Error::same_side(connection, Side::Receiver),
                 Ok(close::SUPERSEDED) => "a newer one has taken over".into(),
@@ -227,18 +234,27 @@ impl Error {
             Error::Endpoint(error) => error.class(),
             Error::Connect(error) => error.class(),
             Error::Refused { class, .. } | Error::Transfers { class, .. } | Error::Declined { class, .. } => *class,
-            Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Interrupted => {
-                Class::Network
-            }
+            Error::Address(_)
+            | Error::Lost { .. }
+            | Error::Gone
+            | Error::Away
+            | Error::Silent { .. }
+            | Error::Interrupted => Class::Network,
             Error::NotVouched { .. } => Class::Authentication,
             Error::NobodyCame | Error::NobodyWithin { .. } => Class::NoContact,
             Error::SameSide { .. } => Class::Usage,
+            Error::Locked => Class::Busy,
             Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
             Error::Assemble(AssembleError::Integrity) => Class::Integrity,
             Error::Assemble(AssembleError::TooLarge) => Class::Refused,
         }
+    }
+
+    /// With what code a receiver that ends for this closes its connections; one that `stays` is started again by whoever has ended it.
+    pub(super) fn closes_with(&self, stays: bool) -> u32 {
+        if stays && matches!(self, Error::Interrupted) { close::AWAY } else { close::STOPPED }
     }
 
     /// What the user can do about it, in one line.
@@ -250,15 +266,13 @@ impl Error {
             Error::NotVouched { .. } => {
                 Some("--cert FILE --cert-key FILE present a certificate of an authority that it accepts".into())
             }
-            Error::Address(_) | Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::Stopped => {
-                Some("run the same command again; what has arrived is not sent twice".into())
-            }
             Error::Connect(ConnectError::WrongKey { .. }) => Some(
                 "another node answers there: ask for a new ticket, and if that changes nothing, for the reason".into(),
             ),
             Error::Connect(ConnectError::NoContact { .. }) => {
                 Some("is the other side still waiting there, and does the network let its UDP port through?".into())
             }
+            Error::Locked => Some("--lock-wait SPAN waits for it, --skip-if-locked leaves it to that".into()),
             Error::SameSide { side: Side::Sender, .. } => {
                 Some("`resilient recv` with the same ticket receives what it offers".into())
             }

@@ -46,7 +46,7 @@ pub use policy::Policy;
 pub use pull::{PullOptions, pull};
 pub use recv::{RecvOptions, Stay, recv};
 pub use send::{SendOptions, Stop, send};
-pub use sessions::{Sessions, Wall};
+pub use sessions::{Sessions, Wall, claimed, destination};
 
 use crate::class::Class;
 use crate::fs::disk::{Disk, DiskError};
@@ -79,6 +79,8 @@ mod close {
     pub(super) const SENDS: u32 = 6;
     /// One who receives was dialled by another one who does.
     pub(super) const RECEIVES: u32 = 7;
+    /// A receiver that stays was told to end, by its user or its host, and will be started again.
+    pub(super) const AWAY: u32 = 8;
 }
 
 /// Opens (and makes, if only its last component is missing) the destination tree at a path.
@@ -197,7 +199,7 @@ pub struct Summary {
 
 impl Summary {
     /// Of no transfer yet.
-    const NOTHING: Summary = Summary {
+    pub(crate) const NOTHING: Summary = Summary {
         class: Class::Done,
         session: String::new(),
         files: 0,

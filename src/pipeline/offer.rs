@@ -149,7 +149,7 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
                     Ok(summary) => return Ok(summary),
                     // Nothing is left that a receiver could come back to.
                     Err(Unfinished { error, .. }) if once => return Err(error),
-                    Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Gone | Error::Silent { .. } | Error::SameSide { .. } | Error::Connect(_)), .. }) => {
+                    Err(Unfinished { error: error @ (Error::Lost { .. } | Error::Gone | Error::Away | Error::Silent { .. } | Error::SameSide { .. } | Error::Connect(_)), .. }) => {
                         let message = format!("{error}; waiting for the receiver to come back");
                         observer.event(&Event::Warning { message });
                         lost = Some((now(), error));

@@ -51,6 +51,21 @@ pub enum Place {
     Stream(Stream),
 }
 
+impl Place {
+    /// What makes two destinations below or in `dir` the same one; none is the same as a stream.
+    pub(super) fn identity(&self, dir: &Path) -> Option<Vec<u8>> {
+        let name = match self {
+            Place::Tree => None,
+            Place::File(name) => Some(name.as_bytes()),
+            Place::Stream(_) => return None,
+        };
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        let mut identity = dir.into_os_string().into_encoded_bytes();
+        identity.extend(name.into_iter().flat_map(|name| [b"/", name].concat()));
+        Some(identity)
+    }
+}
+
 /// A writer that is used once: what was written cannot be taken back, so nothing is ever begun anew.
 #[derive(Clone)]
 pub struct Stream {

@@ -5,7 +5,7 @@
 
 use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::greet::{Guest, Refused, ask, refuse};
-use super::recv::with_traffic;
+use super::recv::{claim, with_traffic};
 use super::retries::Retries;
 use super::send::Stop;
 use super::session::{Place, Presence, receive};
@@ -50,6 +50,8 @@ pub struct PullOptions {
     pub policy: Policy,
     /// When to stop although there is more to receive.
     pub stop: Stop,
+    /// Do not share the destination with another run; wait for this long for one that has it.
+    pub lock: Option<Duration>,
 }
 
 /// Receives into `options.dir` what the sender offers; see the module.
@@ -60,6 +62,7 @@ pub async fn pull(
     cancel: Cancel,
 ) -> Result<Summary, Error> {
     let disk = options.policy.destination(env, &options.dir)?;
+    let _claim = claim(env, options.lock, &options.policy, &options.dir, &*observer, &cancel).await?;
     let began = now();
     let stop_at = options.stop.after.map(|after| began + after);
     let mut retries = Retries::new(began, options.retry_for);
@@ -90,6 +93,7 @@ pub async fn pull(
         stop_at,
         observer: observer.clone(),
         cancel: cancel.clone(),
+        stays: false,
         pool: Arc::new(Mutex::new(Shares::new(options.allowed))),
         sessions: env.sessions.clone(),
         dir: options.dir.clone(),

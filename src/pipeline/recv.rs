@@ -6,7 +6,6 @@
 
 mod kept;
 mod reception;
-mod tagged;
 mod warnings;
 
 use super::connect::{Listen, hang_up, listen};
@@ -16,11 +15,12 @@ use crate::class::Class;
 use crate::event::{Event, Observer};
 use crate::network::copies::Traffic;
 use crate::network::seam::{now, sleep_until};
+use crate::session::Claim;
 use crate::unit::Span;
 use kept::Kept;
 use reception::{Happened, Reception};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub struct RecvOptions {
     pub policy: Policy,
     /// When to stop although there is more to receive.
     pub stop: Stop,
+    /// Do not share the destination with another run; wait for this long for one that has it.
+    pub lock: Option<Duration>,
 }
 
 impl RecvOptions {
@@ -81,6 +83,7 @@ impl RecvOptions {
             allowed: None,
             policy: Policy::default(),
             stop: Stop::default(),
+            lock: None,
         }
     }
 }
@@ -93,8 +96,12 @@ pub async fn recv(
     cancel: Cancel,
 ) -> Result<Summary, Error> {
     let disk = options.policy.destination(env, &options.dir)?;
+    let claim = claim(env, options.lock, &options.policy, &options.dir, &*observer, &cancel).await?;
     let has_tickets = options.stay != (Stay::Keep { tickets: false });
-    let kept = if has_tickets { Kept::open(env, &options, &*observer) } else { None };
+    let (kept, _claim) = match claim {
+        Some(claim) if has_tickets => (Kept::open(env, &options, claim, &*observer), None),
+        claim => (None, claim),
+    };
     // The tickets of the last run name its port. Whoever has said which port it is to be has said it.
     let again = kept.as_ref().and_then(Kept::port).filter(|_| options.listen.or_any || options.listen.port == 0);
     let where_to = again.map_or(options.listen, |port| Listen { port, or_any: true, ..options.listen });
@@ -163,10 +170,32 @@ pub async fn recv(
             }
         }
     };
-    let code =
-        if ended.as_ref().is_ok_and(|summary| summary.class == Class::Done) { close::COMPLETE } else { close::STOPPED };
+    let code = match &ended {
+        Ok(summary) if summary.class == Class::Done => close::COMPLETE,
+        Ok(_) => close::STOPPED,
+        Err(error) => error.closes_with(matches!(options.stay, Stay::Keep { .. })),
+    };
     hang_up(&door.endpoint, code).await;
     ended.map(|summary| with_traffic(summary, &door.endpoint.traffic))
+}
+
+/// Claims the destination for this run: if `wait` says so, or if it can be had at once.
+pub(super) async fn claim(
+    env: &Env,
+    wait: Option<Duration>,
+    policy: &Policy,
+    dir: &Path,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<Option<Claim>, Error> {
+    match (&env.sessions, wait, policy.place.identity(dir)) {
+        (Some(sessions), Some(wait), Some(place)) => sessions.claim(&place, wait, observer, cancel).await,
+        (Some(sessions), None, Some(place)) => match sessions.claim(&place, Duration::ZERO, observer, cancel).await {
+            Err(Error::Locked) => Ok(None),
+            claimed => claimed,
+        },
+        _ => Ok(None),
+    }
 }
 
 /// All that crossed the socket belongs to the run.

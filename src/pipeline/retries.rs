@@ -8,6 +8,7 @@ use crate::event::{Event, Observer};
 use crate::link::Link;
 use crate::network::dial::ConnectError;
 use crate::network::seam::{now, sleep_until};
+use crate::unit::Span;
 use std::time::{Duration, Instant};
 
 /// Pause before a connection that is gone is made again, doubled each time, and the longest: whoever was started again is to be found soon.
@@ -51,7 +52,7 @@ impl Retries {
     ) -> Result<(), Error> {
         let pause = match (&error, self.pause) {
             (Error::Refused { retry_after: Some(pause), .. }, _) => *pause,
-            (Error::Lost { .. } | Error::Connect(ConnectError::NoContact { .. }), Some(pause)) => {
+            (Error::Lost { .. } | Error::Away | Error::Connect(ConnectError::NoContact { .. }), Some(pause)) => {
                 self.pause = Some((2 * pause).min(AGAIN_MOST));
                 pause
             }
@@ -59,6 +60,10 @@ impl Retries {
         };
         if self.until.is_some_and(|until| now() + pause > until) {
             return Err(self.cause.take().unwrap_or(error));
+        }
+        if let (Error::Away, RetryFor::Span(span)) = (&error, self.patience) {
+            let message = format!("{error}; waiting for it to be started again, for {} at the most", Span(span));
+            observer.event(&Event::Warning { message });
         }
         self.attempt += 1;
         let in_ms = pause.as_millis() as u64;

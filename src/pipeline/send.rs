@@ -3,6 +3,8 @@
 //! 1. look at the sources and count them; 2. connect to whom was asked for, and to no other (or be dialled: [`super::offer()`]); 3. ingest and
 //!    the network side run side by side until the receiver says that everything is complete and durable; 4. say goodbye.
 
+mod kept;
+
 use super::connect::{FLUSH, Line, Peer, Ports, dial};
 use super::ingest::{Ingest, Pipe, Source};
 use super::outward::{Outward, Pace, Patience};
@@ -26,11 +28,13 @@ use crate::transfer::Parity;
 use crate::wire::chunk::CHUNK_BYTES;
 use crate::wire::control::{Hello, SessionId};
 use crate::wire::reply::Counters;
+use kept::{Following, Kept};
 use quinn::Connection;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -70,6 +74,8 @@ pub struct SendOptions {
     pub parity: Parity,
     /// The class of the transfer, and those of files in it.
     pub classes: Classes,
+    /// How long to wait while another run sends the same there.
+    pub lock_wait: Duration,
 }
 
 /// When to stop a transfer that could go on. What has arrived stays, and the same command continues from there.
@@ -88,12 +94,31 @@ pub async fn send(
     observer: Arc<dyn Observer>,
     cancel: Cancel,
 ) -> Result<Summary, Error> {
-    let cargo = Cargo::new(env, options, observer.clone(), cancel.clone()).await?;
+    let done = Arc::<AtomicU64>::default();
+    let following = Arc::new(Following { observer: observer.clone(), done: done.clone() });
+    let cargo = Cargo::new(env, options, following, cancel).await?;
+    // Who is not known before is not one session from one run to the next.
+    let kept = match cargo.options.peer.expected.key {
+        Some(peer) => Kept::open(&cargo, peer).await?,
+        None => None,
+    };
+    let Some(kept) = kept else { return attempts(&cargo).await };
+    let result = tokio::select! {
+        biased;
+        result = attempts(&cargo) => result,
+        () = kept.follow(&done) => Err(Error::Bug),
+    };
+    kept.end(result, &done, &*observer).await
+}
+
+/// Connects and sends, and again as long as there is hope.
+async fn attempts(cargo: &Cargo) -> Result<Summary, Error> {
+    let Cargo { env, options, observer, cancel, .. } = cargo;
     let began = now();
-    let mut connected_by = began + cargo.options.contimeout;
-    let mut retries = Retries::new(began, cargo.options.retry_for);
+    let mut connected_by = began + options.contimeout;
+    let mut retries = Retries::new(began, options.retry_for);
     loop {
-        match attempt(&cargo, connected_by).await {
+        match attempt(cargo, connected_by).await {
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
@@ -101,11 +126,11 @@ pub async fn send(
             }
             Err(Unfinished { error, accepted }) => {
                 // What came in on stdin is not there to be sent again.
-                if accepted && cargo.options.pipe.is_none() {
+                if accepted && options.pipe.is_none() {
                     retries.lost();
                 }
-                retries.wait(error, cargo.stop_at, &*observer, &cancel).await?;
-                connected_by = now() + retries.deadline(cargo.options.contimeout, env.link);
+                retries.wait(error, cargo.stop_at, &**observer, cancel).await?;
+                connected_by = now() + retries.deadline(options.contimeout, env.link);
             }
             Ok(summary) => return Ok(summary),
         }

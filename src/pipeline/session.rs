@@ -10,7 +10,7 @@ use super::assembling::{Output, assembling, lock};
 use super::greet::Guest;
 use super::inward::{Inward, Received};
 use super::progress::Meter;
-use super::sessions::{Remembered, Sessions, remember};
+use super::sessions::{self, Remembered, Sessions, remember};
 use super::{Cancel, Error, Policy, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer, Progress, SoFar};
@@ -51,6 +51,8 @@ pub(super) struct Place {
     pub(super) stop_at: Option<Instant>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) cancel: Cancel,
+    /// Whether the receiver stays, and is started again when it was told to end.
+    pub(super) stays: bool,
     pub(super) pool: Pool,
     /// Where it is remembered, and the destination as another run would name it.
     pub(super) sessions: Option<Sessions>,
@@ -83,12 +85,10 @@ pub(super) async fn receive(
     let remembered = remember(&place, &guest).await;
     let journal = remembered.as_ref().map(|(journal, _)| journal.clone());
     let result = serve(&place, guest, remembered, visits, presence).await;
-    let Some(journal) = journal else { return result };
-    let (written, result) = place.blocking.run(move || (journal.end(&result), result)).await;
-    if let Err(error) = written {
-        place.observer.event(&Event::Detail { message: format!("how it ended is not remembered: {error}") });
+    match journal {
+        Some(journal) => sessions::close(journal, result, place.blocking, &*place.observer).await,
+        None => result,
     }
-    result
 }
 
 async fn serve(
@@ -112,17 +112,15 @@ async fn serve(
         tokio::select! {
             biased;
             () = place.cancel.cancelled() => {
-                session.abandon(place).await;
-                return Err(Error::Interrupted);
+                return Err(session.give_up(place, Error::Interrupted).await);
             }
             () = sleep_until(place.stop_at) => {
-                session.abandon(place).await;
-                return Err(Error::Stopped);
+                return Err(session.give_up(place, Error::Stopped).await);
             }
             guest = visits.recv() => {
                 let Some(guest) = guest else {
-                    session.abandon(place).await;
-                    return Err(Error::Lost { cause: "another transfer has taken its place".into() });
+                    let cause = "another transfer has taken its place".into();
+                    return Err(session.give_up(place, Error::Lost { cause }).await);
                 };
                 session.reconnect(place, guest).await;
             }
@@ -139,23 +137,17 @@ async fn serve(
                     match session.last_outputs(&*place.observer) {
                         Ok(None) => {}
                         Ok(Some(counters)) => return Ok(session.summary(&counters)),
-                        Err(error) => {
-                            session.abandon(place).await;
-                            return Err(error);
-                        }
+                        Err(error) => return Err(session.give_up(place, error).await),
                     }
                     let message = format!("{error}; waiting for the sender to come back");
                     place.observer.event(&Event::Warning { message });
                     session.lost = Some(error);
                 }
-                Err(error) => {
-                    session.abandon(place).await;
-                    return Err(error);
-                }
+                Err(error) => return Err(session.give_up(place, error).await),
             },
             () = sleep_until(given_up) => {
-                session.abandon(place).await;
-                return Err(session.lost.unwrap_or(Error::Bug));
+                let error = session.lost.take().unwrap_or(Error::Bug);
+                return Err(session.give_up(place, error).await);
             }
         }
     }
@@ -389,9 +381,15 @@ impl Session {
         }
     }
 
-    /// Gives the session up: takes its unfinished files away.
+    /// Ends the session for `error`.
+    async fn give_up(&mut self, place: &Place, error: Error) -> Error {
+        self.stop_assembling(error.closes_with(place.stays)).await;
+        self.abandon(place).await;
+        error
+    }
+
+    /// Takes unfinished files away, but those that can be gone on with. Assembly has ended.
     async fn abandon(&mut self, place: &Place) {
-        self.stop_assembling(close::STOPPED).await;
         let tally = self.lock().tally();
         place.observer.event(&Event::SoFar(SoFar {
             session: Some(self.id.to_string()),

@@ -4,27 +4,35 @@
 //! remembered, and how it survives a crash, is [`crate::session`]'s.
 
 use super::greet::Guest;
-use super::policy::Place as Destination;
 use super::session::Place;
-use super::{Error, Summary};
+use super::{Cancel, Error, Summary};
 use crate::class::Class;
-use crate::event::Event;
-use crate::session::{Begin, Key, Landing, Role, State, Store, StoreError};
+use crate::event::{Event, Observer};
+use crate::network::seam::{Blocking, now};
+use crate::session::{Begin, Claim, Command, Key, Landing, Role, State, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The time of the wall clock: it must mean the same to another run.
 pub type Wall = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Where sessions are remembered.
+/// Where sessions are remembered, and as what.
 #[derive(Clone)]
 pub struct Sessions {
     /// The store of this user.
     pub store: Arc<Store>,
     /// What time it is.
     pub wall: Wall,
+    /// What was typed, if running it again goes on with the one session that it is about.
+    pub command: Option<Command>,
+    /// Whom or what it is about, as typed; empty: the destination.
+    pub location: String,
 }
 
 impl fmt::Debug for Sessions {
@@ -33,6 +41,9 @@ impl fmt::Debug for Sessions {
     }
 }
 
+/// How long a run that was told to end may take for that, and between two looks whether it has.
+const ENDING: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(50);
 /// How long an unfinished session can be taken up, and how long one that is over is remembered.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -44,7 +55,35 @@ impl Sessions {
             store.expire(before, now)?;
             store.prune(before)?;
         }
-        Ok(Sessions { store: Arc::new(store), wall })
+        Ok(Sessions { store: Arc::new(store), wall, command: None, location: String::new() })
+    }
+
+    /// Claims `place` for this run. While another run has it, it is waited for as long as `wait`, and a little for one that is just ending.
+    /// Nothing is claimed where that cannot be found out.
+    pub(super) async fn claim(
+        &self,
+        place: &[u8],
+        wait: Duration,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Option<Claim>, Error> {
+        let until = now() + wait.max(ENDING);
+        loop {
+            match self.store.claim(place) {
+                Ok(Some(claim)) => return Ok(Some(claim)),
+                Ok(None) if now() >= until => return Err(Error::Locked),
+                Ok(None) => {}
+                Err(error) => {
+                    observer.event(&Event::Warning { message: format!("not kept from other runs: {error}") });
+                    return Ok(None);
+                }
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(Error::Interrupted),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
     }
 
     /// What an earlier run has left of this session. Nothing is written yet: most transfers are over before that is worth it.
@@ -62,25 +101,35 @@ impl Sessions {
     }
 }
 
+/// What a run claims that is at the session of this key.
+pub fn claimed(key: &Key) -> Vec<u8> {
+    match key.role {
+        Role::Send => [&b"send "[..], &key.session].concat(),
+        Role::Receive => key.place.get(NODE..).unwrap_or_default().to_vec(),
+    }
+}
+
+/// Where the session of this key puts what arrives: a folder, or one file.
+pub fn destination(key: &Key) -> Option<PathBuf> {
+    let place = key.place.get(NODE..).filter(|_| key.role == Role::Receive)?;
+    Some(OsString::from_vec(place.to_vec()).into())
+}
+
+/// Length of the sender's key in the place of a receiver's session.
+const NODE: usize = 32;
+
 /// The place of a session in the store, and what an earlier run has left of its large files.
 pub(super) type Remembered = (Journal, Vec<Landing>);
 
 /// Looks up what an earlier run has left of this session. What goes into a stream leaves nothing.
 pub(super) async fn remember(place: &Place, guest: &Guest) -> Option<Remembered> {
     let sessions = place.sessions.clone()?;
-    let name = match &place.policy.place {
-        Destination::Tree => None,
-        Destination::File(name) => Some(name.as_bytes().to_vec()),
-        Destination::Stream(_) => return None,
-    };
     // The session id is the sender's choice: another sender's is another session.
+    let destination = [guest.node.as_bytes().to_vec(), place.policy.place.identity(&place.dir)?].concat();
     let dir = std::path::absolute(&place.dir).unwrap_or_else(|_| place.dir.clone());
-    let mut destination = guest.node.as_bytes().to_vec();
-    destination.extend_from_slice(dir.as_os_str().as_encoded_bytes());
-    destination.extend(name.into_iter().flat_map(|name| [vec![b'/'], name].concat()));
     let begin = Begin {
         key: Key { role: Role::Receive, session: guest.hello.session.0, place: destination },
-        command: None,
+        command: sessions.command.clone(),
         peer: guest.node.to_string(),
         location: dir.to_string_lossy().into_owned(),
         files: guest.hello.files,
@@ -120,33 +169,67 @@ impl Journal {
 
     /// Writes down what is durable of large files, what of them is done with, and how far the session is.
     pub(super) fn record(&self, changed: &[Landing], gone: &[String], done: u64) -> Result<(), StoreError> {
-        let Sessions { store, wall } = &self.sessions;
-        self.done.store(done, Ordering::Relaxed);
+        let Sessions { store, wall, .. } = &self.sessions;
+        self.reached(done);
         store.record(self.number()?, changed, gone, done, wall())
     }
 
-    /// Writes down how a run ended, if it went well only where something stands there.
-    pub(super) fn end(&self, result: &Result<Summary, Error>) -> Result<(), StoreError> {
+    /// Notes how far it is, for its end.
+    pub(super) fn reached(&self, done: u64) {
+        self.done.store(done, Ordering::Relaxed);
+    }
+
+    /// Writes down how far a running session is.
+    pub(super) fn advance(&self, done: u64) -> Result<(), StoreError> {
+        self.reached(done);
+        self.sessions.store.advance(self.number()?, done, (self.sessions.wall)())
+    }
+
+    /// Writes down how a run ended, if it went well only where something stands there. The name by which the user can go on with it.
+    pub(super) fn end(&self, result: &Result<Summary, Error>) -> Result<Option<String>, StoreError> {
         let is_done = result.as_ref().is_ok_and(|summary| summary.class == Class::Done);
         if is_done && !self.is_known && self.number.get().is_none() {
-            return Ok(());
+            return Ok(None);
         }
-        let Sessions { store, wall } = &self.sessions;
-        let failure = match result {
-            Ok(summary) if summary.class == Class::Done => None,
-            Ok(summary) => Some((summary.class, "some files failed".to_owned())),
-            Err(error) => Some((error.class(), error.to_string())),
+        let Sessions { store, wall, .. } = &self.sessions;
+        let (state, failure) = match result {
+            Ok(summary) if summary.class == Class::Done => (State::Completed, None),
+            Ok(summary) => (state_after(summary.class), Some((summary.class, "some files failed".to_owned()))),
+            // That was asked for.
+            Err(Error::Interrupted | Error::Stopped) => (State::Paused, None),
+            Err(error) => (state_after(error.class()), Some((error.class(), error.to_string()))),
         };
         let failure = failure.as_ref().map(|(class, message)| (*class, message.as_str()));
-        let state = failure.map_or(State::Completed, |(class, _)| state_after(class));
         let done = if state == State::Completed { self.begin.bytes } else { self.done.load(Ordering::Relaxed) };
         let number = self.number()?;
         if result.is_ok() {
             // Everything has come to its end, well or badly.
             store.clear(number)?;
         }
-        store.end(number, state, failure, done, wall())
+        store.end(number, state, failure, done, wall())?;
+        match store.get(&self.begin.key)? {
+            Some(record) if state.is_resumable() && record.command.is_some() => store.short(&record).map(Some),
+            _ => Ok(None),
+        }
     }
+}
+
+/// Writes down in `journal` how a run ended, and tells by which name it can be gone on with.
+pub(super) async fn close(
+    journal: Journal,
+    result: Result<Summary, Error>,
+    blocking: Blocking,
+    observer: &dyn Observer,
+) -> Result<Summary, Error> {
+    let (written, result) = blocking.run(move || (journal.end(&result), result)).await;
+    match written {
+        Ok(Some(name)) => observer.event(&Event::Kept { name }),
+        Ok(None) => {}
+        Err(error) => {
+            observer.event(&Event::Detail { message: format!("how it ended is not remembered: {error}") });
+        }
+    }
+    result
 }
 
 /// What a session is after a run that ended with a failure: what may pass leaves it where it can be taken up.

@@ -154,6 +154,7 @@ fn real_runs_tell_what_is_written() {
     told(&listed);
     told(&place.run("key show --json").out);
     told(&place.run("send --show-config --json --stats").out);
+    told(&place.run("resume --list --json").out);
     let schema = schema();
     let ruled = schema["oneOf"].as_array().unwrap().iter().map(|rule| rule["properties"]["event"]["const"].as_str());
     let unseen: Vec<&str> = ruled.flatten().filter(|name| !seen.contains(*name)).collect();

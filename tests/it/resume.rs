@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
+mod command;
+
 use crate::process::{Ended, Live, Place, noise};
 use resilient::session::{Record, State, Store};
 use rustix::process::{Pid, Signal, kill_process};

@@ -337,6 +337,7 @@ fn pull_options(ticket: &Ticket) -> PullOptions {
         peer: ticket.clone().into(),
         ports: Ports::default(),
         policy: Policy::default(),
+        lock: None,
         stop: Stop::default(),
         family: Family::Any,
         contimeout: second(60),

@@ -169,9 +169,7 @@ fn what_a_later_version_has_is_told_from_a_mistake() {
         ("send --transport=stdio a b", 4, "--transport: this version does not have that option"),
         ("send -e ssh a b", 4, "-e: this version does not have that option"),
         ("recv --from relay", 4, "--from: this version"),
-        ("key show --state-dir d", 4, "key: --state-dir: this version"),
-        ("--state-dir=d send a b", 4, "send: --state-dir: this version"),
-        ("--state-dir d", 4, "resilient: --state-dir: this version"),
+        ("--via=x send a b", 4, "send: --via: this version"),
         ("recv --bw 3", 1, "unexpected argument '--bw'"),
         ("key show --transport", 1, "unexpected argument"),
     ] {

@@ -366,7 +366,7 @@ fn an_authority_may_vouch_for_us() {
     let at = door.at;
     let words = format!("send --insecure out {at} --cert ours.crt --cert-key");
     assert_eq!(hosts.reaches(&format!("{words} ours.key"), &door), sender.node_id());
-    assert!(!hosts.path("home").exists(), "this node's own key is not needed");
+    assert!(!hosts.path("home/identity.key").exists(), "this node's own key is not needed");
     let error = hosts.ends(&format!("send --insecure out {at}"), 41);
     assert!(error.contains("does not accept our certificate") && error.contains("hint: --cert"), "{error}");
     assert!(door.nobody_came());

@@ -4,8 +4,10 @@
 //! functions give is one line of printable text, on a terminal and in a file alike. The form is rsync's: `\#` and three octal digits
 //! for each byte, and a backslash that would read like one is escaped as well, so that a name can be told back exactly.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 
 /// A name of any bytes.
 pub(in crate::cli) fn name(bytes: &[u8]) -> String {
@@ -15,6 +17,16 @@ pub(in crate::cli) fn name(bytes: &[u8]) -> String {
 /// A message, in which names are escaped already or which came from a peer.
 pub(in crate::cli) fn text(message: &str) -> String {
     escape(message.as_bytes(), false)
+}
+
+/// A word of a command line, quoted where a shell would read it as something else.
+pub(in crate::cli) fn word(word: &OsStr) -> String {
+    let bytes = word.as_bytes();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"%+,-./:=@_^".contains(byte) || *byte >= 0x80;
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        return name(bytes);
+    }
+    format!("'{}'", name(bytes).replace('\'', "'\\''"))
 }
 
 /// What the system says of an error, without its number.

@@ -121,6 +121,7 @@ mod tests {
             class: Class::NoContact,
             resumable: true,
             session: None,
+            resume: None,
             bytes_sent: 1,
             bytes_literal: 0,
             bytes_matched: 0,

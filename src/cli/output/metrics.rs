@@ -218,6 +218,7 @@ mod tests {
             class,
             resumable: false,
             session: Some("7f3a".into()),
+            resume: None,
             bytes_sent: 9,
             bytes_literal: 7,
             bytes_matched: 1,

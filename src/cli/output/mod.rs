@@ -16,6 +16,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use super::Shape;
 use super::args::{Global, When};
 use super::cancel::Cancel;
 use super::exit::{self, Failure};
@@ -71,6 +72,9 @@ pub(super) struct Output {
     log: Option<Log>,
     metrics: Option<Metrics>,
     so_far: Mutex<SoFar>,
+    /// By what name an incomplete transfer can be gone on with, and what else that takes.
+    kept: Mutex<Option<String>>,
+    state_dir: String,
     meter: Mutex<Meter>,
     failed_files: Mutex<u64>,
     /// The last progress of each of several sessions that run.
@@ -97,7 +101,7 @@ impl Output {
             })?,
         };
         let mode = mode(global, tty && !dumb_terminal(), interval);
-        let style = Style { command, color: colored(global.color, tty) };
+        let style = Style { command, color: colored(global.color, tty), receives: false };
         Output::new(style, global, tty, mode, Terminal::standard(), Clock::system(), cancel)
     }
 
@@ -135,6 +139,8 @@ impl Output {
             log,
             metrics,
             so_far: Mutex::default(),
+            kept: Mutex::default(),
+            state_dir: global.state_dir.as_ref().map(|dir| state_dir(dir)).unwrap_or_default(),
             meter: Mutex::new(Meter::new(mode, began)),
             failed_files: Mutex::new(0),
             sessions: Mutex::default(),
@@ -146,9 +152,10 @@ impl Output {
         })
     }
 
-    /// The same; with `is_data` stdout is for what arrives, and the ticket goes to stderr.
-    pub(super) fn with_data_on_stdout(self, is_data: bool) -> Output {
-        Output { data_on_stdout: is_data, ..self }
+    /// The same for a run of this shape. Where stdout is for what arrives, the ticket goes to stderr.
+    pub(super) fn of_shape(self, shape: Shape) -> Output {
+        let style = Style { receives: shape != Shape::Sends, ..self.style };
+        Output { style, data_on_stdout: shape == Shape::Data, ..self }
     }
 
     /// Tells that the run begins.
@@ -173,9 +180,15 @@ impl Output {
     pub(super) fn end(&self, result: &Result<Summary, Failure>, signal: Option<i32>) {
         self.terminal.clear();
         let elapsed_ms = self.clock.now().saturating_duration_since(self.began).as_millis() as u64;
+        let resume = lock(&self.kept).clone();
+        let how = resume.as_ref().map(|name| format!("resilient resume{} {name}", self.state_dir));
+        let advised = result.as_ref().err().map(|failure| exit::advise(failure, how.as_deref()));
         match (result, signal) {
-            (_, Some(_)) => self.tell(|style, _| Some(style.error("interrupted"))),
-            (Err(failure), None) => self.tell(|style, _| Some(style.failure(failure))),
+            (_, Some(_)) => {
+                let how = how.map(|how| format!("; resume with: {how}")).unwrap_or_default();
+                self.tell(|style, _| Some(style.error(&format!("interrupted{how}"))));
+            }
+            (Err(_), None) => self.tell(|style, _| advised.as_ref().map(|failure| style.failure(failure))),
             (Ok(outcome), None) => {
                 if outcome.class != Class::Done {
                     let incomplete = self.incomplete(outcome);
@@ -190,7 +203,7 @@ impl Output {
             let table = text::table(outcome, elapsed_ms);
             self.tell(|_, _| Some(table.clone()));
         }
-        let end = exit::end(result, signal, &lock(&self.so_far), elapsed_ms);
+        let end = exit::end(result, signal, &lock(&self.so_far), resume, elapsed_ms);
         if let Some(metrics) = &self.metrics
             && let Err(error) = metrics.end(&end, self.clock.epoch(), self.clock.now())
         {
@@ -198,7 +211,7 @@ impl Output {
             self.tell(|style, _| Some(style.warning(&warning)));
         }
         self.to_log(&format!("exit {} {}", end.exit, end.class.word()));
-        self.to_json(&Event::End(end), None, result.as_ref().err().filter(|_| signal.is_none()));
+        self.to_json(&Event::End(end), None, advised.as_ref().filter(|_| signal.is_none()));
     }
 
     /// Progress is of all sessions together that run.
@@ -312,6 +325,10 @@ impl Observer for Output {
                 lock(&self.so_far).clone_from(so_far);
                 return;
             }
+            Event::Kept { name } => {
+                *lock(&self.kept) = Some(name.clone());
+                return;
+            }
             Event::Detail { .. } if self.level.verbose < 2 => return,
             _ => self.to_json(event, None, None),
         }
@@ -334,7 +351,7 @@ impl Observer for Output {
     fn session_event(&self, session: &SessionTag, event: &Event) {
         match event {
             // Each session's end says it.
-            Event::SoFar(_) => return,
+            Event::SoFar(_) | Event::Kept { .. } => return,
             Event::Detail { .. } if self.level.verbose < 2 => return,
             _ => self.to_json(event, Some(&session.session), None),
         }
@@ -350,6 +367,11 @@ impl Observer for Output {
         }
         self.tell(|style, level| style.session_line(&session.peer, event, level));
     }
+}
+
+/// The words that say where sessions are remembered.
+fn state_dir(dir: &Path) -> String {
+    format!(" --state-dir {}", escape::word(dir.as_os_str()))
 }
 
 fn mode(global: &Global, drawable: bool, interval: Duration) -> Mode {
@@ -376,9 +398,17 @@ fn dumb_terminal() -> bool {
 
 /// Writes an error to stderr, before or without an [`Output`].
 pub(super) fn complain(command: &str, failure: &Failure, color: When) {
-    let command = ["send", "recv", "key"].into_iter().find(|name| *name == command).unwrap_or("");
-    let style = Style { command, color: colored(color, io::stderr().is_terminal()) };
+    let command = super::usage::COMMANDS.into_iter().find(|name| *name == command).unwrap_or("");
+    let style = Style { command, color: colored(color, io::stderr().is_terminal()), receives: false };
     let _ = io::stderr().lock().write_all(format!("{}\n", style.failure(failure)).as_bytes());
+}
+
+/// Writes a warning to stderr, without an [`Output`].
+pub(super) fn warn(command: &'static str, message: &str, global: &Global) {
+    if !global.quiet {
+        let style = Style { command, color: colored(global.color, io::stderr().is_terminal()), receives: false };
+        let _ = io::stderr().lock().write_all(format!("{}\n", style.warning(message)).as_bytes());
+    }
 }
 
 /// Writes a whole result to `file`, or to stdout. Whoever closed stdout has read enough.

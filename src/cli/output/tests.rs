@@ -32,7 +32,7 @@ impl Kept {
         let terminal = Terminal::of(Box::new(Stream(self.out.clone())), Box::new(Stream(self.err.clone())));
         let start = crate::network::seam::now();
         let clock = Clock(Box::new(move || (start, "2026-11-22T10:00:00.25Z".parse().unwrap())));
-        let style = Style { command, color: false };
+        let style = Style { command, color: false, receives: command == "recv" };
         let mode = mode(&global, false, Duration::ZERO);
         Output::new(style, &global, tty, mode, terminal, clock, Cancel::new()).unwrap()
     }

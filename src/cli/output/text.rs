@@ -28,6 +28,8 @@ pub(super) struct Style {
     /// The command, or nothing before one is known.
     pub(super) command: &'static str,
     pub(super) color: bool,
+    /// Whether it is about what is received.
+    pub(super) receives: bool,
 }
 
 impl Style {
@@ -116,15 +118,18 @@ impl Style {
                 Some(self.error(&format!("{peer}: some files failed{others}")))
             }
             Event::SessionEnd { files, bytes_literal, .. } => (!level.quiet && level.verbose >= 1)
-                .then(|| format!("{peer}: received {}, {}", count(*files), Size(*bytes_literal))),
+                .then(|| format!("{peer}: {} {}, {}", self.verb(), count(*files), Size(*bytes_literal))),
             Event::Warning { message } => (!level.quiet).then(|| self.warning(&format!("{peer}: {message}"))),
             _ => Some(format!("{peer}: {}", self.line(event, level)?)),
         }
     }
 
+    fn verb(self) -> &'static str {
+        if self.receives { "received" } else { "sent" }
+    }
+
     /// The one line at the end of a success.
     pub(super) fn summary(self, outcome: &Summary, elapsed_ms: u64) -> String {
-        let verb = if self.command == "recv" { "received" } else { "sent" };
         let Summary { files, bytes_literal, bytes_matched, .. } = outcome;
         let matched = match bytes_matched {
             0 => String::new(),
@@ -137,7 +142,7 @@ impl Style {
             _ => format!(", {}", Rate(bytes_literal.saturating_mul(1000) / elapsed_ms)),
         };
         let (files, size) = (count(*files), Size(*bytes_literal));
-        format!("{verb} {files}, {size}{matched} in {span}{rate}")
+        format!("{} {files}, {size}{matched} in {span}{rate}", self.verb())
     }
 }
 
@@ -162,7 +167,7 @@ mod tests {
     use super::*;
     use crate::event::EventPath;
 
-    const PLAIN: Style = Style { command: "send", color: false };
+    const PLAIN: Style = Style { command: "send", color: false, receives: false };
 
     fn outcome() -> Summary {
         Summary {
@@ -180,7 +185,7 @@ mod tests {
     fn an_error_is_program_command_object_cause() {
         let failure = Failure::usage("a\nb: gone").hint("look");
         assert_eq!(PLAIN.failure(&failure), "resilient: send: a\\#012b: gone\nhint: look");
-        let style = Style { command: "", color: true };
+        let style = Style { command: "", color: true, receives: false };
         assert_eq!(style.error("x"), "\x1b[1;31mresilient:\x1b[0m x");
         let warning = PLAIN.warning("cannot serve n: d: Permission denied (os error 13)");
         assert_eq!(warning, "resilient: send: warning: cannot serve n: d: permission denied");

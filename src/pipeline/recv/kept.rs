@@ -7,7 +7,6 @@
 use crate::event::{Event, Observer};
 use crate::network::seam::{Blocking, now};
 use crate::pipeline::admission::{Saved, Tickets};
-use crate::pipeline::policy::Place;
 use crate::pipeline::{Env, RecvOptions, Sessions};
 use crate::session::{Claim, StoreError};
 use crate::ticket::Secret;
@@ -34,12 +33,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The tickets for what `options` say, if they are remembered and no other receiver has them.
-    pub(super) fn open(env: &Env, options: &RecvOptions, observer: &dyn Observer) -> Option<Kept> {
+    /// The tickets for what `options` say, if they are remembered, for one who has claimed that.
+    pub(super) fn open(env: &Env, options: &RecvOptions, claim: Claim, observer: &dyn Observer) -> Option<Kept> {
         let sessions = env.sessions.clone()?;
-        let place = place(options)?;
-        match Self::load(sessions, place, env.blocking) {
-            Ok(kept) => kept,
+        // One that writes to a stream never goes on.
+        let place = options.policy.place.identity(&options.dir)?;
+        match Self::load(sessions, place, claim, env.blocking) {
+            Ok(kept) => Some(kept),
             Err(error) => {
                 let message = format!("tickets are not remembered: {error}");
                 observer.event(&Event::Detail { message });
@@ -48,14 +48,13 @@ impl Kept {
         }
     }
 
-    fn load(sessions: Sessions, place: Vec<u8>, blocking: Blocking) -> Result<Option<Kept>, StoreError> {
-        let Some(claim) = sessions.store.claim(&place)? else { return Ok(None) };
+    fn load(sessions: Sessions, place: Vec<u8>, claim: Claim, blocking: Blocking) -> Result<Kept, StoreError> {
         let known = sessions.store.invitation(&place, (sessions.wall)())?;
         // What another version wrote is as good as nothing.
         let known = known.and_then(|bytes| codec::decode::<(u16, Saved)>(&mut &bytes[..], "tickets").ok());
         let (port, saved) = known.map_or((None, None), |(port, saved)| (Some(port), Some(saved)));
         let written = Arc::default();
-        Ok(Some(Kept { sessions, place, blocking, port, saved, saves: 0, written, last: None, _claim: claim }))
+        Ok(Kept { sessions, place, blocking, port, saved, saves: 0, written, last: None, _claim: claim })
     }
 
     /// The port that the tickets name.
@@ -93,17 +92,4 @@ impl Kept {
             let _ = last.await;
         }
     }
-}
-
-/// What makes two receivers the same one. One that writes to a stream never goes on.
-fn place(options: &RecvOptions) -> Option<Vec<u8>> {
-    let name = match &options.policy.place {
-        Place::Tree => None,
-        Place::File(name) => Some(name.as_bytes()),
-        Place::Stream(_) => return None,
-    };
-    let dir = std::path::absolute(&options.dir).ok()?;
-    let mut place = dir.into_os_string().into_encoded_bytes();
-    place.extend(name.into_iter().flat_map(|name| [b"/", name].concat()));
-    Some(place)
 }

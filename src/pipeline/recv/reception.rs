@@ -4,11 +4,10 @@
 //! the key's that began it, so no other key can take it over.
 
 use super::kept::Kept;
-use super::tagged::Tagged;
 use super::warnings::Warnings;
 use super::{RecvOptions, Stay};
 use crate::class::Class;
-use crate::event::{Event, Observer, SessionTag};
+use crate::event::{Event, Observer, SessionTag, Tagged};
 use crate::fs::disk::Disk;
 use crate::network::congestion::Pilot;
 use crate::network::gate::Arrival;
@@ -405,6 +404,7 @@ impl Reception {
             stop_at: None,
             observer: observer.clone(),
             cancel: self.cancel.clone(),
+            stays: matches!(self.options.stay, Stay::Keep { .. }),
             pool: self.pool.clone(),
             sessions: self.env.sessions.clone(),
             dir: self.dir(grant.as_ref()),

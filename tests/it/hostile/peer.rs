@@ -158,6 +158,7 @@ pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
         chunk_rate: None,
         parity: resilient::transfer::Parity::Auto,
         classes: resilient::filter::Classes::default(),
+        lock_wait: Duration::ZERO,
         sources: vec![source.join("")],
         pipe: None,
         stop: Stop::default(),
