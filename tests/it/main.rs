@@ -25,6 +25,8 @@ mod partials;
 mod pipes;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod power_cuts;
 mod process;
 #[cfg(test)]
 mod rates;

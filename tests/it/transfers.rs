@@ -71,17 +71,17 @@ fn env(net: &Net, host: IpAddr, seed: u64, disk: &MemDisk) -> Env {
 }
 
 /// What is sent: a directory with random content in the system's temporary folder.
-struct Tree {
-    dir: tempfile::TempDir,
-    bytes: u64,
+pub(crate) struct Tree {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) bytes: u64,
 }
 
 impl Tree {
-    fn empty() -> Tree {
+    pub(crate) fn empty() -> Tree {
         Tree { dir: tempfile::tempdir().unwrap(), bytes: 0 }
     }
 
-    fn add(&mut self, name: impl AsRef<Path>, content: &[u8]) {
+    pub(crate) fn add(&mut self, name: impl AsRef<Path>, content: &[u8]) {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
@@ -113,7 +113,7 @@ impl Tree {
 
     /// Gives everything a time of the seed's: what the clock said differs from run to run, and so would the size of a packed
     /// manifest.
-    fn date(&self, rng: &mut Rng) {
+    pub(crate) fn date(&self, rng: &mut Rng) {
         use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
         let names = self.expected().into_keys().map(std::ffi::OsString::from_vec);
         for name in names.chain([std::ffi::OsString::new()]) {
@@ -125,7 +125,7 @@ impl Tree {
     }
 
     /// The source as it must stand at the receiver.
-    fn expected(&self) -> BTreeMap<Vec<u8>, Node> {
+    pub(crate) fn expected(&self) -> BTreeMap<Vec<u8>, Node> {
         let mut expected = BTreeMap::new();
         collect(self.dir.path(), self.dir.path(), &mut expected);
         expected

@@ -64,6 +64,12 @@ impl Seen {
         self.events.lock().unwrap().clone()
     }
 
+    /// The ticket, when there is one.
+    pub(crate) async fn ticket(&self) -> Ticket {
+        let uri = self.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone();
+        uri.unwrap().parse().unwrap()
+    }
+
     /// Paths and codes of the files that failed.
     pub(crate) fn failed(&self) -> Vec<(String, u8, String)> {
         let failed = |event: &Event| match event {
@@ -136,8 +142,8 @@ pub(crate) async fn waiting_under(
         ..RecvOptions::into_dir(".")
     };
     let task = tokio::spawn(async move { recv(&env, options, observer, cancelled).await });
-    let ticket = seen.ticket.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
-    Waiting { seen, task, cancel, ticket: ticket.parse().unwrap() }
+    let ticket = seen.ticket().await;
+    Waiting { seen, task, cancel, ticket }
 }
 
 pub(crate) async fn waiting(net: &Net, disk: &MemDisk) -> Waiting {

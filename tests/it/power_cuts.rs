@@ -1,0 +1,200 @@
+//! The power goes at every moment of a transfer: what is left holds no wrong file and all that was said to be there, and the same two
+//! commands end as if nothing had been.
+//!
+//! A run is watched, event by event, and then cut between any two of them; what a cut leaves is drawn from all that the model
+//! ([`journal`]) lets be left. The next run goes on from there, is watched and cut itself.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
+
+mod disk;
+mod journal;
+mod scene;
+mod store;
+
+use crate::memdisk::Node;
+use crate::sim::{Rng, seeds};
+use journal::{Fate, Journal, Tree};
+use resilient::fs::disk::PARTIAL_DIR;
+use resilient::integrity::{Marks, chunk_value};
+use scene::Scene;
+use std::sync::Arc;
+use store::Sessions;
+
+/// Disks that each cut leaves, each of which is looked at; the last one is gone on with.
+const IMAGES: usize = 6;
+/// Of so many cuts the next run of one is cut, too.
+const AGAIN: usize = 4;
+
+/// What a cut has left.
+struct Left {
+    disk: Tree,
+    sessions: Arc<Sessions>,
+    /// Bytes that are not sent again.
+    durable: u64,
+}
+
+/// Cuts a run of `scene` after `at` events and looks at what is left.
+fn cut(scene: &Scene, run: &Journal, at: usize, rng: &mut Rng) -> Result<Left, String> {
+    let disk = run.left(at, Fate::draw(rng));
+    look(scene, run, at, &disk)?;
+    let stores = run.stores(at);
+    let chosen = rng.bits() as usize % stores.len();
+    let durable = durable(scene, run, at, &disk, &stores[0], chosen > 0)?;
+    Ok(Left { disk, sessions: stores[chosen].clone(), durable })
+}
+
+/// Whether these are the same but for mode and time.
+fn is_same(one: &Node, other: &Node) -> bool {
+    match (one, other) {
+        (Node::File { bytes, .. }, Node::File { bytes: others, .. }) => bytes == others,
+        (Node::Symlink { target, .. }, Node::Symlink { target: others, .. }) => target == others,
+        (Node::Directory { .. }, Node::Directory { .. }) => true,
+        _ => false,
+    }
+}
+
+/// Whether under every name that stands which did, or that which is to, and all that the sender was told of.
+fn look(scene: &Scene, run: &Journal, at: usize, left: &Tree) -> Result<(), String> {
+    let (told, is_complete) = run.told(at);
+    for (path, node) in left.iter().filter(|(path, _)| !path.starts_with(PARTIAL_DIR.as_bytes())) {
+        let name = String::from_utf8_lossy(path);
+        let (before, after) = (scene.before.get(path), scene.after.get(path));
+        match after.filter(|after| is_same(node, after)) {
+            None if before != Some(node) => return Err(format!("{name} is neither the old one nor the new one")),
+            // The time of a link cannot be synced, that of a directory comes last.
+            Some(after @ Node::File { .. }) if node != after && before != Some(node) => {
+                return Err(format!("{name} has mode or time of nobody"));
+            }
+            Some(after @ Node::Directory { .. }) if is_complete && node != after => {
+                return Err(format!("{name} was done, and its mode or time is another"));
+            }
+            _ => {}
+        }
+    }
+    for (path, node) in scene.before.iter().filter(|(path, _)| !left.contains_key(*path)) {
+        return Err(format!("{} was there before and is gone: {node:?}", String::from_utf8_lossy(path)));
+    }
+    for (path, after) in &scene.after {
+        let must = is_complete || told.contains(path.as_slice());
+        if must && !left.get(path).is_some_and(|node| is_same(node, after)) {
+            return Err(format!("{} was said to be done and is not there", String::from_utf8_lossy(path)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether all that `sessions`, the last that are durable, call durable is there, whatever name it has by now. How many bytes that is, with
+/// the files that were done; where something `newer` may be remembered, of chunks those that it cannot take together with others.
+fn durable(
+    scene: &Scene,
+    run: &Journal,
+    at: usize,
+    left: &Tree,
+    sessions: &Sessions,
+    newer: bool,
+) -> Result<u64, String> {
+    let (told, _) = run.told(at);
+    let size = |path: &&[u8]| match &scene.after[*path] {
+        Node::File { bytes, .. } => bytes.len() as u64,
+        _ => 0,
+    };
+    let mut durable: u64 = told.iter().filter(|path| scene.changed.contains(**path)).map(size).sum();
+    for landing in sessions.iter().flat_map(|session| &session.landings).filter(|landing| landing.written.is_some()) {
+        let marks = Marks::restore(landing.chunk_bytes.into(), landing.size, &landing.segments).unwrap();
+        for node in marks.nodes() {
+            let (start, end) = (node.offset as usize, (node.offset + node.length) as usize);
+            let holds = |file: &Node| matches!(file, Node::File { bytes, .. } if bytes.len() as u64 == landing.size
+                && chunk_value(node.offset, landing.size, &bytes[start..end]) == node.value);
+            if !left.values().any(holds) {
+                return Err(format!("{start}..{end} of {} was durable and is gone", landing.partial));
+            }
+            let is_told = told.iter().any(|path| size(path) == landing.size);
+            if !is_told && (!newer || node.length > landing.chunk_bytes.into()) {
+                durable += node.length;
+            }
+        }
+    }
+    Ok(durable)
+}
+
+/// Goes on after a cut, to the good end, with nothing sent twice that was durable.
+fn go_on(scene: &Scene, run: &Journal, left: Left) -> Journal {
+    let ran = scene.run(run.cut(left.disk), &left.sessions);
+    let (bytes, all) = (ran.bytes, scene.bytes());
+    assert!(bytes + left.durable <= all, "{bytes} of {all} bytes were sent again, and {} were durable", left.durable);
+    ran.journal
+}
+
+/// A transfer that is not cut.
+fn whole(scene: &Scene) -> Journal {
+    scene.run(Journal::new(scene.before.clone(), 0), &Sessions::new()).journal
+}
+
+/// Cuts the transfer of a seed everywhere. How often that was.
+fn cut_everywhere(seed: u64) -> usize {
+    let scene = Scene::new(seed);
+    let run = whole(&scene);
+    let mut rng = Rng::of([seed, 0x6375_7473]);
+    let mut cuts = 0;
+    for at in 1..=run.events.len() {
+        let cut = |run: &Journal, at, rng: &mut Rng| {
+            cut(&scene, run, at, rng).unwrap_or_else(|error| panic!("seed {seed}, cut at {at}: {error}"))
+        };
+        let left = (0..IMAGES).map(|_| cut(&run, at, &mut rng)).last().unwrap();
+        let next = go_on(&scene, &run, left);
+        cuts += 1;
+        if at % AGAIN == 0 {
+            let again = 1 + rng.bits() as usize % next.events.len();
+            go_on(&scene, &next, cut(&next, again, &mut rng));
+            cuts += 1;
+        }
+    }
+    cuts
+}
+
+#[test]
+fn a_thousand_power_cuts_leave_no_wrong_file_and_lose_nothing_durable() {
+    let cuts: usize = seeds(0..4, cut_everywhere).into_iter().sum();
+    println!("{cuts} cuts");
+    assert!(cuts >= 1000, "{cuts} cuts");
+}
+
+/// A run that ends with its process has made nothing durable for the one after it, and the power goes in that.
+#[test]
+fn what_a_killed_run_has_left_unsynced_is_synced_by_the_next_one() {
+    seeds(0..16, |seed| {
+        let scene = Scene::new(seed);
+        let run = whole(&scene);
+        let mut rng = Rng::of([seed, 0x6b69_6c6c]);
+        for _ in 0..6 {
+            let at = 1 + rng.bits() as usize % run.events.len();
+            let sessions = run.stores(at).pop().unwrap();
+            let next = scene.run(run.killed(at), &sessions).journal;
+            for again in at..=next.events.len() {
+                if let Err(error) = cut(&scene, &next, again, &mut rng) {
+                    panic!("seed {seed}, killed at {at}, cut at {again}: {error}");
+                }
+            }
+            let again = at + rng.bits() as usize % (next.events.len() - at);
+            go_on(&scene, &next, cut(&scene, &next, again, &mut rng).unwrap());
+        }
+    });
+}
+
+/// That the cuts are such that they do harm where nothing is synced.
+#[test]
+fn without_syncing_files_come_out_wrong() {
+    let harm: Vec<String> = seeds(0..2, |seed| {
+        let scene = Scene::new(seed).under(|policy| policy.fsync = false);
+        let run = whole(&scene);
+        let mut rng = Rng::new(seed);
+        let all = 1..=run.events.len();
+        all.filter_map(|at| cut(&scene, &run, at, &mut rng).err()).collect::<Vec<_>>()
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    for what in ["neither the old one nor the new one", "said to be done and is not there"] {
+        assert!(harm.iter().any(|error| error.contains(what)), "{what}: {harm:?}");
+    }
+}
