@@ -95,9 +95,9 @@ pub trait Disk: Send + Sync {
     fn read_link(&self, path: &TreePath) -> Result<Vec<u8>, DiskError>;
     /// Opens the regular file at `path` for reading.
     fn open(&self, path: &TreePath) -> Result<Box<dyn ReadAt>, DiskError>;
-    /// Makes the directory `path`; it is no error if that directory is there already. Owner can always write until
-    /// [`Disk::set_meta`]. Its parent must exist.
-    fn make_dir(&self, path: &TreePath) -> Result<(), DiskError>;
+    /// Makes the directory `path` with `mode`, as far as the umask of the process lets it; it is no error if that directory is there
+    /// already. Its owner can always write to it until [`Disk::set_meta`], whatever its mode is or was. Its parent must exist.
+    fn make_dir(&self, path: &TreePath, mode: u32) -> Result<(), DiskError>;
     /// Makes a symbolic link at `path`, where nothing may stand, unless `replace` is said and it is a regular file or a link: that is
     /// replaced in one step.
     fn make_symlink(&self, path: &TreePath, target: &[u8], replace: bool) -> Result<(), DiskError>;

@@ -22,7 +22,7 @@ impl Disk for Nowhere {
     fn open(&self, _: &TreePath) -> Result<Box<dyn ReadAt>, DiskError> {
         refused()
     }
-    fn make_dir(&self, _: &TreePath) -> Result<(), DiskError> {
+    fn make_dir(&self, _: &TreePath, _: u32) -> Result<(), DiskError> {
         refused()
     }
     fn make_symlink(&self, _: &TreePath, _: &[u8], _: bool) -> Result<(), DiskError> {

@@ -19,7 +19,7 @@ use super::confine::{Root, chmod_no_follow, disk_error, disk_io_error};
 use super::disk::{Disk, DiskError, Found, Partial, ReadAt};
 use crate::manifest::{FileTime, Meta, Name, TreePath};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, fsync, futimens, linkat, mkdirat, openat, readlinkat,
+    AtFlags, FileType, Mode, OFlags, RawMode, Stat, fchmod, fstat, fsync, futimens, linkat, mkdirat, openat, readlinkat,
     renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, retry_on_intr};
@@ -167,12 +167,12 @@ impl Disk for RealDisk {
         Ok(Box::new(RealFile(file.into())))
     }
 
-    fn make_dir(&self, path: &TreePath) -> Result<(), DiskError> {
+    fn make_dir(&self, path: &TreePath, mode: u32) -> Result<(), DiskError> {
         if path.names().is_empty() {
             return Ok(());
         }
         self.root.at(path, |directory, name| {
-            match mkdirat(directory, name, Mode::RWXU) {
+            match mkdirat(directory, name, Mode::from_raw_mode((mode & 0o777 | 0o700) as RawMode)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }

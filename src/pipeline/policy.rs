@@ -218,7 +218,7 @@ impl Policy {
         for name in self.base.names() {
             base = base.join(name.clone()).expect("a part of a path is no longer than it");
             if disk.look(&base)?.is_none() {
-                disk.make_dir(&base)?;
+                disk.make_dir(&base, 0o700)?;
             }
         }
         // Two receivers may begin at once. The name is one of those that are swept should it be left.

@@ -101,8 +101,8 @@ fn the_deepest_path_can_be_written() {
     let mut deep = TreePath::ROOT;
     for _ in 1..crate::manifest::MAX_DEPTH {
         deep = deep.join(name(b"d")).unwrap();
-        disk.make_dir(&deep).unwrap();
-        disk.make_dir(&deep).unwrap();
+        disk.make_dir(&deep, 0o700).unwrap();
+        disk.make_dir(&deep, 0o700).unwrap();
     }
     let file = deep.join(name(b"f")).unwrap();
     deliver(&disk, &file, b"deep", false).unwrap();
@@ -131,7 +131,7 @@ fn nothing_is_replaced_unless_that_is_said() {
     assert_eq!(fs::read(directory.path().join("f")).unwrap(), b"three");
     // Said, but nothing is there; and what is no file is never replaced.
     deliver(&disk, &path("g"), b"", true).unwrap();
-    disk.make_dir(&path("d")).unwrap();
+    disk.make_dir(&path("d"), 0o700).unwrap();
     assert!(matches!(deliver(&disk, &path("d"), b"x", true), Err(DiskError::Exists)));
     assert!(matches!(disk.publish("p", &TreePath::ROOT, true), Err(DiskError::Exists)));
     assert_eq!(partials(&directory).len(), 1);
@@ -161,7 +161,7 @@ fn the_hard_link_way_of_publishing_is_as_strict() {
 fn a_directory_gets_its_mode_at_the_end_and_can_be_written_until_then() {
     let (directory, disk) = disk();
     let mode = || fs::metadata(directory.path().join("d")).unwrap().mode() & 0o7777;
-    disk.make_dir(&path("d")).unwrap();
+    disk.make_dir(&path("d"), 0o700).unwrap();
     assert_eq!(mode(), 0o700);
     deliver(&disk, &path("d/f"), b"x", false).unwrap();
     for last in [0o500, 0o300, 0] {
@@ -170,7 +170,7 @@ fn a_directory_gets_its_mode_at_the_end_and_can_be_written_until_then() {
         let made = fs::metadata(directory.path().join("d")).unwrap();
         assert_eq!((mode(), made.mtime(), made.mtime_nsec()), (last, 77, 5));
         // The same transfer again.
-        disk.make_dir(&path("d")).unwrap();
+        disk.make_dir(&path("d"), 0o700).unwrap();
         assert_eq!(mode(), 0o700 | last);
         deliver(&disk, &path("d/f"), b"y", true).unwrap();
     }
@@ -214,9 +214,9 @@ fn what_is_missing_or_of_another_kind_is_told() {
     assert!(disk.open(&path("s")).is_err());
     assert!(disk.set_meta(&path("s"), meta_of(0o777, 0, 0)).is_err());
     assert!(disk.set_meta(&path("none"), meta_of(0o777, 0, 0)).is_err());
-    assert!(matches!(disk.make_dir(&path("f")), Err(DiskError::Exists)));
-    assert!(disk.make_dir(&path("none/none")).is_err());
-    disk.make_dir(&path("d")).unwrap();
+    assert!(matches!(disk.make_dir(&path("f"), 0o700), Err(DiskError::Exists)));
+    assert!(disk.make_dir(&path("none/none"), 0o700).is_err());
+    disk.make_dir(&path("d"), 0o700).unwrap();
     assert!(disk.open(&path("d")).is_err());
     assert!(disk.open(&TreePath::ROOT).is_err());
     assert!(disk.publish("none", &path("g"), false).is_err());

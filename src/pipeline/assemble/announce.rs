@@ -176,7 +176,10 @@ impl Assembler {
         }
         match found {
             // One that is there is made writable for as long as we need it.
-            Some(Found::Directory { .. }) | None => self.disk.make_dir(&target.path).map_err(broken)?,
+            // It has its mode from the beginning: a run that is cut off leaves it to the next one, which leaves modes alone.
+            Some(Found::Directory { .. }) | None => {
+                self.disk.make_dir(&target.path, target.meta.mode).map_err(broken)?;
+            }
             Some(_) => return Err((Class::Select, "exists and is not a directory".to_owned())),
         }
         match found {

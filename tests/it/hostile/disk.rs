@@ -83,8 +83,8 @@ impl Disk for Watched {
     fn open(&self, path: &TreePath) -> Result<Box<dyn ReadAt>, DiskError> {
         self.disk.open(path)
     }
-    fn make_dir(&self, path: &TreePath) -> Result<(), DiskError> {
-        self.disk.make_dir(path)
+    fn make_dir(&self, path: &TreePath, mode: u32) -> Result<(), DiskError> {
+        self.disk.make_dir(path, mode)
     }
     fn make_symlink(&self, path: &TreePath, target: &[u8], replace: bool) -> Result<(), DiskError> {
         self.disk.make_symlink(path, target, replace)

@@ -96,7 +96,7 @@ fn answer(disk: &dyn Disk, call: &Call) -> String {
             let none = file.read_at(u64::from(u32::MAX), &mut [0])?;
             Ok(format!("{buffer:?} {first} {rest} {none}"))
         }),
-        Call::MakeDir(at) => disk.make_dir(&path(at)).map(|()| String::new()),
+        Call::MakeDir(at) => disk.make_dir(&path(at), 0).map(|()| String::new()),
         Call::MakeSymlink(at, target, replace) => {
             disk.make_symlink(&path(at), target.as_bytes(), *replace).map(|()| String::new())
         }

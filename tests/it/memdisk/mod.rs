@@ -219,13 +219,13 @@ impl Disk for MemDisk {
         }
     }
 
-    fn make_dir(&self, path: &TreePath) -> Result<(), DiskError> {
+    fn make_dir(&self, path: &TreePath, mode: u32) -> Result<(), DiskError> {
         if path.names().is_empty() {
             return Ok(());
         }
         let mut state = self.state();
         state.parent(path)?;
-        let new = Stored::Directory(Meta { mode: 0o700, mtime: FileTime::default() });
+        let new = Stored::Directory(Meta { mode: mode & 0o777 | 0o700, mtime: FileTime::default() });
         match state.nodes.entry(path.to_bytes()).or_insert(new) {
             Stored::Directory(meta) => {
                 meta.mode |= 0o700;

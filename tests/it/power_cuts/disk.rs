@@ -142,7 +142,10 @@ impl Watched {
     /// The directory of unfinished files comes and goes by itself.
     fn settle_partials(&self) {
         match (self.disk.partials().is_some(), self.inode(PARTIALS).is_some()) {
-            (true, false) => drop(self.appear(PARTIALS.to_vec(), new_directory())),
+            (true, false) => {
+                let meta = Meta { mode: 0o700, mtime: FileTime::default() };
+                self.appear(PARTIALS.to_vec(), Node::Directory { meta });
+            }
             (false, true) => self.disappear(PARTIALS.to_vec()),
             _ => {}
         }
@@ -180,10 +183,6 @@ impl Live {
     }
 }
 
-fn new_directory() -> Node {
-    Node::Directory { meta: Meta { mode: 0o700, mtime: FileTime::default() } }
-}
-
 impl Disk for Watched {
     fn look(&self, path: &TreePath) -> Result<Option<Found>, DiskError> {
         self.disk.look(path)
@@ -197,12 +196,14 @@ impl Disk for Watched {
         self.disk.open(path)
     }
 
-    fn make_dir(&self, path: &TreePath) -> Result<(), DiskError> {
+    fn make_dir(&self, path: &TreePath, mode: u32) -> Result<(), DiskError> {
         let before = self.disk.look(path)?;
-        self.disk.make_dir(path)?;
+        self.disk.make_dir(path, mode)?;
         let (bytes, after) = (path.to_bytes(), self.disk.look(path)?);
         match (self.inode(&bytes), after) {
-            (None, _) if !bytes.is_empty() => drop(self.appear(bytes, new_directory())),
+            (None, Some(Found::Directory { meta })) if !bytes.is_empty() => {
+                self.appear(bytes, Node::Directory { meta });
+            }
             (Some(inode), Some(Found::Directory { meta })) if before != after => self.op(Op::Meta(inode, meta)),
             _ => {}
         }

@@ -21,7 +21,7 @@ fn no_operation_goes_through_a_link_in_the_path() {
         refused(disk.look(&to).map(drop));
         refused(disk.read_link(&to).map(drop));
         refused(disk.open(&to).map(drop));
-        refused(disk.make_dir(&to));
+        refused(disk.make_dir(&to, 0o700));
         refused(disk.make_symlink(&to, b"x", false));
         refused(disk.set_meta(&to, meta_of(0o777, 0, 0)));
         refused(deliver(&disk, &to, b"new", false));
@@ -49,7 +49,7 @@ fn no_operation_follows_a_link_at_the_end() {
         let to = path(link);
         assert_eq!(disk.look(&to).unwrap(), Some(Found::Symlink));
         assert!(matches!(disk.open(&to).map(drop), Err(DiskError::NotDirectory)));
-        assert!(matches!(disk.make_dir(&to), Err(DiskError::Exists)));
+        assert!(matches!(disk.make_dir(&to, 0o700), Err(DiskError::Exists)));
         assert!(matches!(disk.make_symlink(&to, b"x", false), Err(DiskError::Exists)));
         assert!(matches!(deliver(&disk, &to, b"new", false), Err(DiskError::Exists)));
         assert!(matches!(disk.sync_dir(&to), Err(DiskError::NotDirectory)));
@@ -107,14 +107,14 @@ fn the_partial_directory_is_no_part_of_the_tree() {
     for reserved in [".resilient-partial", ".Resilient-PARTIAL", ".resilient-partial/p"] {
         let to = path(reserved);
         assert!(disk.look(&to).is_err());
-        assert!(disk.make_dir(&to).is_err());
+        assert!(disk.make_dir(&to, 0o700).is_err());
         assert!(disk.make_symlink(&to, b"x", false).is_err());
         assert!(disk.set_meta(&to, meta_of(0o777, 0, 0)).is_err());
         assert!(deliver(&disk, &to, b"x", true).is_err());
     }
     // Only at the top is the name taken.
-    disk.make_dir(&path("d")).unwrap();
-    disk.make_dir(&path("d/.resilient-partial")).unwrap();
+    disk.make_dir(&path("d"), 0o700).unwrap();
+    disk.make_dir(&path("d/.resilient-partial"), 0o700).unwrap();
     assert_eq!(fs::metadata(directory.path().join(PARTIAL_DIR)).unwrap().mode() & 0o7777, 0o700);
 }
 
@@ -159,7 +159,7 @@ fn a_size_that_no_disk_has_is_refused_and_leaves_nothing() {
 #[test]
 fn a_directory_is_never_replaced() {
     let (directory, disk) = disk();
-    disk.make_dir(&path("d")).unwrap();
+    disk.make_dir(&path("d"), 0o700).unwrap();
     fs::write(directory.path().join("d/kept"), "x").unwrap();
     assert!(matches!(deliver(&disk, &path("d"), b"new", true), Err(DiskError::Exists)));
     assert!(matches!(disk.make_symlink(&path("d"), b"x", true), Err(DiskError::Exists)));
@@ -234,7 +234,7 @@ fn the_reserved_name_follows_the_choice() {
     drop(disk.create_partial("p", 1).unwrap());
     assert!(directory.path().join(".mine/p").exists());
     for reserved in [".mine", ".MINE", ".resilient-partial"] {
-        assert!(disk.make_dir(&path(reserved)).is_err());
+        assert!(disk.make_dir(&path(reserved), 0o700).is_err());
         assert!(disk.set_meta(&path(&format!("{reserved}/p")), meta_of(0o777, 1, 0)).is_err());
     }
 }
