@@ -132,7 +132,7 @@ pub(super) struct Assembler {
     kept: BTreeMap<TreePath, Landing>,
     /// Where what is here is written down for another run.
     record: Option<Record>,
-    /// Directories in which directories were made whose names are not durable yet.
+    /// Directories in which directories stand whose names may not be durable yet.
     new_names: BTreeSet<TreePath>,
     /// Paths, as numbers, of the files that this manifest has named so far, where they may replace others.
     replacing: HashSet<u64>,

@@ -190,10 +190,11 @@ impl Assembler {
             None => {
                 self.directories_made += 1;
                 self.memory.make(target.id);
-                self.new_names.extend(target.path.split_last().map(|(parent, _)| parent));
             }
             Some(_) => {}
         }
+        // One that is there may have been made by a run that was killed before its name was durable.
+        self.new_names.extend(target.path.split_last().map(|(parent, _)| parent));
         Ok(())
     }
 

@@ -6,10 +6,11 @@ use super::{Assembler, disk_class};
 use crate::class::Class;
 use crate::event::{Action, Event, EventPath};
 use crate::fs::disk::DiskError;
-use crate::manifest::EntryId;
+use crate::manifest::{EntryId, TreePath};
 use crate::pipeline::entries::Target;
 use crate::wire::control::bounded_text;
 use crate::wire::reply::{Outcome, Reply, Status};
+use std::collections::BTreeSet;
 
 impl Assembler {
     /// What stands at `target.path` is what was to go there, or goes there under another name.
@@ -23,14 +24,16 @@ impl Assembler {
         self.done(&target, Outcome::Identical);
     }
 
-    /// An earlier run may have ended between giving a name and making the name durable.
+    /// An earlier run may have ended between giving a name and making the name durable, or one of those above it.
     fn settle_names(&mut self, target: &Target) -> Result<(), DiskError> {
         let directory = target.parent.and_then(|parent| self.directories.get_mut(&parent));
         let settled = directory.map_or(&mut self.root_settled, |directory| &mut directory.settled);
         if std::mem::replace(settled, true) || !self.policy.fsync {
             return Ok(());
         }
-        target.path.split_last().map_or(Ok(()), |(parent, _)| self.disk.sync_dir(&parent))
+        let above = target.path.split_last().map(|(parent, _)| parent);
+        let unsettled: BTreeSet<TreePath> = std::mem::take(&mut self.new_names).into_iter().chain(above).collect();
+        unsettled.iter().try_for_each(|directory| self.disk.sync_dir(directory))
     }
 
     pub(super) fn done(&mut self, target: &Target, outcome: Outcome) {
