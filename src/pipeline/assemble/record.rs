@@ -29,8 +29,9 @@ pub(super) struct Record {
 impl Assembler {
     /// Writes down from now on what is here of large files, and goes on with what an earlier run has `left`.
     pub(in crate::pipeline) fn record_in(&mut self, journal: Journal, left: Vec<session::Landing>) {
-        let mut record =
-            Record { journal, names: BTreeSet::new(), replaced: BTreeSet::new(), has_new: false, before: 0 };
+        // A run that was killed before its first durable record has made no name durable.
+        let has_new = left.iter().any(|left| left.written.is_none());
+        let mut record = Record { journal, names: BTreeSet::new(), replaced: BTreeSet::new(), has_new, before: 0 };
         for left in left {
             record.names.insert(left.partial.clone());
             // What cannot be read back, or has chunks of another size, is taken out by the next record.
@@ -73,7 +74,8 @@ impl Assembler {
             names.insert(landing.partial_name.clone());
             let mark = landing.mark(durably).map_err(|error| format!("{}: {error}", landing.partial_name))?;
             let Some(mark) = mark else { continue };
-            record.has_new |= !record.names.contains(&landing.partial_name);
+            let (name, known) = (&landing.partial_name, &record.names);
+            record.has_new |= !known.contains(name) || record.replaced.contains(name);
             marks.push(session::Landing {
                 partial: landing.partial_name.clone(),
                 path: landing.target.path.clone(),
