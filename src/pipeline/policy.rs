@@ -216,9 +216,14 @@ impl Policy {
     fn prove_writable(&self, disk: &dyn Disk) -> Result<(), DiskError> {
         let mut base = TreePath::ROOT;
         for name in self.base.names() {
+            let above = base.clone();
             base = base.join(name.clone()).expect("a part of a path is no longer than it");
             if disk.look(&base)?.is_none() {
                 disk.make_dir(&base, 0o700)?;
+            }
+            // Its name is durable before anything in it is said to be, whichever run has made it.
+            if self.fsync {
+                disk.sync_dir(&above)?;
             }
         }
         // Two receivers may begin at once. The name is one of those that are swept should it be left.
