@@ -19,8 +19,8 @@ use super::confine::{Root, chmod_no_follow, disk_error, disk_io_error};
 use super::disk::{Disk, DiskError, Found, Partial, ReadAt};
 use crate::manifest::{FileTime, Meta, Name, TreePath};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawMode, Stat, fchmod, fstat, fsync, futimens, linkat, mkdirat, openat, readlinkat,
-    renameat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, RawMode, Stat, fchmod, fstat, fsync, futimens, linkat, mkdirat, openat,
+    readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;

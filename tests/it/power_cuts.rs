@@ -13,16 +13,16 @@ mod store;
 
 use crate::memdisk::Node;
 use crate::sim::{Rng, seeds};
-use journal::{Fate, Journal, Tree};
+use journal::{Fate, Journal, Op, Tree};
 use resilient::fs::disk::PARTIAL_DIR;
 use resilient::integrity::{Marks, chunk_value};
 use scene::Scene;
 use std::sync::Arc;
 use store::Sessions;
 
-/// Disks that each cut leaves, each of which is looked at; the last one is gone on with.
+/// Disks that may be left by one cut and are looked at; with the last one it is gone on.
 const IMAGES: usize = 6;
-/// Of so many cuts the next run of one is cut, too.
+/// Of so many cuts the run after one is cut, too, at as many moments.
 const AGAIN: usize = 4;
 
 /// What a cut has left.
@@ -103,8 +103,10 @@ fn durable(
         let marks = Marks::restore(landing.chunk_bytes.into(), landing.size, &landing.segments).unwrap();
         for node in marks.nodes() {
             let (start, end) = (node.offset as usize, (node.offset + node.length) as usize);
-            let holds = |file: &Node| matches!(file, Node::File { bytes, .. } if bytes.len() as u64 == landing.size
-                && chunk_value(node.offset, landing.size, &bytes[start..end]) == node.value);
+            let holds = |file: &Node| {
+                matches!(file, Node::File { bytes, .. } if bytes.len() as u64 == landing.size
+                && chunk_value(node.offset, landing.size, &bytes[start..end]) == node.value)
+            };
             if !left.values().any(holds) {
                 return Err(format!("{start}..{end} of {} was durable and is gone", landing.partial));
             }
@@ -130,22 +132,24 @@ fn whole(scene: &Scene) -> Journal {
     scene.run(Journal::new(scene.before.clone(), 0), &Sessions::new()).journal
 }
 
-/// Cuts the transfer of a seed everywhere. How often that was.
+/// Cuts the transfer of a seed everywhere, and runs it to its end after each cut. How often that was.
 fn cut_everywhere(seed: u64) -> usize {
     let scene = Scene::new(seed);
     let run = whole(&scene);
     let mut rng = Rng::of([seed, 0x6375_7473]);
     let mut cuts = 0;
     for at in 1..=run.events.len() {
-        let cut = |run: &Journal, at, rng: &mut Rng| {
-            cut(&scene, run, at, rng).unwrap_or_else(|error| panic!("seed {seed}, cut at {at}: {error}"))
+        let images = |run: &Journal, at, rng: &mut Rng| {
+            let image =
+                |_| cut(&scene, run, at, rng).unwrap_or_else(|error| panic!("seed {seed}, cut at {at}: {error}"));
+            (0..IMAGES).map(image).last().unwrap()
         };
-        let left = (0..IMAGES).map(|_| cut(&run, at, &mut rng)).last().unwrap();
-        let next = go_on(&scene, &run, left);
+        let next = go_on(&scene, &run, images(&run, at, &mut rng));
         cuts += 1;
         if at % AGAIN == 0 {
-            let again = 1 + rng.bits() as usize % next.events.len();
-            go_on(&scene, &next, cut(&next, again, &mut rng));
+            let moments = [0; IMAGES].map(|_| 1 + rng.bits() as usize % next.events.len());
+            let last = moments.map(|again| images(&next, again, &mut rng)).into_iter().last().unwrap();
+            go_on(&scene, &next, last);
             cuts += 1;
         }
     }
@@ -154,7 +158,7 @@ fn cut_everywhere(seed: u64) -> usize {
 
 #[test]
 fn a_thousand_power_cuts_leave_no_wrong_file_and_lose_nothing_durable() {
-    let cuts: usize = seeds(0..4, cut_everywhere).into_iter().sum();
+    let cuts: usize = seeds(0..9, cut_everywhere).into_iter().sum();
     println!("{cuts} cuts");
     assert!(cuts >= 1000, "{cuts} cuts");
 }
@@ -181,20 +185,30 @@ fn what_a_killed_run_has_left_unsynced_is_synced_by_the_next_one() {
     });
 }
 
-/// That the cuts are such that they do harm where nothing is synced.
+/// That the cuts are such that whatever is synced too late or not at all is missed, and by what.
 #[test]
-fn without_syncing_files_come_out_wrong() {
-    let harm: Vec<String> = seeds(0..2, |seed| {
-        let scene = Scene::new(seed).under(|policy| policy.fsync = false);
+fn each_sync_is_missed_where_it_is_left_out() {
+    let is_partials = |path: &[u8]| path == PARTIAL_DIR.as_bytes();
+    let run = |seed| {
+        let scene = Scene::new(seed);
         let run = whole(&scene);
-        let mut rng = Rng::new(seed);
-        let all = 1..=run.events.len();
-        all.filter_map(|at| cut(&scene, &run, at, &mut rng).err()).collect::<Vec<_>>()
-    })
-    .into_iter()
-    .flatten()
-    .collect();
-    for what in ["neither the old one nor the new one", "said to be done and is not there"] {
-        assert!(harm.iter().any(|error| error.contains(what)), "{what}: {harm:?}");
-    }
+        let harm = |hurt: Journal, error: &str| {
+            let mut rng = Rng::new(seed);
+            (1..=hurt.events.len())
+                .any(|at| cut(&scene, &hurt, at, &mut rng).is_err_and(|found| found.ends_with(error)))
+        };
+        let files = run.without(|op| matches!(op, Op::SyncFile { with_meta: true, .. }));
+        let chunks = run.without(|op| matches!(op, Op::SyncFile { with_meta: false, .. }));
+        let partials = run.without(|op| matches!(op, Op::SyncDirectory(path, _) if is_partials(path)));
+        let names = run.without(|op| matches!(op, Op::SyncDirectory(path, _) if !is_partials(path)));
+        [
+            harm(run.clone(), ""),
+            harm(files, "is neither the old one nor the new one"),
+            harm(chunks, "was durable and is gone"),
+            harm(partials, "was durable and is gone"),
+            harm(names, "was said to be done and is not there"),
+            harm(run.hasty(), "was durable and is gone"),
+        ]
+    };
+    assert_eq!(seeds(0..4, run), [[false, true, true, true, true, true]; 4]);
 }

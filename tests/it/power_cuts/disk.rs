@@ -51,7 +51,8 @@ fn load(tree: &Tree) -> MemDisk {
                 disk.remove_partial("x").unwrap();
             }
             (Some(name), Node::File { bytes, meta }) => {
-                let mut partial = disk.create_partial(std::str::from_utf8(&name[1..]).unwrap(), bytes.len() as u64).unwrap();
+                let mut partial =
+                    disk.create_partial(std::str::from_utf8(&name[1..]).unwrap(), bytes.len() as u64).unwrap();
                 partial.write_at(0, bytes).unwrap();
                 partial.set_meta(*meta).unwrap();
             }

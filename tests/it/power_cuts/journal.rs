@@ -84,31 +84,46 @@ pub(super) struct Journal {
 /// How much of what was not synced there is after a cut.
 pub(super) struct Fate {
     rng: Rng,
-    names: f64,
-    data: f64,
-    meta: f64,
+    /// Of names, data, and the rest: in halves.
+    names: u8,
+    data: u8,
+    meta: u8,
     has_garbage: bool,
 }
 
 impl Fate {
     /// One of many: for names, data and the rest in turn nothing, half or all of it.
     pub(super) fn draw(rng: &mut Rng) -> Fate {
-        let mut share = || (rng.bits() % 3) as f64 / 2.0;
-        let (names, data, meta) = (share(), share(), share());
+        let mut halves = || (rng.bits() % 3) as u8;
+        let (names, data, meta) = (halves(), halves(), halves());
         let has_garbage = rng.chance(0.5);
         Fate { rng: Rng::new(rng.bits()), names, data, meta, has_garbage }
     }
 
     /// The process ends, and the system lives on.
-    fn kind() -> Fate {
-        Fate { rng: Rng::new(0), names: 1.0, data: 1.0, meta: 1.0, has_garbage: false }
+    fn gentle() -> Fate {
+        Fate { rng: Rng::new(0), names: 2, data: 2, meta: 2, has_garbage: false }
+    }
+
+    /// Whether something has come to the disk of which so many halves have.
+    fn comes(&mut self, halves: u8) -> bool {
+        self.rng.chance(f64::from(halves) / 2.0)
+    }
+
+    /// Whether `value` has come to its `place`: surely if it `is_durable`.
+    fn set<T>(&mut self, place: &mut T, value: T, is_durable: bool) -> bool {
+        let is_there = is_durable || self.comes(self.meta);
+        if is_there {
+            *place = value;
+        }
+        is_there
     }
 
     /// Writes what comes of `bytes` to `place`.
-    fn write(&mut self, place: &mut [u8], bytes: &[u8]) {
-        let sectors = bytes.len().div_ceil(SECTOR);
-        let prefix = self.rng.bits() as usize % sectors;
-        let manner = if self.data == 0.5 { self.rng.bits() % 4 } else { 4 * self.data as u64 };
+    fn write(&mut self, place: &mut [u8], bytes: &[u8], is_durable: bool) {
+        let drawn = if self.data == 1 { self.rng.bits() % 4 } else { 2 * u64::from(self.data) };
+        let manner = if is_durable { 4 } else { drawn };
+        let prefix = self.rng.bits() as usize % bytes.len().div_ceil(SECTOR);
         for (number, (place, bytes)) in place.chunks_mut(SECTOR).zip(bytes.chunks(SECTOR)).enumerate() {
             let is_there = match manner {
                 0 => false,
@@ -130,10 +145,10 @@ fn parent(path: &[u8]) -> &[u8] {
     path.rsplitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default()
 }
 
-fn meta_of(node: &mut Node) -> Option<&mut Meta> {
+fn file_of(node: &mut Node) -> (&mut Vec<u8>, &mut Meta) {
     match node {
-        Node::File { meta, .. } | Node::Directory { meta } => Some(meta),
-        Node::Symlink { .. } => None,
+        Node::File { bytes, meta } => (bytes, meta),
+        Node::Directory { .. } | Node::Symlink { .. } => unreachable!("what is written to is a file"),
     }
 }
 
@@ -161,9 +176,32 @@ impl Journal {
         Journal { inodes: self.inodes.clone(), names: self.names.clone(), events, clock }
     }
 
+    /// The same without some of what was done.
+    pub(super) fn without(&self, is_left_out: impl Fn(&Op) -> bool) -> Journal {
+        let mut journal = self.clone();
+        journal.events.retain(|event| !matches!(event, Event::Disk(op) if is_left_out(op)));
+        journal
+    }
+
+    /// The same with each durable record made before what was synced for it.
+    pub(super) fn hasty(&self) -> Journal {
+        let mut journal = self.clone();
+        for end in 1..journal.events.len() {
+            for at in (1..=end).rev() {
+                match &journal.events[at - 1..=at] {
+                    [Event::Disk(Op::SyncFile { .. } | Op::SyncDirectory(..)), Event::Store(_, true)] => {
+                        journal.events.swap(at - 1, at);
+                    }
+                    _ => break,
+                }
+            }
+        }
+        journal
+    }
+
     /// What stands there, durable or not.
     pub(super) fn tree(&self) -> Tree {
-        self.left(self.events.len(), Fate::kind())
+        self.left(self.events.len(), Fate::gentle())
     }
 
     /// What every path leads to, durable or not.
@@ -180,26 +218,32 @@ impl Journal {
     /// For each of the first events whether what it did is durable, and whether the mode and the time are that it set.
     fn durable(&self, at: usize) -> Vec<(bool, bool)> {
         let (mut data, mut meta, mut directories) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let mut durable: Vec<_> = self.events[..at].iter().rev().map(|event| match event {
-            Event::Disk(Op::Names(changes)) => {
-                (changes.iter().any(|(path, _)| directories.contains(parent(path))), false)
-            }
-            Event::Disk(Op::Write { file, .. } | Op::Resize { file, .. }) => (data.contains(file), meta.contains(file)),
-            Event::Disk(Op::Meta(inode, _)) => (false, meta.contains(inode)),
-            Event::Disk(Op::SyncFile { file, with_meta }) => {
-                data.insert(*file);
-                if *with_meta {
-                    meta.insert(*file);
+        let mut durable: Vec<_> = self.events[..at]
+            .iter()
+            .rev()
+            .map(|event| match event {
+                Event::Disk(Op::Names(changes)) => {
+                    (changes.iter().any(|(path, _)| directories.contains(parent(path))), false)
                 }
-                (true, true)
-            }
-            Event::Disk(Op::SyncDirectory(path, inode)) => {
-                directories.insert(path.as_slice());
-                meta.extend(inode);
-                (true, true)
-            }
-            Event::Store(..) | Event::Told(_) | Event::Complete => (true, true),
-        }).collect();
+                Event::Disk(Op::Write { file, .. } | Op::Resize { file, .. }) => {
+                    (data.contains(file), meta.contains(file))
+                }
+                Event::Disk(Op::Meta(inode, _)) => (false, meta.contains(inode)),
+                Event::Disk(Op::SyncFile { file, with_meta }) => {
+                    data.insert(*file);
+                    if *with_meta {
+                        meta.insert(*file);
+                    }
+                    (true, true)
+                }
+                Event::Disk(Op::SyncDirectory(path, inode)) => {
+                    directories.insert(path.as_slice());
+                    meta.extend(inode);
+                    (true, true)
+                }
+                Event::Store(..) | Event::Told(_) | Event::Complete => (true, true),
+            })
+            .collect();
         durable.reverse();
         durable
     }
@@ -208,55 +252,39 @@ impl Journal {
     pub(super) fn left(&self, at: usize, mut fate: Fate) -> Tree {
         let fate = &mut fate;
         let (mut names, mut inodes) = (self.names.clone(), self.inodes.clone());
-        let mut sizes: Vec<usize> = inodes.iter().map(|node| if let Node::File { bytes, .. } = node { bytes.len() } else { 0 }).collect();
+        let length = |node: &Node| if let Node::File { bytes, .. } = node { bytes.len() } else { 0 };
+        // The length of each file: that which is left, and the one it has had at that moment.
+        let mut sizes: Vec<usize> = inodes.iter().map(length).collect();
+        let mut now = sizes.clone();
         for (event, (is_durable, has_meta)) in self.events[..at].iter().zip(self.durable(at)) {
             let Event::Disk(op) = event else { continue };
-            let (share, is_meta_there) = (fate.meta, |fate: &mut Fate| has_meta || fate.rng.chance(fate.meta));
             match op {
-                Op::Names(changes) => {
-                    if is_durable || fate.rng.chance(fate.names) {
-                        rename(&mut names, changes);
-                    }
-                }
+                Op::Names(changes) if is_durable || fate.comes(fate.names) => rename(&mut names, changes),
+                Op::Names(_) | Op::SyncFile { .. } | Op::SyncDirectory(..) => {}
                 Op::Write { file, offset, bytes: written, time } => {
-                    let Node::File { bytes, meta } = &mut inodes[*file] else { unreachable!("a file") };
+                    let (bytes, meta) = file_of(&mut inodes[*file]);
                     let end = offset + written.len();
                     bytes.resize(bytes.len().max(end), 0);
-                    if is_durable {
-                        bytes[*offset..end].copy_from_slice(written);
-                    } else {
-                        fate.write(&mut bytes[*offset..end], written);
-                    }
-                    if is_durable || fate.rng.chance(share) {
-                        sizes[*file] = sizes[*file].max(end);
-                    }
-                    if is_meta_there(fate) {
-                        meta.mtime = *time;
-                    }
+                    fate.write(&mut bytes[*offset..end], written, is_durable);
+                    now[*file] = now[*file].max(end);
+                    fate.set(&mut sizes[*file], now[*file], is_durable);
+                    fate.set(&mut meta.mtime, *time, has_meta);
                 }
                 Op::Resize { file, size, time } => {
-                    let Node::File { bytes, meta } = &mut inodes[*file] else { unreachable!("a file") };
-                    if is_durable || fate.rng.chance(share) {
+                    let (bytes, meta) = file_of(&mut inodes[*file]);
+                    now[*file] = *size;
+                    if fate.set(&mut sizes[*file], *size, is_durable) {
                         bytes.truncate(*size);
-                        sizes[*file] = *size;
                     }
-                    if is_meta_there(fate) {
-                        meta.mtime = *time;
-                    }
+                    fate.set(&mut meta.mtime, *time, has_meta);
                 }
-                Op::Meta(inode, new) => {
-                    let (is_mode_there, is_time_there) = (is_meta_there(fate), is_meta_there(fate));
-                    if let Node::Symlink { mtime, .. } = &mut inodes[*inode]
-                        && is_time_there
-                    {
-                        *mtime = new.mtime;
+                Op::Meta(inode, new) => match &mut inodes[*inode] {
+                    Node::Symlink { mtime, .. } => drop(fate.set(mtime, new.mtime, has_meta)),
+                    Node::File { meta, .. } | Node::Directory { meta } => {
+                        fate.set(&mut meta.mode, new.mode, has_meta);
+                        fate.set(&mut meta.mtime, new.mtime, has_meta);
                     }
-                    if let Some(meta) = meta_of(&mut inodes[*inode]) {
-                        meta.mode = if is_mode_there { new.mode } else { meta.mode };
-                        meta.mtime = if is_time_there { new.mtime } else { meta.mtime };
-                    }
-                }
-                Op::SyncFile { .. } | Op::SyncDirectory(..) => {}
+                },
             }
         }
         let mut tree = Tree::new();

@@ -71,10 +71,17 @@ impl Scene {
         let mut rng = Rng::of([seed, 0x706f_7765]);
         let mut source = transfers::Tree::empty();
         let large = 600_000 + rng.bits() as usize % 500_000;
-        for (number, (name, size)) in
-            [("large", large), ("d/medium", large / 3), ("d/e/one", 700), ("d/two", 3000), ("d/none", 0), ("same", 1500), ("few", 20)]
-                .into_iter()
-                .enumerate()
+        for (number, (name, size)) in [
+            ("large", large),
+            ("d/medium", large / 3),
+            ("d/e/one", 700),
+            ("d/two", 3000),
+            ("d/none", 0),
+            ("same", 1500),
+            ("few", 20),
+        ]
+        .into_iter()
+        .enumerate()
         {
             source.add(name, &noise(seed * 100 + number as u64, size));
         }
@@ -121,12 +128,6 @@ impl Scene {
         let store = Arc::new(Store::open(home.path()).unwrap().store);
         let identities = [0, 1].map(|_| Arc::new(Identity::generate().unwrap()));
         Scene { seed, source, policy, before, after, changed, identities, store, _home: home }
-    }
-
-    /// The same with another policy.
-    pub(super) fn under(mut self, change: impl FnOnce(&mut Policy)) -> Scene {
-        change(&mut self.policy);
-        self
     }
 
     /// Bytes of all files.

@@ -3,8 +3,8 @@
 //! SQLite's own durability is taken as given: a power cut leaves what some commit has left, none older than the last one that was waited
 //! for. Which those are is told by what they say: only of files that are not durable something is written down without waiting.
 
-use resilient::session::{Begin, Landing, Record, State, Store};
 use jiff::Timestamp;
+use resilient::session::{Begin, Landing, Record, State, Store};
 
 /// One session and what is remembered of its unfinished files.
 #[derive(Clone, Debug, PartialEq, Eq)]
