@@ -174,6 +174,11 @@ fn a_directory_gets_its_mode_at_the_end_and_can_be_written_until_then() {
         assert_eq!(mode(), 0o700 | last);
         deliver(&disk, &path("d/f"), b"y", true).unwrap();
     }
+    // Whatever the sender says, and the next run finds it so if this one is cut off: its owner can write to it, and the umask holds.
+    fs::create_dir(directory.path().join("plain")).unwrap();
+    let of = |name: &str| fs::metadata(directory.path().join(name)).unwrap().mode() & 0o7777;
+    disk.make_dir(&path("e"), 0o6077).unwrap();
+    assert_eq!(of("e"), 0o700 | 0o077 & of("plain"));
     disk.set_meta(&TreePath::ROOT, meta_of(0o7711, 5, 0)).unwrap();
     let root = fs::metadata(directory.path()).unwrap();
     assert_eq!((root.mode() & 0o7777, root.mtime()), (0o711, 5));

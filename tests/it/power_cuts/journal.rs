@@ -11,7 +11,7 @@
 //!   length durable and no time. So the time on the disk may be older than the one that was written down with the data.
 //! * **Names** change in one step, a rename in both of its directories at once. Each change that was not synced is there or not, whatever
 //!   became of earlier and later ones; syncing either directory of a rename makes it durable. Syncing a file makes no name durable, neither
-//!   its own nor one above it. What has lost a name above it is lost with all that is below.
+//!   its own nor one above it. What has lost a name above it is lost with all that is below; a directory goes only when it is empty.
 //! * **The clock** ticks once for several writes, as a kernel's does, and does not go back over a cut.
 //!
 //! Taken as given: sectors are whole, what was synced stays, a link has its target as soon as it has its name, a directory has one
@@ -259,7 +259,12 @@ impl Journal {
         for (event, (is_durable, has_meta)) in self.events[..at].iter().zip(self.durable(at)) {
             let Event::Disk(op) = event else { continue };
             match op {
-                Op::Names(changes) if is_durable || fate.comes(fate.names) => rename(&mut names, changes),
+                Op::Names(changes) if is_durable || fate.comes(fate.names) => {
+                    let is_full = |path: &Vec<u8>| names.keys().any(|name| parent(name) == path);
+                    if !changes.iter().any(|(path, inode)| inode.is_none() && is_full(path)) {
+                        rename(&mut names, changes);
+                    }
+                }
                 Op::Names(_) | Op::SyncFile { .. } | Op::SyncDirectory(..) => {}
                 Op::Write { file, offset, bytes: written, time } => {
                     let (bytes, meta) = file_of(&mut inodes[*file]);

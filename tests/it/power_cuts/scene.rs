@@ -70,10 +70,10 @@ impl Scene {
     pub(super) fn new(seed: u64) -> Scene {
         let mut rng = Rng::of([seed, 0x706f_7765]);
         let mut source = transfers::Tree::empty();
-        let large = 600_000 + rng.bits() as usize % 500_000;
+        let large = 560_000 + rng.bits() as usize % 300_000;
         for (number, (name, size)) in [
             ("large", large),
-            ("d/medium", large / 3),
+            ("d/medium", large / 4),
             ("d/e/one", 700),
             ("d/two", 3000),
             ("d/none", 0),
@@ -140,7 +140,7 @@ impl Scene {
         store::write(&self.store, sessions, wall());
         let disk = Watched::after(disk, self.store.clone());
         let bytes = run(self.seed, DAY, async |net| {
-            net.path(SENDER, RECEIVER, Profile::plain(2.5, 20, 0.05));
+            net.path(SENDER, RECEIVER, Profile::plain(2.0, 20, 0.05));
             let (seen, (_keep, cancel)) = (Seen::new(), Cancel::channel());
             let [sender, receiver] = [(SENDER, 0), (RECEIVER, 1)].map(|(host, number)| Env {
                 identity: self.identities[number].clone(),
