@@ -6,13 +6,14 @@
 //! Several processes may have the file open at once.
 //!
 //! [`state`] is the one table of states, [`record`] what is known of a session, `store` what changes it, [`have`] what a receiver has
-//! verified of unfinished files, `invitation` the tickets of a waiting receiver, `claim` that one run has a place to itself. Time is an
+//! verified of unfinished files, `invitation` the tickets of a waiting receiver, `claim` that one run has a place to itself, `open` a file of chunks that are not whole. Time is an
 //! argument, kept in microseconds. Where the folder lies, how long a session is kept, and taking partial files away is left to the
 //! caller.
 
 mod claim;
 pub mod have;
 mod invitation;
+mod open;
 pub mod record;
 mod schema;
 pub mod state;
