@@ -18,6 +18,7 @@ use self::memory::Memory;
 use self::record::Record;
 pub(super) use super::entries::Tally;
 use super::entries::{Pending, Target};
+use super::fragments::Shared;
 use super::landing::Landing;
 use super::policy::{Place, Policy};
 use crate::class::Class;
@@ -98,6 +99,8 @@ pub(super) struct Assembler {
     next_order: u32,
     early_control: BTreeMap<u32, Bytes>,
     early_data: Vec<(Data, u32)>,
+    /// Chunks that are here in part.
+    fragments: Shared,
     announced: u32,
     announced_files: u64,
     announced_bytes: u64,
@@ -152,6 +155,7 @@ impl Assembler {
             next_order: 0,
             early_control: BTreeMap::new(),
             early_data: Vec::new(),
+            fragments: Shared::default(),
             announced: 0,
             announced_files: 0,
             announced_bytes: 0,
@@ -217,6 +221,11 @@ impl Assembler {
         self.stop.clone()
     }
 
+    /// Chunks that are here in part, which the connection keeps.
+    pub(super) fn fragments(&self) -> Shared {
+        self.fragments.clone()
+    }
+
     pub(super) fn tally(&self) -> Tally {
         self.tally
     }
@@ -263,6 +272,10 @@ impl Assembler {
             Chunk::Data(data) => {
                 self.out.stripes += delivered.stripes;
                 self.data(&data)?;
+            }
+            Chunk::Rest { entry, offset, bytes } => {
+                self.out.stripes += delivered.stripes;
+                self.rest(entry, offset, &bytes)?;
             }
         }
         while let Some(place) = self.early_data.iter().position(|(data, _)| !self.is_early(data)) {

@@ -16,6 +16,7 @@ mod connect;
 pub mod dry_run;
 mod entries;
 mod error;
+mod fragments;
 mod greet;
 mod ingest;
 mod inward;

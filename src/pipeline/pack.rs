@@ -10,7 +10,9 @@ use crate::integrity::{self, Digest, TreeHasher, chunk_value};
 use crate::manifest::{EntryId, FileTime, TreePath};
 use crate::priority::Priority;
 use crate::range_set::RangeSet;
-use crate::wire::chunk::{CHUNK_BYTES, Extent, LEAD, MAX_EXTENTS, encode_data, encode_data_in_place};
+use crate::transfer::fragment;
+use crate::wire::chunk::{CHUNK_BYTES, Extent, LEAD, MAX_EXTENTS, encode_data, encode_data_in_place, encode_rest};
+use crate::wire::reply::Outline;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -156,13 +158,24 @@ impl Large {
         }
     }
 
+    /// Number of the chunk that comes next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Bytes that were not read yet.
     pub(super) fn left(&self) -> u64 {
         self.file.size.saturating_sub(self.next * CHUNK_BYTES as u64)
     }
 
     /// The next chunk. Chunks in `have` are read and hashed, because the digest of the whole is needed, and not sent.
-    pub(super) fn step(&mut self, have: &RangeSet, press: &Press) -> Result<Step, SourceError> {
+    /// Of one that is there as in `outline` only what is missing is.
+    pub(super) fn step(
+        &mut self,
+        have: &RangeSet,
+        outline: Option<&Outline>,
+        press: &Press,
+    ) -> Result<Step, SourceError> {
         let offset = self.next * CHUNK_BYTES as u64;
         if offset >= self.file.size {
             check_unchanged(&self.source)?;
@@ -181,7 +194,10 @@ impl Large {
             return Ok(Step::Known(length as u64));
         }
         let extent = Extent { entry: self.file.id, offset, length: length as u32, value };
-        let (packed, buffer) = encode_one(&extent, buffer, press);
+        let (mut packed, buffer) = encode_one(&extent, buffer, press);
+        if let Some(missing) = outline.and_then(|outline| fragment::rest(&packed.encoded, outline)) {
+            packed.encoded = encode_rest(extent.entry, offset, &missing);
+        }
         if self.spent.len() < SPENT {
             self.spent.push_back(buffer);
         }

@@ -5,19 +5,22 @@
 //! decided by those who bring the [`Guest`]s. Invariant: however it ends, assembly has ended and, unless it is complete, its
 //! unfinished files are taken away.
 
+mod summary;
+
+use self::summary::counters;
 use super::assemble::{Assembler, Tally};
 use super::assembling::{Output, assembling, lock};
+use super::fragments::{self, Keeping};
 use super::greet::Guest;
 use super::inward::{Inward, Received};
 use super::progress::Meter;
 use super::sessions::{self, Remembered, Sessions, remember};
 use super::{Cancel, Error, Policy, RetryFor, Summary, close};
-use crate::class::Class;
 use crate::event::{Event, Observer, Progress, SoFar};
 use crate::fs::disk::Disk;
 use crate::network::seam::{Blocking, now, sleep_until};
 use crate::transfer::share::{FlowId, Shares, TICK};
-use crate::transfer::{Delivered, Inbound, WINDOW};
+use crate::transfer::{Delivered, WINDOW};
 use crate::wire::WireError;
 use crate::wire::control::SessionId;
 use crate::wire::reply::{Counters, Reply};
@@ -83,7 +86,7 @@ pub(super) async fn receive(
     presence: watch::Sender<Presence>,
 ) -> Result<Summary, Error> {
     let remembered = remember(&place, &guest).await;
-    let journal = remembered.as_ref().map(|(journal, _)| journal.clone());
+    let journal = remembered.as_ref().map(|remembered| remembered.journal.clone());
     let result = serve(&place, guest, remembered, visits, presence).await;
     match journal {
         Some(journal) => sessions::close(journal, result, place.blocking, &*place.observer).await,
@@ -171,6 +174,8 @@ struct Session {
     /// The connection; none while the sender is lost.
     inward: Option<Inward>,
     assembler: Arc<Mutex<Assembler>>,
+    /// What is here of chunks that are not whole.
+    keeping: Keeping,
     chunks: Option<mpsc::UnboundedSender<Delivered>>,
     outputs: mpsc::UnboundedReceiver<Output>,
     task: Option<JoinHandle<()>>,
@@ -194,11 +199,14 @@ impl Session {
     fn begin(place: &Place, guest: Guest, flow: FlowId, remembered: Option<Remembered>) -> Session {
         let mut assembler =
             Assembler::new(place.disk.clone(), guest.hello.session, guest.hello.chunk_bytes, place.policy.clone());
-        if let Some((journal, left)) = remembered {
+        let mut keeping = Keeping::new(assembler.fragments(), None, 0);
+        if let Some(Remembered { journal, left, open, rate }) = remembered {
+            *fragments::lock(&keeping.shared) = open;
+            keeping = Keeping::new(keeping.shared, Some(journal.clone()), rate);
             assembler.record_in(journal, left);
         }
         let told = guest.hello.link;
-        let mut session = Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)));
+        let mut session = Session::connected(place, guest, flow, Arc::new(Mutex::new(assembler)), keeping);
         if let Some(message) = session.inward.as_mut().and_then(|inward| inward.told(told)) {
             place.observer.event(&Event::Warning { message: message.into() });
         }
@@ -213,7 +221,7 @@ impl Session {
             self.lock().reconnect();
             let assembler = self.assembler.clone();
             let told = guest.hello.link;
-            *self = Session::connected(place, guest, self.flow, assembler);
+            *self = Session::connected(place, guest, self.flow, assembler, self.keeping.again());
             // Once is enough to be warned.
             let _ = self.inward.as_mut().and_then(|inward| inward.told(told));
         } else {
@@ -224,8 +232,15 @@ impl Session {
     }
 
     /// Lets the guest in.
-    fn connected(place: &Place, guest: Guest, flow: FlowId, assembler: Arc<Mutex<Assembler>>) -> Session {
+    fn connected(
+        place: &Place,
+        guest: Guest,
+        flow: FlowId,
+        assembler: Arc<Mutex<Assembler>>,
+        keeping: Keeping,
+    ) -> Session {
         let Guest { mut inward, hello, node, held, .. } = guest;
+        inward.inbound.expect(keeping.rate());
         inward.inbound.accept();
         inward.reply(&Reply::Accepted);
         place.observer.event(&Event::Connected {
@@ -247,6 +262,7 @@ impl Session {
             flow,
             inward: Some(inward),
             assembler,
+            keeping,
             chunks: Some(chunks),
             outputs,
             task: Some(task),
@@ -293,6 +309,7 @@ impl Session {
                         place.observer.event(event);
                     }
                     for reply in &assembled.replies {
+                        fragments::waive(&mut inward.inbound, reply, self.chunk_bytes.into());
                         inward.reply(reply);
                     }
                     if !ended && place.most.is_some_and(|most| self.tally.bytes_literal >= most) {
@@ -314,7 +331,10 @@ impl Session {
                     Received::Bye => return Err(Error::Lost { cause: "the sender left".into() }),
                     Received::Feedback => return Err(WireError::Unknown("kind of datagram").into()),
                 },
-                () = tokio::time::sleep_until(self.meter.due().min(share_due).into()) => {
+                () = tokio::time::sleep_until(self.meter.due().min(share_due).min(self.keeping.due()).into()) => {
+                    if now() >= self.keeping.due() {
+                        self.keeping.tick(place.blocking, &inward.inbound);
+                    }
                     self.progress(&*place.observer);
                     if now() >= share_due {
                         self.share(&place.pool);
@@ -365,7 +385,8 @@ impl Session {
 
     /// Ends the connection and waits until assembly has finished with what had arrived.
     async fn stop_assembling(&mut self, code: u32) {
-        if let Some(inward) = self.inward.take() {
+        let inward = self.inward.take();
+        if let Some(inward) = &inward {
             self.heard = inward.heard();
             self.received = inward.inbound.counters();
             let stats = inward.connection.stats();
@@ -378,6 +399,10 @@ impl Session {
             && panic.is_panic()
         {
             std::panic::resume_unwind(panic.into_panic());
+        }
+        // What came whole meanwhile is none of them any more.
+        if let Some(inward) = inward {
+            self.keeping.keep(&inward.inbound);
         }
     }
 
@@ -415,34 +440,4 @@ impl Session {
         }
         Ok(None)
     }
-
-    fn summary(&self, counters: &Counters) -> Summary {
-        let tally = self.lock().tally();
-        let (sent, received) = self.traffic;
-        Summary {
-            class: Class::of_run(tally.worst, tally.files_done),
-            session: self.id.to_string(),
-            files: tally.files_done,
-            bytes_sent: sent,
-            bytes_literal: tally.bytes_literal,
-            bytes_matched: tally.bytes_matched,
-            stats: vec![
-                ("entries complete", tally.files_done),
-                ("file bytes written", tally.bytes_literal),
-                ("file bytes there already", tally.bytes_matched),
-                ("shards received", counters.shards),
-                ("shards lost", counters.lost),
-                ("stripes decoded", counters.stripes),
-                ("shards rebuilt from parity", counters.rebuilt),
-                ("shards not needed", counters.spare),
-                ("UDP bytes sent", sent),
-                ("UDP bytes received", received),
-            ],
-        }
-    }
-}
-
-/// What the sender is told at the end.
-fn counters(inbound: &Inbound, tally: &Tally) -> Counters {
-    Counters { bytes_literal: tally.bytes_literal, bytes_matched: tally.bytes_matched, ..inbound.counters() }
 }

@@ -3,6 +3,7 @@
 //! Invariant: a transfer never fails because something could not be remembered: it goes on without, and the user is warned. What is
 //! remembered, and how it survives a crash, is [`crate::session`]'s.
 
+use super::fragments::Fragments;
 use super::greet::Guest;
 use super::session::Place;
 use super::{Cancel, Error, Summary};
@@ -47,6 +48,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long an unfinished session can be taken up, and how long one that is over is remembered.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// Microseconds for which the rate of a path is taken to be that of the next connection.
+const RECENT: i64 = 60_000_000;
+
 impl Sessions {
     /// The sessions in `store`, without those that are too old. Their partial files are taken away by the disk, which looks at their age itself.
     pub fn new(store: Store, wall: Wall) -> Result<Sessions, StoreError> {
@@ -54,6 +58,7 @@ impl Sessions {
         if let Ok(before) = now.checked_sub(KEPT) {
             store.expire(before, now)?;
             store.prune(before)?;
+            store.sweep_open()?;
         }
         Ok(Sessions { store: Arc::new(store), wall, command: None, location: String::new() })
     }
@@ -90,6 +95,7 @@ impl Sessions {
     pub(super) fn open(&self, begin: Begin) -> Result<Remembered, StoreError> {
         let known = self.store.get(&begin.key)?.filter(|record| record.state.is_resumable());
         let left = known.as_ref().map_or(Ok(Vec::new()), |record| self.store.landings(record.number))?;
+        let open = known.as_ref().map_or(Ok(Vec::new()), |record| self.store.kept_open(record.number));
         let journal = Journal {
             sessions: self.clone(),
             begin,
@@ -97,7 +103,18 @@ impl Sessions {
             number: Arc::default(),
             done: Arc::default(),
         };
-        Ok((journal, left))
+        // Without it a little more is sent again.
+        let (rate, open) = open.ok().and_then(|bytes| self.read_open(&bytes)).unwrap_or_default();
+        Ok(Remembered { journal, left, open, rate })
+    }
+
+    /// Rate and chunks as [`Journal::keep_open`] has kept them. A rate of long ago is another path's.
+    fn read_open(&self, bytes: &[u8]) -> Option<(u32, Fragments)> {
+        let (rate, rest) = bytes.split_first_chunk()?;
+        let (when, rest) = rest.split_first_chunk()?;
+        let age = (self.wall)().as_microsecond().checked_sub(i64::from_be_bytes(*when));
+        let is_new = age.is_some_and(|age| (0..RECENT).contains(&age));
+        Some((if is_new { u32::from_be_bytes(*rate) } else { 0 }, Fragments::read(rest)))
     }
 }
 
@@ -118,8 +135,17 @@ pub fn destination(key: &Key) -> Option<PathBuf> {
 /// Length of the sender's key in the place of a receiver's session.
 const NODE: usize = 32;
 
-/// The place of a session in the store, and what an earlier run has left of its large files.
-pub(super) type Remembered = (Journal, Vec<Landing>);
+/// What an earlier run has left of a session.
+pub(super) struct Remembered {
+    /// The place of the session in the store.
+    pub(super) journal: Journal,
+    /// Its large files.
+    pub(super) left: Vec<Landing>,
+    /// Chunks of them that are not whole.
+    pub(super) open: Fragments,
+    /// Bytes per second that crossed the path a moment ago; 0 if that is not known.
+    pub(super) rate: u32,
+}
 
 /// Looks up what an earlier run has left of this session. What goes into a stream leaves nothing.
 pub(super) async fn remember(place: &Place, guest: &Guest) -> Option<Remembered> {
@@ -174,6 +200,16 @@ impl Journal {
         store.record(self.number()?, changed, gone, done, wall())
     }
 
+    /// Keeps what is here of `chunks` that are not whole and at what rate they came, once there is anything else to go on with.
+    pub(super) fn keep_open(&self, rate: u32, chunks: &[u8]) {
+        if let Some(number) = self.number.get() {
+            let Sessions { store, wall, .. } = &self.sessions;
+            let bytes = [&rate.to_be_bytes()[..], &wall().as_microsecond().to_be_bytes(), chunks].concat();
+            // Without it a little more is sent again.
+            let _ = store.keep_open(*number, &bytes);
+        }
+    }
+
     /// Notes how far it is, for its end.
     pub(super) fn reached(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
@@ -205,6 +241,7 @@ impl Journal {
         if result.is_ok() {
             // Everything has come to its end, well or badly.
             store.clear(number)?;
+            store.drop_open(number)?;
         }
         store.end(number, state, failure, done, wall())?;
         match store.get(&self.begin.key)? {

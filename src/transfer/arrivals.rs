@@ -20,6 +20,8 @@ const FITTED: u32 = FLIGHT / 2;
 const FITS: f64 = 0.12;
 /// Datagrams read this close to one another were waiting.
 const TOGETHER: Duration = Duration::from_micros(150);
+/// Time over which a rate is taken that is no chance.
+const SECOND: Duration = Duration::from_secs(1);
 /// Packets that make a run long enough to be timed.
 const RUN: u32 = 4;
 
@@ -38,6 +40,11 @@ pub(super) struct Arrivals {
     /// Arrivals of the first burst.
     burst: Vec<(u32, Instant)>,
     train: u32,
+    /// The highest rate over a second so far, and that of an earlier connection, in bytes per second; 0 while unknown.
+    passed: u32,
+    expected: u32,
+    /// Where the present second began: number and time.
+    second: Option<(u32, Instant)>,
     /// The first shards overtook each other: what lies between them says nothing.
     jumbled: bool,
 }
@@ -62,15 +69,43 @@ impl Arrivals {
         since.unwrap_or_default().as_micros() as u32
     }
 
-    /// Rate of the first burst in bytes per second; 0 while unknown.
+    /// Rate of the first burst in bytes per second; 0 while unknown. One that is above what an earlier connection has carried is not believed: it
+    /// was read together, by a reader that had just been started.
     pub(super) fn train(&self) -> u32 {
-        self.train
+        match self.train {
+            train if self.expected == 0 => train,
+            0 if self.high < 2 * TRAIN => 0,
+            0 => self.expected,
+            train => train.min(self.expected),
+        }
+    }
+
+    /// An earlier connection of the same two has carried so many bytes per second, a moment ago.
+    pub(super) fn expect(&mut self, rate: u32) {
+        self.expected = rate;
+    }
+
+    /// The highest rate at which shards passed the path over a second, those that were lost later among them, or what was expected if there was
+    /// none yet; 0 while unknown.
+    pub(super) fn passed(&self) -> u32 {
+        if self.passed > 0 { self.passed } else { self.expected }
+    }
+
+    fn time_second(&mut self, now: Instant) {
+        let (from, since) = *self.second.get_or_insert((self.high, now));
+        let took = now.saturating_duration_since(since);
+        if took >= SECOND {
+            let bytes = f64::from(self.high - from) * (SHARD_BYTES + 80) as f64;
+            self.passed = self.passed.max((bytes / took.as_secs_f64()).min(4e9) as u32);
+            self.second = Some((self.high, now));
+        }
     }
 
     pub(super) fn arrived(&mut self, now: Instant, seq: u32) {
         // quinn gives a packet up once, so this only keeps a lying peer's counts consistent.
         self.received = (self.received + 1).min(self.high.max(seq + 1));
         self.time_train(now, seq);
+        self.time_second(now);
         self.first_at.get_or_insert(now);
         if seq >= self.high {
             self.runs += u32::from(seq > self.high);
@@ -265,5 +300,37 @@ mod tests {
     #[test]
     fn jitter_longer_than_the_first_flight_tells_nothing() {
         assert_eq!(jittery(1, 100).train(), 0);
+    }
+
+    #[test]
+    fn a_first_burst_is_not_believed_above_what_crossed_before() {
+        let burst = |expected: u32, spacing_us: u64| {
+            let (start, mut arrivals) = (origin(), Arrivals::default());
+            arrivals.expect(expected);
+            for seq in 0..40 {
+                arrivals.arrived(start + Duration::from_micros(u64::from(seq) * spacing_us), seq);
+            }
+            arrivals.train()
+        };
+        let rate = (SHARD_BYTES + 80) as u32 * 1000;
+        // Read faster than the path is; slower; and all at once, which says nothing.
+        assert_eq!(burst(rate, 250), rate);
+        assert!(burst(2 * rate, 1000).abs_diff(rate) < rate / 100);
+        assert_eq!((burst(rate, 0), burst(0, 0)), (rate, 0));
+    }
+
+    #[test]
+    fn what_crossed_in_a_second_is_known_with_what_was_lost() {
+        let (start, mut arrivals) = (origin(), Arrivals::default());
+        arrivals.expect(77);
+        for ms in 0..1000u64 {
+            arrivals.arrived(start + Duration::from_millis(ms), 2 * ms as u32);
+        }
+        assert_eq!(arrivals.passed(), 77);
+        // Silence after it changes nothing.
+        arrivals.arrived(start + Duration::from_secs(1), 2000);
+        arrivals.arrived(start + Duration::from_secs(60), 2001);
+        let expected = (SHARD_BYTES + 80) as u32 * 2000;
+        assert!(arrivals.passed().abs_diff(expected) < expected / 100, "{}", arrivals.passed());
     }
 }

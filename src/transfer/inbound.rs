@@ -5,6 +5,7 @@
 
 use super::arrivals::Arrivals;
 use super::cadence::{Cadence, Path};
+use super::fragment::{Fragment, length_of};
 use super::share::Seen;
 use super::{Cut, FIRST_WINDOW, UNACCEPTED_BYTES, WINDOW};
 use crate::chunk::erasure::{Inserted, StripeBuffer};
@@ -135,6 +136,16 @@ impl Inbound {
         self.cadence.told(link);
     }
 
+    /// An earlier connection of the session has carried so many bytes per second, a moment ago; 0 if that is not known.
+    pub fn expect(&mut self, rate: u32) {
+        self.arrivals.expect(rate);
+    }
+
+    /// The same of this one, for the next.
+    pub fn passed(&self) -> u32 {
+        self.arrivals.passed()
+    }
+
     /// What has arrived so far, as its share of the link is reckoned from it.
     pub fn seen(&self) -> Seen {
         self.seen
@@ -248,10 +259,7 @@ impl Inbound {
             }
         }
         let bytes = self.join(chunk)?;
-        while matches!(self.slots.front(), Some(Slot::Delivered)) {
-            self.slots.pop_front();
-            self.base += 1;
-        }
+        self.leave();
         Ok(Some(Delivered { bytes, stripes: parts }))
     }
 
@@ -282,6 +290,85 @@ impl Inbound {
             bytes.extend_from_slice(&data[..length]);
         }
         Ok(Bytes::from(bytes))
+    }
+
+    /// The chunks that are not whole and whose beginning is here, with the number of their first stripe.
+    pub fn fragments(&self) -> impl Iterator<Item = (u32, Fragment)> + '_ {
+        (0..self.slots.len()).filter_map(|place| Some((self.base + place as u32, self.fragment(place)?)))
+    }
+
+    /// The same, and no more of each than its first bytes.
+    pub fn beginnings(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        (0..self.slots.len()).filter_map(|place| Some((self.base + place as u32, self.beginning(place)?.0)))
+    }
+
+    /// Stripes that may be open.
+    pub fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// The first bytes of the chunk that begins at this place, and its parts.
+    fn beginning(&self, place: usize) -> Option<(&[u8], u8)> {
+        match &self.slots[place] {
+            Slot::Open(open) if open.part == 0 => Some((open.shards.data_shard(0)?, open.parts)),
+            Slot::Decoded { part: 0, parts, data } => Some((data, *parts)),
+            _ => None,
+        }
+    }
+
+    /// What is here of it.
+    fn fragment(&self, place: usize) -> Option<Fragment> {
+        let (first, parts) = self.beginning(place)?;
+        let cut = Cut::new(length_of(first)?);
+        if cut.parts != usize::from(parts) {
+            return None;
+        }
+        let mut fragment = Fragment::new(cut.length)?;
+        for (part, slot) in self.slots.iter().skip(place).take(cut.parts).enumerate() {
+            let (k, shard_bytes) = Cut::geometry(cut.part_length(part));
+            match slot {
+                Slot::Open(open)
+                    if (usize::from(open.part), open.parts) == (part, parts)
+                        && (usize::from(open.k), open.shard_bytes) == (k, shard_bytes) =>
+                {
+                    fragment.take(part, |shard| open.shards.data_shard(shard));
+                }
+                Slot::Decoded { part: of, data, .. } if usize::from(*of) == part && data.len() == k * shard_bytes => {
+                    fragment.take(part, |shard| data.get(shard * shard_bytes..(shard + 1) * shard_bytes));
+                }
+                _ => {}
+            }
+        }
+        Some(fragment)
+    }
+
+    /// The chunk whose first stripe this is was here before: nothing more of it is asked for.
+    pub fn waive(&mut self, stripe: u32) {
+        let Some(place) = stripe.checked_sub(self.base).map(|place| place as usize) else { return };
+        let parts = match self.slots.get(place) {
+            Some(Slot::Open(Open { part: 0, parts, .. }) | Slot::Decoded { part: 0, parts, .. }) => u32::from(*parts),
+            _ => return,
+        };
+        if stripe + parts > self.credit() {
+            return;
+        }
+        while self.slots.len() < place + parts as usize {
+            self.slots.push_back(Slot::Empty);
+        }
+        for slot in self.slots.range_mut(place..place + parts as usize) {
+            *slot = Slot::Delivered;
+        }
+        self.leave();
+        self.consumed(parts);
+        self.urge();
+    }
+
+    /// What was given up leaves the front.
+    fn leave(&mut self) {
+        while matches!(self.slots.front(), Some(Slot::Delivered)) {
+            self.slots.pop_front();
+            self.base += 1;
+        }
     }
 
     fn credit(&self) -> u32 {
@@ -322,7 +409,8 @@ impl Inbound {
             resolved: self.arrivals.resolved(now),
             base: self.base,
             credit: self.credit(),
-            train: self.arrivals.train(),
+            // Who is not let in may not send more anyway.
+            train: if self.accepted { self.arrivals.train() } else { 0 },
             allowed: self.allowed,
             at: self.arrivals.at(),
             runs: self.arrivals.runs(),

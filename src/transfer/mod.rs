@@ -7,6 +7,7 @@
 mod arrivals;
 mod cadence;
 mod first_flight;
+pub mod fragment;
 mod inbound;
 mod log;
 mod outbound;
@@ -16,6 +17,7 @@ mod stripe;
 #[cfg(test)]
 mod tests;
 
+pub use fragment::Fragment;
 pub use inbound::{Delivered, Inbound};
 pub use log::{PACKET_OVERHEAD, Report};
 pub use outbound::{Outbound, Sent};

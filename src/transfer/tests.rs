@@ -1,6 +1,7 @@
 //! Both sides joined by a small lossy link, in steps of a millisecond. Congestion control is not here: the sender may send at the rate.
 
 mod ahead;
+mod broken;
 
 use super::*;
 use crate::wire::chunk::{encode_control, encoded_length};

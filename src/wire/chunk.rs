@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! length u32                                   bytes that follow
-//! kind u8                                      0 control, 1 data
+//! kind u8                                      0 control, 1 data, 2 rest
 //! control   order u32 | messages …             `order` counts control chunks; they are acted on in that order
 //! data      codec u8 | extents v | (entry v | offset v | length v | value 32 B) × extents | body …
+//! rest      entry v | offset v | bytes …       what was missing of a data chunk of which the receiver has said what is there
 //! ```
 //!
 //! The body is the extents' bytes, one after the other, compressed as `codec` says. An extent's value is the BLAKE3 value of those
@@ -53,6 +54,15 @@ pub enum Chunk {
     },
     /// File data.
     Data(Data),
+    /// What was missing of a data chunk that is there in part.
+    Rest {
+        /// The entry of its only extent.
+        entry: EntryId,
+        /// Where that begins.
+        offset: u64,
+        /// The missing bytes of the encoded chunk.
+        bytes: Bytes,
+    },
 }
 
 /// File data of one or more entries.
@@ -80,6 +90,17 @@ pub fn encode_control(order: u32, messages: &[u8]) -> Bytes {
     out.push(0);
     out.extend_from_slice(&order.to_be_bytes());
     out.extend_from_slice(messages);
+    Bytes::from(out)
+}
+
+/// Writes what is missing of a data chunk.
+pub fn encode_rest(entry: EntryId, offset: u64, missing: &[u8]) -> Bytes {
+    let mut out = vec![0, 0, 0, 0, 2];
+    put_varint(&mut out, u64::from(entry.0));
+    put_varint(&mut out, offset);
+    out.extend_from_slice(missing);
+    let length = (out.len() - 4) as u32;
+    out[..4].copy_from_slice(&length.to_be_bytes());
     Bytes::from(out)
 }
 
@@ -138,8 +159,22 @@ pub fn decode(bytes: &Bytes) -> Result<Chunk, WireError> {
             messages: bytes.slice(9..),
         }),
         1 => decode_data(bytes).map(Chunk::Data),
+        2 => {
+            let mut rest = &bytes[5..];
+            let entry = u32::try_from(take_varint(&mut rest)?).map_err(|_| WireError::Range("rest"))?;
+            let offset = take_varint(&mut rest)?;
+            Ok(Chunk::Rest { entry: EntryId(entry), offset, bytes: bytes.slice(bytes.len() - rest.len()..) })
+        }
         _ => Err(WireError::Unknown("kind of chunk")),
     }
+}
+
+/// Entry and offset of a data chunk of one extent, out of its first bytes, if these are such a chunk's.
+pub fn single_extent(beginning: &[u8]) -> Option<(EntryId, u64)> {
+    let mut rest = beginning.get(6..).filter(|_| beginning[4] == 1)?;
+    let (count, entry) = (take_varint(&mut rest).ok()?, take_varint(&mut rest).ok()?);
+    let offset = take_varint(&mut rest).ok()?;
+    u32::try_from(entry).ok().filter(|_| count == 1).map(|entry| (EntryId(entry), offset))
 }
 
 fn decode_data(bytes: &Bytes) -> Result<Data, WireError> {
@@ -228,6 +263,25 @@ mod tests {
             decode(&encode_control(7, b"hi")).unwrap(),
             Chunk::Control { order: 7, messages: Bytes::from_static(b"hi") }
         );
+    }
+
+    #[test]
+    fn golden_rest() {
+        let bytes = encode_rest(EntryId(300), 131_072, b"abc");
+        assert_eq!(&bytes[..], [0, 0, 0, 9, 2, 0xac, 2, 0x80, 0x80, 8, b'a', b'b', b'c']);
+        let (entry, offset) = (EntryId(300), 131_072);
+        assert_eq!(decode(&bytes).unwrap(), Chunk::Rest { entry, offset, bytes: Bytes::from_static(b"abc") });
+        assert_eq!(single_extent(&bytes), None);
+    }
+
+    #[test]
+    fn the_place_of_a_chunk_of_one_extent_is_in_its_first_bytes() {
+        let bytes = encode_data(0, &[extent(300, 131_072, 3)], b"abc");
+        assert_eq!(single_extent(&bytes[..20]), Some((EntryId(300), 131_072)));
+        assert_eq!(single_extent(&encode_data(0, &[extent(1, 0, 3), extent(2, 0, 3)], b"abcabc")), None);
+        assert_eq!(single_extent(&encode_control(7, b"hi")), None);
+        assert!((0..11).all(|length| single_extent(&bytes[..length]).is_none_or(|(_, offset)| offset < 131_072)));
+        assert!((0..10).all(|length| single_extent(&bytes[..length]).is_none()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::WireError;
 use super::codec;
 use super::control::{MAX_TEXT, Refusal};
+use super::datagram::{MAX_DATA_SHARDS, MAX_PARTS};
 use crate::class::Class;
 use crate::manifest::EntryId;
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use std::collections::BTreeMap;
 pub const MAX_REPLY: usize = 64 * 1024;
 /// Most ranges in one have-set; what lies beyond is sent again.
 pub const MAX_HAVE: usize = 4096;
+/// Most chunks that are told to be here in part, and bits of one; what lies beyond is sent again.
+pub const MAX_OUTLINES: usize = 128;
+const MAX_HELD: usize = (MAX_PARTS * MAX_DATA_SHARDS).div_ceil(8);
 /// Most bytes held that arrived ahead of a gap.
 const MAX_AHEAD: usize = 256 * 1024;
 
@@ -26,8 +30,28 @@ pub enum Status {
     Want,
     /// These chunks of it are here, verified: half-open ranges of chunk numbers, ascending.
     Have(Vec<(u64, u64)>),
+    /// The same of these chunks, and of others there are parts.
+    Begun {
+        /// As of [`Status::Have`].
+        have: Vec<(u64, u64)>,
+        /// Chunks that are here in part.
+        parts: Vec<Outline>,
+    },
     /// A file of that size stands at the destination. Its digest is not told: who may write here may not read here.
     Held,
+}
+
+/// What is here of a chunk that is not whole: `transfer::fragment` says what it is good for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outline {
+    /// Number of the chunk in its file.
+    pub chunk: u64,
+    /// Bytes of the encoded chunk.
+    pub length: u32,
+    /// A bit for each of its data shards, those of the first stripe first, the lowest bit of a byte first: whether it is here.
+    pub held: Vec<u8>,
+    /// A digest of those.
+    pub digest: [u8; 16],
 }
 
 /// What became of an entry.
@@ -172,6 +196,10 @@ impl ReplyReader {
                 Class::from_failure_code(*code).is_some() && message.len() <= MAX_TEXT
             }
             Reply::Status { count, status: Status::Have(ranges), .. } => *count == 1 && ranges.len() <= MAX_HAVE,
+            Reply::Status { count, status: Status::Begun { have, parts }, .. } => {
+                let sound = parts.iter().all(|part| part.held.len() <= MAX_HELD);
+                *count == 1 && have.len() <= MAX_HAVE && parts.len() <= MAX_OUTLINES && sound
+            }
             Reply::Status { first, count, .. } | Reply::Done { first, count, .. } => {
                 first.0.checked_add(*count).is_some()
             }
@@ -204,6 +232,34 @@ mod tests {
         let mut log = Vec::new();
         append(&Reply::Done { first: EntryId(1), count: 2, outcome: Outcome::Identical }, &mut log);
         assert_eq!(log, [0, 0, 0, 4, 3, 1, 2, 1]);
+    }
+
+    fn begun(parts: Vec<Outline>) -> Reply {
+        Reply::Status { first: EntryId(1), count: 1, status: Status::Begun { have: vec![(0, 3)], parts } }
+    }
+
+    #[test]
+    fn golden_outline() {
+        let outline = Outline { chunk: 4, length: 300, held: vec![2], digest: [9; 16] };
+        let mut log = Vec::new();
+        append(&begun(vec![outline]), &mut log);
+        let mut golden = vec![0, 0, 0, 30, 2, 1, 1, 2, 1, 0, 3, 1, 4, 251, 44, 1, 1, 2];
+        golden.extend([9; 16]);
+        assert_eq!(log, golden);
+    }
+
+    #[test]
+    fn more_outlines_or_bits_than_can_be_are_refused() {
+        let outline = |bytes| Outline { chunk: 0, length: 9, held: vec![0; bytes], digest: [0; 16] };
+        let read = |parts| {
+            let (mut log, mut reader) = (Vec::new(), ReplyReader::default());
+            append(&begun(parts), &mut log);
+            reader.insert(0, Bytes::from(log));
+            reader.next_reply()
+        };
+        assert!(read(vec![outline(MAX_HELD); MAX_OUTLINES]).is_ok());
+        assert!(read(vec![outline(MAX_HELD + 1)]).is_err());
+        assert!(read(vec![outline(1); MAX_OUTLINES + 1]).is_err());
     }
 
     proptest! {

@@ -54,6 +54,13 @@ impl StripeBuffer {
         self.held() == self.k
     }
 
+    /// The data shard with that index, if it is there; a short one may end in zeros or where it ends.
+    pub fn data_shard(&self, index: usize) -> Option<&[u8]> {
+        let here = index < self.k && self.present & (1 << index) != 0;
+        let start = index * self.shard_len;
+        here.then(|| &self.data[start..(start + self.shard_len).min(self.data.len())])
+    }
+
     /// Takes the shard with that index. Every shard has `shard_len` bytes; the last data shard may have fewer, but one.
     pub fn insert(&mut self, index: u8, shard: &[u8]) -> Result<Inserted, ErasureError> {
         let k = self.k;

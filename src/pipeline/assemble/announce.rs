@@ -12,6 +12,7 @@ use crate::fs::disk::{DiskError, Found};
 use crate::integrity::{self, Digest};
 use crate::manifest::{Entry, EntryId, Kind, Meta, TreePath, link_stays_below};
 use crate::pipeline::entries::{Flow, Pending, Target};
+use crate::pipeline::fragments;
 use crate::pipeline::landing::Landing;
 use crate::pipeline::parts::Parts;
 use crate::pipeline::policy::{Existing, Place, Stream, numbered};
@@ -309,7 +310,15 @@ impl Assembler {
         }
         if size != Some(0) {
             let have: Vec<_> = landing.parts.have.iter().take(MAX_HAVE).map(|range| (range.start, range.end)).collect();
-            self.status(id, if have.is_empty() { Status::Want } else { Status::Have(have) });
+            let parts = fragments::lock(&self.fragments).outlines(id, self.chunk_bytes, &landing.parts.have);
+            self.status(
+                id,
+                match (have.is_empty(), parts.is_empty()) {
+                    (true, true) => Status::Want,
+                    (false, true) => Status::Have(have),
+                    (_, false) => Status::Begun { have, parts },
+                },
+            );
         }
         self.begun += usize::from(landing.parts.is_large() && !landing.parts.have.is_empty());
         self.wait_for(id, Pending::Landing(landing))?;

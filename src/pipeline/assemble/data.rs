@@ -10,10 +10,11 @@ use crate::fs::disk::DiskError;
 use crate::integrity::{Digest, Verified};
 use crate::manifest::EntryId;
 use crate::pipeline::entries::{Pending, Target};
+use crate::pipeline::fragments;
 use crate::pipeline::landing::Refusal;
 use crate::pipeline::policy::Place;
 use crate::wire::WireError;
-use crate::wire::chunk::{CHUNK_BYTES, Data, Extent};
+use crate::wire::chunk::{self, CHUNK_BYTES, Chunk, Data, Extent};
 use crate::wire::reply::Outcome;
 
 impl Assembler {
@@ -40,6 +41,24 @@ impl Assembler {
             self.extent(extent, bytes)?;
         }
         Ok(())
+    }
+
+    /// What was missing of a chunk that was here in part.
+    pub(super) fn rest(&mut self, entry: EntryId, offset: u64, missing: &[u8]) -> Result<(), AssembleError> {
+        let Some(fragment) = fragments::lock(&self.fragments).take(entry, offset) else {
+            let parts = self.pending.get_mut(&entry).and_then(Pending::parts);
+            // Where nothing is waited for any more, the sender has not heard yet.
+            return if parts.is_none_or(|parts| parts.has(offset)) {
+                Ok(())
+            } else {
+                Err(WireError::Range("rest").into())
+            };
+        };
+        let whole = fragment.complete(missing).ok_or(WireError::Range("rest"))?;
+        match chunk::decode(&whole)? {
+            Chunk::Data(data) => self.data(&data),
+            _ => Err(WireError::Range("rest").into()),
+        }
     }
 
     /// A file that was sent whole before the sender knew that one of its size stands here: its value is the digest of the whole.
@@ -79,6 +98,9 @@ impl Assembler {
         self.reserved = self.reserved.saturating_sub(size);
         match written {
             Ok(()) => {
+                if is_large {
+                    fragments::lock(&self.fragments).take(extent.entry, extent.offset);
+                }
                 self.tally.bytes_literal += length;
                 self.unannounced_bytes += if is_open { length } else { 0 };
                 self.check_landed(extent.entry);

@@ -72,8 +72,10 @@ impl Ingest {
         }
         match self.status.get(&id) {
             Some(Status::Want) => Turn::Send(RangeSet::default()),
-            Some(Status::Have(ranges)) => RangeSet::from_pairs(ranges.iter().copied(), MAX_HAVE)
-                .map_or(Turn::Send(RangeSet::default()), Turn::Send),
+            Some(Status::Have(ranges) | Status::Begun { have: ranges, .. }) => {
+                RangeSet::from_pairs(ranges.iter().copied(), MAX_HAVE)
+                    .map_or(Turn::Send(RangeSet::default()), Turn::Send)
+            }
             Some(Status::Held) => Turn::Compare,
             None if self.may_speculate() => Turn::Send(RangeSet::default()),
             None => Turn::Wait,
@@ -134,13 +136,17 @@ impl Ingest {
             Turn::Compare => return self.tell_digest(large.file).await,
             Turn::Send(have) => have,
         };
+        let outline = match self.status.get(&id) {
+            Some(Status::Begun { parts, .. }) => parts.iter().find(|part| part.chunk == large.next()).cloned(),
+            _ => None,
+        };
         // Small files that had their turn do not wait for a large one.
         self.flush_pack().await;
         let press = self.press.clone();
         let (large, step) = self
             .blocking
             .run(move || {
-                let step = large.step(&have, &press);
+                let step = large.step(&have, outline.as_ref(), &press);
                 (large, step)
             })
             .await;

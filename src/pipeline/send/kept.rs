@@ -37,7 +37,7 @@ impl Kept {
             bytes: totals.bytes,
         };
         match env.blocking.run(move || sessions.open(begin)).await {
-            Ok((journal, _)) => Ok(Some(Kept { journal, blocking: env.blocking, _claim: claim })),
+            Ok(remembered) => Ok(Some(Kept { journal: remembered.journal, blocking: env.blocking, _claim: claim })),
             Err(error) => {
                 observer.event(&Event::Warning { message: format!("this transfer is not remembered: {error}") });
                 Ok(None)

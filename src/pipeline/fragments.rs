@@ -1,0 +1,153 @@
+//! What is here of chunks that are not whole, from one connection of a session to the next and from one run to the next.
+//!
+//! Invariant: it is only ever an offer to the sender, who decides by its digest whether it is what it means; so it needs neither to be durable
+//! nor to be whole, and what is lost of it is sent again. Of each chunk the most that was here; no more of them than may be open on the connection
+//! beside them, nor than [`MAX_OUTLINES`].
+
+use super::sessions::Journal;
+use crate::manifest::EntryId;
+use crate::network::seam::{Blocking, now};
+use crate::range_set::RangeSet;
+use crate::transfer::{Fragment, Inbound};
+use crate::wire::chunk::single_extent;
+use crate::wire::reply::{MAX_HAVE, MAX_OUTLINES, Outline, Reply, Status};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// Time between two times that it is written down, and for how many bytes that is meant: more take as many times longer.
+const EVERY: Duration = Duration::from_millis(50);
+const FOR: u32 = 1 << 20;
+/// The same while nothing arrives.
+const SILENT: Duration = Duration::from_secs(1);
+/// Stripes of a whole chunk.
+const STRIPES: u32 = 3;
+
+/// The place of a chunk: entry and offset.
+type At = (EntryId, u64);
+
+/// Chunks that are here in part.
+#[derive(Debug, Default)]
+pub(super) struct Fragments {
+    chunks: BTreeMap<At, Fragment>,
+}
+
+/// Those of a session: its connection and its assembly share them.
+pub(super) type Shared = Arc<Mutex<Fragments>>;
+
+pub(super) fn lock(shared: &Mutex<Fragments>) -> MutexGuard<'_, Fragments> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fragments {
+    /// What an earlier run has written down, as far as it can be read.
+    pub(super) fn read(mut bytes: &[u8]) -> Self {
+        let chunks = std::iter::from_fn(|| Fragment::read(&mut bytes)).take(MAX_OUTLINES);
+        Self { chunks: chunks.filter_map(|chunk| Some((single_extent(chunk.beginning())?, chunk))).collect() }
+    }
+
+    /// Those of a connection, and these beside them.
+    fn with(&self, inbound: &Inbound) -> BTreeMap<At, Fragment> {
+        let own = inbound.fragments().filter_map(|(_, chunk)| Some((single_extent(chunk.beginning())?, chunk)));
+        let most = MAX_OUTLINES.min((inbound.window() / STRIPES) as usize);
+        let mut all: BTreeMap<At, Fragment> = own.take(most).collect();
+        for (at, chunk) in &self.chunks {
+            let more = all.get(at).map_or(all.len() < most, |own| own.held_bytes() < chunk.held_bytes());
+            if more {
+                all.insert(*at, chunk.clone());
+            }
+        }
+        all
+    }
+
+    /// What the sender is told of an entry of which it is told that these chunks are here.
+    pub(super) fn outlines(&self, entry: EntryId, chunk_bytes: u64, have: &RangeSet) -> Vec<Outline> {
+        let own = self.chunks.range((entry, 0)..=(entry, u64::MAX));
+        let chunks = own.map(|(at, chunk)| (at.1 / chunk_bytes, chunk)).filter(|(chunk, _)| !have.contains(*chunk));
+        chunks.map(|(number, chunk)| chunk.outline(number)).collect()
+    }
+
+    /// Takes the one that is to be completed, or that came whole.
+    pub(super) fn take(&mut self, entry: EntryId, offset: u64) -> Option<Fragment> {
+        self.chunks.remove(&(entry, offset))
+    }
+}
+
+/// What a session does with them while it runs.
+pub(super) struct Keeping {
+    pub(super) shared: Shared,
+    journal: Option<Journal>,
+    /// Bytes per second that the last connection has carried.
+    rate: u32,
+    due: Instant,
+    /// Shards that had arrived the last time.
+    seen: u64,
+    writing: Option<JoinHandle<()>>,
+}
+
+impl Keeping {
+    pub(super) fn new(shared: Shared, journal: Option<Journal>, rate: u32) -> Self {
+        Self { shared, journal, rate, due: now() + EVERY, seen: 0, writing: None }
+    }
+
+    /// The same on another connection.
+    pub(super) fn again(&self) -> Self {
+        Self::new(self.shared.clone(), self.journal.clone(), self.rate)
+    }
+
+    /// Bytes per second that an earlier connection has carried; 0 if that is not known.
+    pub(super) fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// When [`Keeping::tick`] is to be called.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Writes down what is here, for the case that this is the end of the process.
+    pub(super) fn tick(&mut self, blocking: Blocking, inbound: &Inbound) {
+        self.due = now() + EVERY;
+        let seen = inbound.counters().shards;
+        let Some(journal) = self.journal.clone() else {
+            self.due = now() + SILENT;
+            return;
+        };
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
+        }
+        if seen == std::mem::replace(&mut self.seen, seen) {
+            self.due = now() + SILENT;
+            return;
+        }
+        let mut bytes = Vec::new();
+        for chunk in lock(&self.shared).with(inbound).values() {
+            chunk.write(&mut bytes);
+        }
+        self.due = now() + EVERY * (1 + bytes.len() as u32 / FOR);
+        let rate = inbound.passed();
+        self.writing = Some(tokio::spawn(blocking.run(move || journal.keep_open(rate, &bytes))));
+    }
+
+    /// Takes over what a connection leaves that has ended.
+    pub(super) fn keep(&mut self, inbound: &Inbound) {
+        self.rate = inbound.passed();
+        let mut shared = lock(&self.shared);
+        shared.chunks = shared.with(inbound);
+    }
+}
+
+/// A chunk that the sender has begun with before it could know that it is here is not waited for.
+pub(super) fn waive(inbound: &mut Inbound, reply: &Reply, chunk_bytes: u64) {
+    let Reply::Status { first, status: Status::Have(have) | Status::Begun { have, .. }, .. } = reply else { return };
+    let Ok(have) = RangeSet::from_pairs(have.iter().copied(), MAX_HAVE) else { return };
+    let known = |beginning: &[u8]| {
+        single_extent(beginning).is_some_and(|(entry, offset)| entry == *first && have.contains(offset / chunk_bytes))
+    };
+    let known: Vec<u32> =
+        inbound.beginnings().filter(|(_, beginning)| known(beginning)).map(|(stripe, _)| stripe).collect();
+    for stripe in known {
+        inbound.waive(stripe);
+    }
+}
