@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(test)]
 mod keep;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod memdisk;
