@@ -11,14 +11,15 @@ use crate::range_set::RangeSet;
 use crate::transfer::{Fragment, Inbound};
 use crate::wire::chunk::single_extent;
 use crate::wire::reply::{MAX_HAVE, MAX_OUTLINES, Outline, Reply, Status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Time between two times that it is written down, and for how many bytes that is meant: more take as many times longer.
+/// Time between two times that it is written down.
 const EVERY: Duration = Duration::from_millis(50);
-const FOR: u32 = 1 << 20;
+/// Most bytes of chunks that are written down: half a second of 10 Mbit/s. All that is remembered of a transfer of 4 GiB is to stay below 1 MiB.
+const MOST: usize = 640 << 10;
 /// The same while nothing arrives.
 const SILENT: Duration = Duration::from_secs(1);
 /// Stripes of a whole chunk.
@@ -61,6 +62,26 @@ impl Fragments {
         all
     }
 
+    /// As they are written down: those of the connection first, the oldest of which are the fullest, as far as there is room.
+    fn written(&self, inbound: &Inbound) -> Vec<u8> {
+        let (mut bytes, mut at_hand) = (Vec::new(), BTreeSet::new());
+        let own = inbound.fragments().filter_map(|(_, chunk)| Some((single_extent(chunk.beginning())?, chunk)));
+        for (at, chunk) in own {
+            at_hand.insert(at);
+            let fuller = self.chunks.get(&at).filter(|before| before.held_bytes() > chunk.held_bytes());
+            if !add(&mut bytes, fuller.unwrap_or(&chunk)) {
+                return bytes;
+            }
+        }
+        let others = self.chunks.iter().filter(|(at, _)| !at_hand.contains(at));
+        for (_, chunk) in others {
+            if !add(&mut bytes, chunk) {
+                break;
+            }
+        }
+        bytes
+    }
+
     /// What the sender is told of an entry of which it is told that these chunks are here.
     pub(super) fn outlines(&self, entry: EntryId, chunk_bytes: u64, have: &RangeSet) -> Vec<Outline> {
         let own = self.chunks.range((entry, 0)..=(entry, u64::MAX));
@@ -72,6 +93,15 @@ impl Fragments {
     pub(super) fn take(&mut self, entry: EntryId, offset: u64) -> Option<Fragment> {
         self.chunks.remove(&(entry, offset))
     }
+}
+
+/// Writes `chunk` behind `bytes`, if there is room.
+fn add(bytes: &mut Vec<u8>, chunk: &Fragment) -> bool {
+    let fits = bytes.len() + chunk.held_bytes() <= MOST;
+    if fits {
+        chunk.write(bytes);
+    }
+    fits
 }
 
 /// What a session does with them while it runs.
@@ -121,11 +151,7 @@ impl Keeping {
             self.due = now() + SILENT;
             return;
         }
-        let mut bytes = Vec::new();
-        for chunk in lock(&self.shared).with(inbound).values() {
-            chunk.write(&mut bytes);
-        }
-        self.due = now() + EVERY * (1 + bytes.len() as u32 / FOR);
+        let bytes = lock(&self.shared).written(inbound);
         let rate = inbound.passed();
         self.writing = Some(tokio::spawn(blocking.run(move || journal.keep_open(rate, &bytes))));
     }

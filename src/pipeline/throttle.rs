@@ -4,6 +4,7 @@
 //! never waits, so that a limit cannot make two sides wait for each other.
 
 use crate::network::limit::{Bandwidth, Limiter};
+use crate::network::seam::now;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Instant;
 
@@ -70,9 +71,9 @@ impl Throttle {
         }
     }
 
-    /// When a shard that was held may go.
+    /// When a shard that was held may go. Once that has come, whatever else holds it says when to ask again.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.held
+        self.held.filter(|at| *at > now())
     }
 }
 
@@ -94,7 +95,9 @@ mod tests {
         throttle.allow(1000);
         throttle.sent(962);
         assert!(!throttle.lets_shard_go());
-        assert!(throttle.next_timeout().is_some());
+        let held = throttle.next_timeout().unwrap();
+        tokio::time::sleep_until(held.into()).await;
+        assert_eq!(throttle.next_timeout(), None, "who waits for something else would be woken for ever");
         throttle.allow(0);
         assert!(throttle.lets_shard_go() && throttle.next_timeout().is_none());
     }

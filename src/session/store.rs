@@ -156,7 +156,8 @@ impl Store {
         self.change(|connection| {
             connection.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([number])?;
             Ok(())
-        })
+        })?;
+        self.drop_open(number)
     }
 
     /// Gives up what could be continued and has not been changed since `before`. The sessions are given as they are now, with their

@@ -152,7 +152,12 @@ impl Scene {
                 looks.look_at_store(false);
                 wall()
             };
-            let sessions = pipeline::Sessions { store: self.store.clone(), wall: Arc::new(now) };
+            let sessions = pipeline::Sessions {
+                store: self.store.clone(),
+                wall: Arc::new(now),
+                command: None,
+                location: String::new(),
+            };
             let receiver = Env { sessions: Some(sessions), ..receiver };
             let options = RecvOptions {
                 listen: Listen { address: Some(RECEIVER), ..Listen::default() },
