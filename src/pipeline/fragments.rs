@@ -18,8 +18,10 @@ use tokio::task::JoinHandle;
 
 /// Time between two times that it is written down.
 const EVERY: Duration = Duration::from_millis(50);
-/// Most bytes of chunks that are written down: half a second of 10 Mbit/s. All that is remembered of a transfer of 4 GiB is to stay below 1 MiB.
-const MOST: usize = 640 << 10;
+/// Most bytes of chunks that are written down: most of a second of 10 Mbit/s.
+const MOST: usize = 1 << 20;
+/// Shards that arrive between two such times, from where on they are a small part of what is open, and not worth it: some 8 MB/s.
+const WORTH: u64 = 350;
 /// The same while nothing arrives.
 const SILENT: Duration = Duration::from_secs(1);
 /// Stripes of a whole chunk.
@@ -147,8 +149,11 @@ impl Keeping {
         if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        if seen == std::mem::replace(&mut self.seen, seen) {
+        let arrived = seen.saturating_sub(std::mem::replace(&mut self.seen, seen));
+        if arrived == 0 {
             self.due = now() + SILENT;
+        }
+        if arrived == 0 || arrived > WORTH {
             return;
         }
         let bytes = lock(&self.shared).written(inbound);

@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
 /// Most bytes that are read back.
-const MAX_OPEN: u64 = 1 << 20;
+const MAX_OPEN: u64 = 2 << 20;
 const NAME: &str = "open-";
 
 impl Store {

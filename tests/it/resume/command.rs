@@ -202,3 +202,21 @@ fn without_a_session_nothing_is_remembered_of_a_sender() {
     assert_eq!((sent.code(), receiver.ended().code()), (Some(0), Some(0)), "{sent:?}");
     assert!(place.path("state/sessions.db").exists());
 }
+
+/// As when its host starts anew: nobody there is asked to do anything.
+#[test]
+fn a_receiver_that_stays_is_waited_for_when_it_is_told_to_end() {
+    let place = Place::new();
+    place.write("source", noise(7, SIZE as usize));
+    // It prints a ticket whenever one is used, so that somebody has to listen.
+    let start = || Live::stdout(place.command("recv --listen 127.0.0.1:0 --keep --ticket inbox"));
+    let mut receiver = start();
+    let (sender, _) = begin(&place, &receiver.line());
+    receiver.signal(Signal::TERM);
+    assert_eq!(receiver.ended().status.signal(), Some(Signal::TERM.as_raw()));
+    let _receiver = start();
+    let sent = sender.ended();
+    assert_eq!(sent.code(), Some(0), "{sent:?}");
+    assert!(sent.err.contains("the receiver was interrupted; waiting for it to be started again, for 10m"), "{sent:?}");
+    assert!(arrived(&place));
+}
