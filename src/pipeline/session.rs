@@ -20,7 +20,7 @@ use crate::event::{Event, Observer, Progress, SoFar};
 use crate::fs::disk::Disk;
 use crate::network::seam::{Blocking, now, sleep_until};
 use crate::transfer::share::{FlowId, Shares, TICK};
-use crate::transfer::{Delivered, WINDOW};
+use crate::transfer::Delivered;
 use crate::wire::WireError;
 use crate::wire::control::SessionId;
 use crate::wire::reply::{Counters, Reply};
@@ -32,8 +32,6 @@ use tokio::task::JoinHandle;
 
 /// Silence after which a sender that did not say goodbye has left: it probes several times a second until it has heard the last word.
 const LINGER: Duration = Duration::from_secs(30);
-/// Stripes that may be open in all sessions of a receiver together: two alone have all they can use, and many bound the memory.
-const WINDOWS: u32 = 2 * WINDOW;
 
 /// How a receiver divides what it can take among its sessions.
 pub(super) type Pool = Arc<Mutex<Shares>>;
@@ -364,7 +362,8 @@ impl Session {
     fn share(&mut self, shares: &Pool) {
         let Some(inward) = &mut self.inward else { return };
         let mut shares = pool(shares);
-        inward.inbound.set_window(WINDOWS / shares.count().max(1) as u32);
+        let window = shares.window(self.flow, inward.inbound.promised());
+        inward.inbound.set_window(window);
         let allowed = shares.allowed(now(), self.flow, inward.inbound.seen(), inward.connection.rtt());
         inward.inbound.allow(allowed);
         // As often as the meter is looked at anyway, while there is nothing to divide.

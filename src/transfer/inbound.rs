@@ -148,7 +148,12 @@ impl Inbound {
 
     /// What has arrived so far, as its share of the link is reckoned from it.
     pub fn seen(&self) -> Seen {
-        self.seen
+        Seen { sent: u64::from(self.arrivals.high()), ..self.seen }
+    }
+
+    /// Stripes that the sender was told it may open, and that are not done with.
+    pub fn promised(&self) -> u32 {
+        self.promised.saturating_sub(self.consumed)
     }
 
     /// `stripes` of delivered chunks are done with: their memory is free, so as many new ones may come.

@@ -30,12 +30,12 @@ use tokio::task::JoinSet;
 
 /// Peers that are connected and have not yet said hello.
 const MAX_GREETINGS: usize = 64;
-/// The same from one address.
+/// The same from one address, beyond as many as there are places left: many may come from behind one, and leave places for others.
 const MAX_GREETINGS_EACH: usize = 8;
 /// Peers that are being told why they are not let in.
 const MAX_REFUSALS: usize = 32;
 /// Transfers at the same time; memory and open files are bounded by it.
-const MAX_SESSIONS: usize = 64;
+const MAX_SESSIONS: usize = 128;
 /// Seconds after which one that found no place may come again.
 const COME_AGAIN: u32 = 3;
 /// A session whose sender was silent for this long may be taken over by another one of the same key and ticket.
@@ -177,7 +177,8 @@ impl Reception {
     /// Hears what a new peer has to say, if not too many are being heard.
     pub(super) fn greet(&mut self, arrival: Arrival<Arc<Pilot>>) {
         let theirs = self.greeted.entry(arrival.connection.remote_address().ip()).or_insert(0);
-        if self.greetings.len() < MAX_GREETINGS && *theirs < MAX_GREETINGS_EACH {
+        let free = MAX_GREETINGS.saturating_sub(self.greetings.len());
+        if free > 0 && *theirs < free.max(MAX_GREETINGS_EACH) {
             *theirs += 1;
             self.greetings.spawn(greet(arrival, self.options.contimeout));
         }

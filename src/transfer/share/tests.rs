@@ -226,3 +226,22 @@ fn whoever_is_alone_has_all_of_a_limit_from_the_beginning() {
         assert_eq!(shares.allowed(now + ticks * TICK, id, Seen::default(), Duration::ZERO), Some(800_000));
     }
 }
+
+#[test]
+fn memory_is_promised_once() {
+    let mut shares = Shares::new(None);
+    let mut promised = Vec::new();
+    // Each comes when those before it have taken all that they may, and gives nothing back.
+    for _ in 0..128 {
+        let id = shares.join(Normal);
+        promised.push((id, shares.window(id, 0)));
+    }
+    assert_eq!((promised[0].1, promised[1].1, promised[2].1), (WINDOW, WINDOW, FIRST_WINDOW));
+    let sum: u32 = promised.iter().map(|(_, window)| *window).sum();
+    assert!(sum <= STRIPES + 128 * FIRST_WINDOW, "{sum}");
+    // What the first two are done with is everybody's.
+    for (id, window) in &mut promised {
+        *window = shares.window(*id, (*window).min(FIRST_WINDOW));
+    }
+    assert!(promised.iter().all(|(_, window)| *window == FIRST_WINDOW));
+}
