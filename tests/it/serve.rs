@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
+mod crowd;
 mod pipe;
 mod silence;
 
