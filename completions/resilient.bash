@@ -388,7 +388,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__recv)
-            opts="-o -f -4 -6 -v -q -P -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --stop-after --max-transfer --bwlimit --link --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --no-session --lock-wait --skip-if-locked --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
+            opts="-o -f -4 -6 -v -q -P -h --max-size --max-files --accept --output --force --skip-existing --rename --partial-dir --fsync --no-fsync --stop-after --max-transfer --bwlimit --link --once --count --keep --ticket --ticket-life --wait-for --qr --ticket-file --contimeout --listen --peer-key --accept-new --insecure --ca --cert --cert-key --port --timeout --retry-for --no-session --lock-wait --skip-if-locked --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -478,6 +478,10 @@ _resilient() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --retry-for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -526,7 +530,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__resume)
-            opts="-v -q -P -h --all --list --forget --older-than --stop-after --max-transfer --bwlimit --link --contimeout --retry-for --lock-wait --skip-if-locked --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
+            opts="-v -q -P -h --all --list --forget --older-than --stop-after --max-transfer --bwlimit --link --contimeout --timeout --retry-for --lock-wait --skip-if-locked --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -553,6 +557,10 @@ _resilient() {
                     return 0
                     ;;
                 --contimeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -604,7 +612,7 @@ _resilient() {
             return 0
             ;;
         resilient__subcmd__send)
-            opts="-r -p -f -0 -n -4 -6 -z -v -q -P -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --retry-for --no-session --lock-wait --skip-if-locked --bwlimit --link --compress --no-compress --max-chunk-rate --parity --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
+            opts="-r -p -f -0 -n -4 -6 -z -v -q -P -h --name --exclude --include --filter --exclude-from --include-from --files-from --from0 --dry-run --stop-after --max-transfer --ticket-file --contimeout --offer --listen --ticket-life --wait-for --qr --peer-key --accept-new --insecure --ca --cert --cert-key --port --timeout --retry-for --no-session --lock-wait --skip-if-locked --bwlimit --link --compress --no-compress --max-chunk-rate --parity --priority --priority-for --identity --verbose --quiet --json --progress --stats --color --log-file --metrics-file --config --no-config --state-dir --show-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -721,6 +729,10 @@ _resilient() {
                     return 0
                     ;;
                 --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

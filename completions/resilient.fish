@@ -67,6 +67,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand send" -l ca -d 'Chec
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l cert -d 'Present this certificate (PEM, with its chain) instead of this node\'s key' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l cert-key -d 'The key of that certificate (PEM)' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
+complete -c resilient -n "__fish_resilient_using_subcommand send" -l timeout -d 'After so long without a word try another connection as well, 0 for never [default: 60]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l retry-for -d 'Keep trying for this long to go on after the other side fell silent or broke off, or `forever`' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l lock-wait -d 'Wait for this long while another run is at the same [default: 0]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
@@ -128,6 +129,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand recv" -l ca -d 'Chec
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert -d 'Present this certificate (PEM, with its chain) instead of this node\'s key' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l cert-key -d 'The key of that certificate (PEM)' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l port -d 'Dial from this local UDP port, or the first free one of a range' -r
+complete -c resilient -n "__fish_resilient_using_subcommand recv" -l timeout -d 'After so long without a word try another connection as well, 0 for never [default: 60]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l retry-for -d 'Keep trying for this long to go on after the other side fell silent or broke off, or `forever`' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l lock-wait -d 'Wait for this long while another run is at the same [default: 0]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand recv" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
@@ -170,6 +172,7 @@ complete -c resilient -n "__fish_resilient_using_subcommand resume" -l max-trans
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l bwlimit -d 'Go no faster than RATE (KiB/s, or with a unit)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l link -d 'Reckon from the first packet on with a slow link of RATE (9.6kbit, 300B)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l contimeout -d 'How long a usable connection may take, 0 for no limit [default: as typed then]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand resume" -l timeout -d 'After so long without a word try another connection as well, 0 for never [default: as typed then]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l retry-for -d 'Keep trying for this long to go on after the other side fell silent or broke off [default: as typed then]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l lock-wait -d 'Wait for this long while another run is at the same [default: 0]' -r
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F

@@ -177,6 +177,7 @@ fn transfer(case: &Case, source: &Path, seed: u64) -> Done {
             parity: case.parity.clone(),
             classes: resilient::filter::Classes::default(),
             lock_wait: Duration::ZERO,
+            timeout: Duration::from_secs(60),
             sources: vec![source.to_owned()],
             pipe: None,
             stop: Stop::default(),

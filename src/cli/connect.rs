@@ -3,6 +3,10 @@
 use super::span;
 use crate::pipeline::{Family, Ports, RetryFor};
 use clap::Args;
+use std::time::Duration;
+
+/// Silence, unless it is said.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The options as typed.
 #[derive(Args, Debug)]
@@ -20,12 +24,32 @@ pub(super) struct Flags {
 }
 
 /// Where a command that dials does so from.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Connect")]
 pub(super) struct Outlet {
     /// Dial from this local UDP port, or the first free one of a range
     #[arg(long, value_name = "PORT[-PORT]", default_value = "0", hide_default_value = true, hide_short_help = true, value_parser = ports)]
     pub(super) port: Ports,
+    /// After so long without a word try another connection as well, 0 for never [default: 60]
+    #[arg(long, value_name = "SECS", help_heading = "Connect", hide_short_help = true, value_parser = span::time_out)]
+    timeout: Option<Duration>,
+}
+
+impl Outlet {
+    /// How much silence is borne before another way is tried.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(TIMEOUT)
+    }
+
+    /// The same, if it was typed.
+    pub(super) fn typed_timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The same words, with this one instead if there is one.
+    pub(super) fn with_timeout(self, instead: Option<Duration>) -> Outlet {
+        Outlet { timeout: instead.or(self.timeout), ..self }
+    }
 }
 
 /// Reads `PORT[-PORT]`; 0 alone is any.

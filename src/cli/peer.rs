@@ -3,6 +3,7 @@
 //! Invariant: an option that would loosen a check never goes with one that makes it; what is in files is read here, before anything is
 //! touched, so that a slip in it is a usage error. What follows for one peer is decided in [`super::contact`].
 
+use super::connect::Outlet;
 use super::exit::Failure;
 use super::output::escape;
 use crate::class::Class;
@@ -123,12 +124,13 @@ impl Flags {
 }
 
 /// An option that has a use only for one who dials, if one was typed.
-pub(super) fn only_for_dialling(rules: &Rules, port: Ports) -> Result<(), &'static str> {
+pub(super) fn only_for_dialling(rules: &Rules, outlet: &Outlet) -> Result<(), &'static str> {
     let typed = [
         ("--peer-key", rules.peer_key.is_some()),
         ("--accept-new", rules.accept_new),
         ("--insecure", rules.insecure),
-        ("--port", port != Ports::default()),
+        ("--port", outlet.port != Ports::default()),
+        ("--timeout", outlet.typed_timeout().is_some()),
     ];
     typed.into_iter().find(|(_, typed)| *typed).map_or(Ok(()), |(option, _)| Err(option))
 }

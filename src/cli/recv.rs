@@ -170,6 +170,9 @@ impl Words {
         self.sessions.lock = instead.lock.or(self.sessions.lock);
         self.contimeout = instead.contimeout.unwrap_or(self.contimeout);
         self.connect.retry_for = instead.retry_for.unwrap_or(self.connect.retry_for);
+        if self.dials(ticket::variable().is_some()) {
+            self.outlet = self.outlet.with_timeout(instead.timeout);
+        }
         self
     }
 
@@ -274,7 +277,7 @@ impl Words {
 
     /// What has a use only for one who dials contradicts waiting.
     fn only_for_dialling(&self, rules: &Rules) -> Result<(), Failure> {
-        peer::only_for_dialling(rules, self.outlet.port).map_err(|option| {
+        peer::only_for_dialling(rules, &self.outlet).map_err(|option| {
             Failure::usage(format!("{option} is for dialling, and without a ticket or address `recv` waits"))
                 .hint("who may come is said by the ticket, and by `resilient key allow`")
         })
@@ -311,6 +314,7 @@ impl Words {
             ports: self.outlet.port,
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
+            timeout: self.outlet.timeout(),
             allowed: self.limits.resolve()?.allowed(),
             policy,
             stop: self.stop.stop(),

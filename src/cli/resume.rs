@@ -69,6 +69,9 @@ pub(super) struct Instead {
     /// How long a usable connection may take, 0 for no limit [default: as typed then]
     #[arg(long, value_name = "SECS", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
     pub(super) contimeout: Option<Duration>,
+    /// After so long without a word try another connection as well, 0 for never [default: as typed then]
+    #[arg(long, value_name = "SECS", value_parser = span::time_out, help_heading = "Connect", hide_short_help = true)]
+    pub(super) timeout: Option<Duration>,
     /// Keep trying for this long to go on after the other side fell silent or broke off [default: as typed then]
     #[arg(long, value_name = "SPAN", value_parser = span::patience, help_heading = "Connect")]
     pub(super) retry_for: Option<RetryFor>,

@@ -146,6 +146,7 @@ impl Words {
         self.sessions.lock = instead.lock.or(self.sessions.lock);
         self.contimeout = instead.contimeout.unwrap_or(self.contimeout);
         self.connect.retry_for = instead.retry_for.unwrap_or(self.connect.retry_for);
+        self.outlet = self.outlet.with_timeout(instead.timeout);
         self
     }
 
@@ -205,6 +206,7 @@ impl Words {
             family: self.connect.family(),
             contimeout: self.contimeout,
             retry_for: self.connect.retry_for,
+            timeout: self.outlet.timeout(),
             compress: self.sending.compress(),
             limit: self.limits.resolve()?.up,
             chunk_rate: self.sending.chunk_rate(),
@@ -233,7 +235,7 @@ impl Words {
 
     /// What has a use only for one who dials contradicts waiting.
     fn only_for_dialling(&self, rules: &Rules) -> Result<(), Failure> {
-        peer::only_for_dialling(rules, self.outlet.port)
+        peer::only_for_dialling(rules, &self.outlet)
             .map_err(|option| Failure::usage(format!("{option} is for dialling, and with --offer `send` waits")))
     }
 

@@ -25,7 +25,6 @@ const LATER_OPTIONS: &[&str] = &[
     "rsh",
     "rsync-path",
     "spool-stdin",
-    "timeout",
     "to",
     "transport",
     "via",

@@ -36,6 +36,7 @@ mod retries;
 pub mod send;
 mod session;
 mod sessions;
+mod silence;
 mod throttle;
 
 pub use connect::{DEFAULT_PORT, Listen, Peer, Ports, ask_key};

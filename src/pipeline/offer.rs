@@ -8,6 +8,7 @@ use super::connect::{Door, Listen, hang_up, listen};
 use super::greet::{Caller, Refused, listen_to, turn_away};
 use super::ingest::Pipe;
 use super::send::{Cargo, Outlet, SendOptions, Unfinished, transfer};
+use super::silence::Heard;
 use super::{Cancel, Env, Error, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer};
@@ -126,6 +127,7 @@ async fn serve(cargo: &Cargo, door: &mut Door, tickets: &mut Tickets, offering: 
                             endpoint: door.endpoint.clone(),
                             peer: caller.node,
                             secret: None,
+                            heard: Heard::channel().0,
                         };
                         // The receiver has dialled again: whatever was under way on its last connection is over.
                         serving = Some(Box::pin(transfer(cargo, outlet, now() + options.contimeout)));

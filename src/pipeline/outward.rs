@@ -9,6 +9,7 @@ use super::pacer::Pacer;
 use super::press::Press;
 use super::progress::{Meter, TICK, Tally};
 use super::replies::Replies;
+use super::silence::Heard;
 use super::throttle::Throttle;
 use super::{Cancel, RetryFor, close};
 use crate::event::{Event, LimitedBy, Observer, Progress};
@@ -63,6 +64,8 @@ pub(super) struct Outward {
     limit_told: bool,
     /// The parity by the table that the user knows of, and since when.
     parity_told: Option<(Instant, usize)>,
+    /// Who is told when the receiver was heard.
+    heard: Option<Heard>,
     /// When quinn last sent something.
     last_sent: Instant,
     /// Room in quinn's datagram buffer while nothing is queued.
@@ -135,11 +138,17 @@ impl Outward {
             press: pace.press,
             accepted: false,
             stopping: false,
+            heard: None,
             last_sent: now(),
             empty_space,
             given: 0,
             leaving: VecDeque::new(),
         }
+    }
+
+    /// Tells `heard` from now on when the receiver was.
+    pub(super) fn tell(&mut self, heard: Heard) {
+        self.heard = Some(heard);
     }
 
     /// Sends what is offered until the receiver says that everything is complete; replies for single entries go to `replies`.
@@ -327,6 +336,9 @@ impl Outward {
     fn check_silence(&self, now: Instant) -> Result<(), Error> {
         if !self.accepted && now >= self.patience.accepted_by {
             return Err(ConnectError::NoContact { after: self.patience.contimeout, besides: None }.into());
+        }
+        if let (Some(heard), Some(at)) = (&self.heard, self.outbound.heard()) {
+            heard.tell(at);
         }
         let silence = self.outbound.heard().map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
         match self.patience.retry_for {

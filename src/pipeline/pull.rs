@@ -6,9 +6,10 @@
 use super::connect::{Line, Peer, Ports, dial, hang_up};
 use super::greet::{Guest, Refused, ask, refuse};
 use super::recv::{claim, with_traffic};
-use super::retries::Retries;
+use super::retries::{Retries, next, pauses};
 use super::send::Stop;
 use super::session::{Place, Presence, receive};
+use super::silence;
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer};
@@ -18,16 +19,12 @@ use crate::network::seam::{now, sleep_until};
 use crate::transfer::share::Shares;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Pause before a connection that broke before it was of any use is made again.
 const REDIAL: Duration = Duration::from_millis(200);
-/// The same after a transfer was interrupted: at first, and at most.
-const AGAIN: Duration = Duration::from_secs(1);
-const AGAIN_MOST: Duration = Duration::from_secs(2);
 
 /// What `recv TICKET` is to do.
 #[derive(Clone, Debug)]
@@ -44,6 +41,8 @@ pub struct PullOptions {
     pub contimeout: Duration,
     /// How long to try to reach a sender that was lost.
     pub retry_for: RetryFor,
+    /// After how much silence another connection is tried as well.
+    pub timeout: Duration,
     /// Bytes per second that the sender may send.
     pub allowed: Option<NonZeroU32>,
     /// What is taken, and what is done with what stands there.
@@ -100,19 +99,24 @@ pub async fn pull(
     };
     let (visits, coming) = mpsc::unbounded_channel();
     let (tell, mut presence) = Presence::channel();
+    let watching = presence.clone();
+    let heard = || watching.borrow().heard;
     let ended = {
-        let mut receiving = pin!(receive(place, guest, coming, tell));
+        let mut receiving = Box::pin(receive(place, guest, coming, tell));
         loop {
             tokio::select! {
                 biased;
                 ended = &mut receiving => break ended,
                 () = lost(&mut presence) => {}
+                () = silence::silent_for(&heard, options.timeout) => {}
             }
+            let was_lost = !presence.borrow().connected;
             let again = tokio::select! {
                 biased;
                 // Gives up by itself once the sender was lost for too long.
                 ended = &mut receiving => break ended,
                 again = reach_again(env, &options, &*observer, &cancel) => again,
+                () = silence::again(&heard, options.timeout), if !was_lost => continue,
             };
             match again {
                 Ok((guest, newer)) => {
@@ -181,15 +185,15 @@ async fn reach_again(
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Result<(Guest, Endpoint), Error> {
-    let (mut pause, mut attempt) = (AGAIN, 1);
+    let (mut pauses, mut attempt) = (pauses(), 1);
     loop {
         match reach(env, options, now() + options.contimeout, observer, cancel).await {
             Err(error) if error.class().is_transient() => {
                 attempt += 1;
+                let pause = next(&mut pauses);
                 let in_ms = pause.as_millis() as u64;
                 observer.event(&Event::Retry { attempt, in_ms, cause: error.to_string() });
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(AGAIN_MOST);
             }
             reached => return reached,
         }

@@ -11,7 +11,8 @@ use super::outward::{Outward, Pace, Patience};
 use super::press::Press;
 use super::progress::Tally;
 use super::replies::Replies;
-use super::retries::Retries;
+use super::retries::{Retries, redial};
+use super::silence::Heard;
 use super::throttle::Throttle;
 use super::{Cancel, Env, Error, Family, RetryFor, Summary, close};
 use crate::chunk::compression::Choice;
@@ -64,6 +65,8 @@ pub struct SendOptions {
     pub contimeout: Duration,
     /// How long to probe a silent path.
     pub retry_for: RetryFor,
+    /// After how much silence another connection is tried as well.
+    pub timeout: Duration,
     /// How chunks are compressed.
     pub compress: Choice,
     /// Limit of what is sent, UDP payload.
@@ -117,8 +120,11 @@ async fn attempts(cargo: &Cargo) -> Result<Summary, Error> {
     let began = now();
     let mut connected_by = began + options.contimeout;
     let mut retries = Retries::new(began, options.retry_for);
+    let mut other = None;
     loop {
-        match attempt(cargo, connected_by).await {
+        match attempt(cargo, connected_by, &mut other).await {
+            // The last one was silent, and another one is there.
+            Err(_) if other.is_some() => connected_by = now() + options.contimeout,
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
@@ -200,22 +206,47 @@ impl<E: Into<Error>> From<E> for Unfinished {
     }
 }
 
-/// One connection that we have made, from dialling to goodbye.
-async fn attempt(cargo: &Cargo, connected_by: Instant) -> Result<Summary, Unfinished> {
-    let Cargo { env, options, stop_at, cancel, .. } = cargo;
+/// One connection that we have made, from dialling, unless it is there as `other`, to goodbye. If it falls silent and another one can be made
+/// meanwhile, that is left there.
+async fn attempt(cargo: &Cargo, connected_by: Instant, other: &mut Option<Line>) -> Result<Summary, Unfinished> {
+    let Cargo { env, options, stop_at, observer, cancel, .. } = cargo;
     let deadline = connected_by.saturating_duration_since(now());
-    let Line { connection, peer, pilot, endpoint } = tokio::select! {
-        biased;
-        () = cancel.cancelled() => return Err(Error::Interrupted.into()),
-        () = sleep_until(*stop_at) => return Err(Error::Stopped.into()),
-        line = dial(env, &options.peer, options.family, options.ports, deadline) => {
-            line.map_err(|error| error.within(options.contimeout))?
+    let line = if let Some(line) = other.take() {
+        line
+    } else {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Error::Interrupted.into()),
+            () = sleep_until(*stop_at) => return Err(Error::Stopped.into()),
+            line = dial(env, &options.peer, options.family, options.ports, deadline) => {
+                line.map_err(|error| error.within(options.contimeout))?
+            }
         }
     };
+    let Line { connection, peer, pilot, endpoint } = line;
     let replies = Replies::of(&connection);
     let secret = options.peer.secret.as_ref().map(|secret| *secret.as_bytes());
-    let line = Outlet { connection, pilot, replies, endpoint, peer, secret };
-    transfer(cargo, line, connected_by).await
+    let (heard, hearing) = Heard::channel();
+    let outlet = Outlet { connection, pilot, replies, endpoint, peer, secret, heard };
+    let mut sending = pin!(transfer(cargo, outlet, connected_by));
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut sending => return ended,
+            () = hearing.silent_for(options.timeout) => {}
+        }
+        let silent = Error::Silent { span: options.timeout };
+        observer.event(&Event::Detail { message: format!("{silent}; trying another connection as well") });
+        tokio::select! {
+            biased;
+            ended = &mut sending => return ended,
+            () = hearing.again(options.timeout) => {}
+            line = redial(env, &options.peer, options.family, options.ports) => {
+                *other = Some(line);
+                return Err(Unfinished { error: silent, accepted: true });
+            }
+        }
+    }
 }
 
 /// A connection to send on, whoever has made it.
@@ -228,12 +259,14 @@ pub(super) struct Outlet {
     pub(super) peer: NodeId,
     /// What the hello is to show.
     pub(super) secret: Option<[u8; 16]>,
+    /// Who is told when the receiver was heard.
+    pub(super) heard: Heard,
 }
 
 /// Sends on a connection, from the hello to the goodbye. The receiver must have let us in by `accepted_by`.
 pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant) -> Result<Summary, Unfinished> {
     let Cargo { env, options, sources, totals, nonce, stop_at, observer, cancel } = cargo;
-    let Outlet { connection, pilot, replies, endpoint, peer, secret } = outlet;
+    let Outlet { connection, pilot, replies, endpoint, peer, secret, heard } = outlet;
     let session = session_id(env, peer, *nonce, options);
     observer.event(&Event::SoFar(SoFar { session: Some(session.to_string()), ..SoFar::default() }));
     let hello = Hello {
@@ -269,6 +302,7 @@ pub(super) async fn transfer(cargo: &Cargo, outlet: Outlet, accepted_by: Instant
     let pace = Pace { throttle, parity: options.parity.clone(), press };
     let (watching, bytes) = (observer.clone(), totals.bytes);
     let mut outward = Outward::new(connection.clone(), replies, pilot, watching, tally.clone(), bytes, patience, pace);
+    outward.tell(heard);
     let mut ingest = pin!(ingest.run());
     let mut ended = None;
     let result = {

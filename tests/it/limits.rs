@@ -241,7 +241,7 @@ fn a_file_that_vanishes_is_24_and_the_others_are_complete() {
 fn what_this_version_does_not_have_is_4_and_touches_nothing() {
     let place = Place::new();
     place.write("source", "content");
-    let shared = ["--timeout 5", "-e ssh", "--rsh=ssh", "--remote-bin x", "--rsync-path x", "--transport quic"];
+    let shared = ["-e ssh", "--rsh=ssh", "--remote-bin x", "--rsync-path x", "--transport quic"];
     let of_send = ["--spool-stdin", "--to x", "--via y", "--expire 1h", "--wait custody", "--max-hops 3", "--need 2"];
     let of_recv = [
         "--api 127.0.0.1:1",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
 mod command;
+mod silence;
 
 use crate::process::{Ended, Live, Place, noise};
 use resilient::session::{Record, State, Store};

@@ -339,6 +339,7 @@ fn pull_options(ticket: &Ticket) -> PullOptions {
         ports: Ports::default(),
         policy: Policy::default(),
         lock: None,
+        timeout: second(60),
         stop: Stop::default(),
         family: Family::Any,
         contimeout: second(60),

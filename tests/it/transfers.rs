@@ -204,6 +204,7 @@ async fn transfer(net: &Net, seed: u64, tree: &Tree, disk: &MemDisk) -> Done {
         parity: resilient::transfer::Parity::Auto,
         classes: resilient::filter::Classes::default(),
         lock_wait: Duration::ZERO,
+        timeout: Duration::from_secs(60),
         sources: vec![tree.source()],
         pipe: None,
         stop: Stop::default(),

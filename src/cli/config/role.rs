@@ -6,12 +6,12 @@ use crate::cli::recv;
 use clap::{ArgMatches, FromArgMatches as _};
 
 /// Settings of who dials.
-const DIALS: &[&str] = &["accept-new", "peer-key", "port"];
+const DIALS: &[&str] = &["accept-new", "peer-key", "port", "timeout"];
 /// Settings of who waits to be dialled.
 const WAITS: &[&str] = &["listen", "ticket-life", "wait-for"];
 
 /// Settings of transfers that `resume` has options for.
-const HOW_OF_TRANSFERS: &[&str] = &["bwlimit", "contimeout", "link", "lock-wait", "retry-for"];
+const HOW_OF_TRANSFERS: &[&str] = &["bwlimit", "contimeout", "link", "lock-wait", "retry-for", "timeout"];
 
 /// Whether the option `name` has a use for `command`, which was typed as `matches`; `has_ticket` if the environment has one.
 pub(super) fn suits(command: &str, matches: &ArgMatches, name: &str, has_ticket: bool) -> bool {

@@ -165,6 +165,7 @@ pub(crate) fn send_options(source: &Path, ticket: &Ticket) -> SendOptions {
         parity: resilient::transfer::Parity::Auto,
         classes: resilient::filter::Classes::default(),
         lock_wait: Duration::ZERO,
+        timeout: Duration::from_secs(60),
         sources: vec![source.join("")],
         pipe: None,
         stop: Stop::default(),
