@@ -163,14 +163,14 @@ impl Words {
         self.resolve_with(ticket.map(OsString::from), global, typed, umask)
     }
 
-    /// The same with what `instead` says of rates and times.
-    pub(super) fn with(mut self, instead: &Instead) -> Words {
+    /// The same with what `instead` says of rates and times; `has_ticket` if there is one from elsewhere.
+    pub(super) fn with(mut self, instead: &Instead, has_ticket: bool) -> Words {
         self.limits = instead.limits.or(&self.limits);
         self.stop = instead.stop.or(&self.stop);
         self.sessions.lock = instead.lock.or(self.sessions.lock);
         self.contimeout = instead.contimeout.unwrap_or(self.contimeout);
         self.connect.retry_for = instead.retry_for.unwrap_or(self.connect.retry_for);
-        if self.dials(ticket::variable().is_some()) {
+        if self.dials(has_ticket) {
             self.outlet = self.outlet.with_timeout(instead.timeout);
         }
         self

@@ -244,7 +244,8 @@ impl Task {
             return Err(unfit("was given up for its age").hint("the command itself begins anew"));
         }
         let command = record.command.clone().ok_or_else(|| {
-            unfit("belongs to a receiver of several transfers").hint("it goes on when its sender comes again")
+            unfit("its command is not enough to run it again: it receives several transfers, or has read a list from stdin")
+                .hint("it goes on when its sender comes again, or when its command is typed again")
         })?;
         // Everything relative in the words was typed there. No other thread looks at the current folder.
         std::env::set_current_dir(&command.folder).map_err(|error| {
@@ -260,7 +261,8 @@ impl Task {
                 Ok(Task { job: order.job(), waits: false })
             }
             Command::Recv(typed) => {
-                let order = typed.with(instead).again(command.ticket, &global, &words, policy::umask())?;
+                let typed = typed.with(instead, command.ticket.is_some());
+                let order = typed.again(command.ticket, &global, &words, policy::umask())?;
                 let waits = matches!(order.way, recv::Way::Wait(_));
                 Ok(Task { job: order.job(), waits })
             }
@@ -283,10 +285,14 @@ fn all(records: Vec<Record>, folder: PathBuf, words: Words) -> Job {
 async fn each(
     records: Vec<Record>,
     folder: PathBuf,
-    words: Words,
+    mut words: Words,
     observer: Arc<dyn Observer>,
     cancel: pipeline::Cancel,
 ) -> Result<Summary, Failure> {
+    if words.all {
+        // What another run is at is being done.
+        words.instead.lock = words.instead.lock.skipping();
+    }
     let (mut failed, mut class, sessions) = (0, Class::Done, records.len());
     for record in records {
         let tag = SessionTag { session: record.id(), peer: record.id()[..8].to_owned() };
@@ -300,9 +306,6 @@ async fn each(
             Ok(task) => (task.job)(observer.clone(), cancel.clone()).await,
             Err(failure) => Err(failure),
         };
-        // Another run is at it: there is nothing to be done here.
-        let is_elsewhere = words.all && matches!(&result, Err(failure) if failure.class == Class::Busy);
-        let result = if is_elsewhere { Ok(Summary::NOTHING) } else { result };
         let this = exit::class(&result);
         let (summary, message) = match result {
             Ok(summary) => (summary, None),

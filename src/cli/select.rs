@@ -124,14 +124,13 @@ impl FromArgMatches for Rules {
 }
 
 impl Flags {
-    /// Reads what is to be read. `sources` is the number of paths that were typed; `stdin_taken` says that stdin is another's.
-    pub(super) fn resolve(&self, sources: usize, stdin_taken: bool) -> Result<Selection, Failure> {
+    /// Reads what is to be read. `sources` is the number of paths that were typed; `stdin` says that stdin is taken, from here or from before.
+    pub(super) fn resolve(&self, sources: usize, stdin: &Cell<bool>) -> Result<Selection, Failure> {
         if self.files_from.is_some() && sources != 1 {
             return Err(Failure::usage("--files-from needs exactly one PATH, the directory that its names are below"));
         }
-        let stdin = Cell::new(stdin_taken);
-        let list = self.files_from.as_deref().map(|file| self.list(file, &stdin)).transpose()?;
-        Ok(Selection { rules: Arc::new(self.rules(&stdin)?), list: list.map(Arc::new) })
+        let list = self.files_from.as_deref().map(|file| self.list(file, stdin)).transpose()?;
+        Ok(Selection { rules: Arc::new(self.rules(stdin)?), list: list.map(Arc::new) })
     }
 
     fn rules(&self, stdin: &Cell<bool>) -> Result<crate::filter::Rules, Failure> {

@@ -28,6 +28,7 @@ use crate::manifest::Name;
 use crate::network::authority::Authority;
 use crate::pipeline::{Listen, Offering, Peer, SendOptions};
 use clap::Args;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -191,7 +192,11 @@ impl Words {
                     .hint("the last word is the ticket that `resilient recv` prints on the other host, or HOST:PORT"));
             }
         };
-        let selection = self.select.resolve(self.typed.len(), self.ticket_file.as_deref() == Some("-".as_ref()))?;
+        let ticket_on_stdin = self.ticket_file.as_deref() == Some("-".as_ref());
+        let stdin_taken = Cell::new(ticket_on_stdin);
+        let selection = self.select.resolve(self.typed.len(), &stdin_taken)?;
+        // A list that was read from there is not there again.
+        let has_read_list = stdin_taken.get() && !ticket_on_stdin;
         if stdin.is_some() && (self.select.dry_run || !selection.is_everything()) {
             return Err(Failure::usage("what comes in on stdin is sent whole: it cannot be listed or filtered"));
         }
@@ -219,6 +224,7 @@ impl Words {
         let way = match (target, offering) {
             (Some(target), _) => {
                 let command = sessions::typed(words, elsewhere.map(|ticket| ticket.to_string()));
+                let command = command.filter(|_| !has_read_list);
                 memory = self.sessions.memory(global).map(|memory| memory.of(command, target.to_string()));
                 Way::Dial(Contact::new(target, rules))
             }

@@ -56,6 +56,11 @@ impl Lock {
         self.lock_wait.is_some() || self.skip_if_locked
     }
 
+    /// The same, with another run as good as this one.
+    pub(super) fn skipping(self) -> Lock {
+        Lock { skip_if_locked: true, ..self }
+    }
+
     /// These words, or those of `other` where none were typed.
     pub(super) fn or(self, other: Lock) -> Lock {
         if self.is_typed() { self } else { other }

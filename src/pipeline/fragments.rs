@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 const EVERY: Duration = Duration::from_millis(50);
 /// Most bytes of chunks that are written down: most of a second of 10 Mbit/s.
 const MOST: usize = 1 << 20;
+/// Most memory of chunks that are written down or read back, which take as much as whole ones.
+const MOST_MEMORY: usize = 4 << 20;
 /// Shards that arrive between two such times, from where on they are a small part of what is open, and not worth it: some 8 MB/s.
 const WORTH: u64 = 350;
 /// The same while nothing arrives.
@@ -46,7 +48,11 @@ pub(super) fn lock(shared: &Mutex<Fragments>) -> MutexGuard<'_, Fragments> {
 impl Fragments {
     /// What an earlier run has written down, as far as it can be read.
     pub(super) fn read(mut bytes: &[u8]) -> Self {
-        let chunks = std::iter::from_fn(|| Fragment::read(&mut bytes)).take(MAX_OUTLINES);
+        let mut memory = 0;
+        let chunks = std::iter::from_fn(|| Fragment::read(&mut bytes)).take(MAX_OUTLINES).take_while(|chunk| {
+            memory += chunk.length();
+            memory <= MOST_MEMORY
+        });
         Self { chunks: chunks.filter_map(|chunk| Some((single_extent(chunk.beginning())?, chunk))).collect() }
     }
 
@@ -66,10 +72,14 @@ impl Fragments {
 
     /// As they are written down: those of the connection first, the oldest of which are the fullest, as far as there is room.
     fn written(&self, inbound: &Inbound) -> Vec<u8> {
-        let (mut bytes, mut at_hand) = (Vec::new(), BTreeSet::new());
+        let (mut bytes, mut at_hand, mut memory) = (Vec::new(), BTreeSet::new(), 0);
         let own = inbound.fragments().filter_map(|(_, chunk)| Some((single_extent(chunk.beginning())?, chunk)));
         for (at, chunk) in own {
             at_hand.insert(at);
+            memory += chunk.length();
+            if memory > MOST_MEMORY {
+                return bytes;
+            }
             let fuller = self.chunks.get(&at).filter(|before| before.held_bytes() > chunk.held_bytes());
             if !add(&mut bytes, fuller.unwrap_or(&chunk)) {
                 return bytes;

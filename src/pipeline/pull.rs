@@ -17,6 +17,7 @@ use crate::network::dial::ConnectError;
 use crate::network::endpoint::Endpoint;
 use crate::network::seam::{now, sleep_until};
 use crate::transfer::share::Shares;
+use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -100,7 +101,9 @@ pub async fn pull(
     let (visits, coming) = mpsc::unbounded_channel();
     let (tell, mut presence) = Presence::channel();
     let watching = presence.clone();
-    let heard = || watching.borrow().heard;
+    // A new connection is not silent before it was given its time.
+    let since = Cell::new(now());
+    let heard = || watching.borrow().heard.max(since.get());
     let ended = {
         let mut receiving = Box::pin(receive(place, guest, coming, tell));
         loop {
@@ -108,7 +111,7 @@ pub async fn pull(
                 biased;
                 ended = &mut receiving => break ended,
                 () = lost(&mut presence) => {}
-                () = silence::silent_for(&heard, options.timeout) => {}
+                () = silence::silent_for(&heard, options.timeout), if env.link.is_none() => {}
             }
             let was_lost = !presence.borrow().connected;
             let again = tokio::select! {
@@ -122,8 +125,14 @@ pub async fn pull(
                 Ok((guest, newer)) => {
                     endpoint = newer;
                     presence.mark_unchanged();
+                    since.set(now());
                     // The session takes it as long as it runs, and how it ends is seen above.
                     let _ = visits.send(guest);
+                }
+                // The connection that there is may be heard again, and is probed on.
+                Err(error) if !was_lost => {
+                    observer.event(&Event::Detail { message: format!("no other connection: {error}") });
+                    since.set(now());
                 }
                 Err(error) => {
                     drop(visits);

@@ -124,7 +124,10 @@ async fn attempts(cargo: &Cargo) -> Result<Summary, Error> {
     loop {
         match attempt(cargo, connected_by, &mut other).await {
             // The last one was silent, and another one is there.
-            Err(_) if other.is_some() => connected_by = now() + options.contimeout,
+            Err(_) if other.is_some() => {
+                retries.lost();
+                connected_by = now() + options.contimeout;
+            }
             // A connection that broke before we were let in was never one: the handshake alone means nothing.
             Err(Unfinished { error: Error::Lost { cause }, accepted: false }) if now() < connected_by => {
                 observer.event(&Event::Detail { message: format!("not let in yet ({cause}); connecting again") });
@@ -229,6 +232,10 @@ async fn attempt(cargo: &Cargo, connected_by: Instant, other: &mut Option<Line>)
     let (heard, hearing) = Heard::channel();
     let outlet = Outlet { connection, pilot, replies, endpoint, peer, secret, heard };
     let mut sending = pin!(transfer(cargo, outlet, connected_by));
+    // What comes from a pipe is not there for another connection, and a slow link has no room for one beside the first.
+    if options.pipe.is_some() || env.link.is_some() {
+        return sending.await;
+    }
     loop {
         tokio::select! {
             biased;

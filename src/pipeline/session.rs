@@ -14,7 +14,7 @@ use super::fragments::{self, Keeping};
 use super::greet::Guest;
 use super::inward::{Inward, Received};
 use super::progress::Meter;
-use super::sessions::{self, Remembered, Sessions, remember};
+use super::sessions::{self, Journal, Remembered, Sessions, remember};
 use super::{Cancel, Error, Policy, RetryFor, Summary, close};
 use crate::event::{Event, Observer, Progress, SoFar};
 use crate::fs::disk::Disk;
@@ -85,6 +85,8 @@ pub(super) async fn receive(
 ) -> Result<Summary, Error> {
     let remembered = remember(&place, &guest).await;
     let journal = remembered.as_ref().map(|remembered| remembered.journal.clone());
+    // For as long as it runs; where another run has it, that is to be kept from nothing.
+    let _claim = journal.as_ref().and_then(Journal::claim);
     let result = serve(&place, guest, remembered, visits, presence).await;
     match journal {
         Some(journal) => sessions::close(journal, result, place.blocking, &*place.observer).await,

@@ -17,7 +17,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The time of the wall clock: it must mean the same to another run.
@@ -59,6 +59,7 @@ impl Sessions {
             store.expire(before, now)?;
             store.prune(before)?;
             store.sweep_open()?;
+            store.sweep_claims(before.into())?;
         }
         Ok(Sessions { store: Arc::new(store), wall, command: None, location: String::new() })
     }
@@ -102,6 +103,7 @@ impl Sessions {
             is_known: known.is_some(),
             number: Arc::default(),
             done: Arc::default(),
+            ended: Arc::default(),
         };
         // Without it a little more is sent again.
         let (rate, open) = open.ok().and_then(|bytes| self.read_open(&bytes)).unwrap_or_default();
@@ -122,7 +124,7 @@ impl Sessions {
 pub fn claimed(key: &Key) -> Vec<u8> {
     match key.role {
         Role::Send => [&b"send "[..], &key.session].concat(),
-        Role::Receive => key.place.get(NODE..).unwrap_or_default().to_vec(),
+        Role::Receive => [&b"receive "[..], &key.session, &key.place].concat(),
     }
 }
 
@@ -182,6 +184,8 @@ pub(super) struct Journal {
     number: Arc<OnceLock<i64>>,
     /// Bytes that are here, by the last record.
     done: Arc<AtomicU64>,
+    /// How it ended is written: nothing comes after that.
+    ended: Arc<Mutex<bool>>,
 }
 
 impl Journal {
@@ -210,6 +214,11 @@ impl Journal {
         }
     }
 
+    /// Says to other runs that one is at this session, if it is the first to say so.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        self.sessions.store.claim(&claimed(&self.begin.key)).ok().flatten()
+    }
+
     /// Notes how far it is, for its end.
     pub(super) fn reached(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
@@ -217,12 +226,17 @@ impl Journal {
 
     /// Writes down how far a running session is.
     pub(super) fn advance(&self, done: u64) -> Result<(), StoreError> {
+        let ended = lock(&self.ended);
+        if *ended {
+            return Ok(());
+        }
         self.reached(done);
         self.sessions.store.advance(self.number()?, done, (self.sessions.wall)())
     }
 
     /// Writes down how a run ended, if it went well only where something stands there. The name by which the user can go on with it.
     pub(super) fn end(&self, result: &Result<Summary, Error>) -> Result<Option<String>, StoreError> {
+        *lock(&self.ended) = true;
         let is_done = result.as_ref().is_ok_and(|summary| summary.class == Class::Done);
         if is_done && !self.is_known && self.number.get().is_none() {
             return Ok(None);
@@ -267,6 +281,10 @@ pub(super) async fn close(
         }
     }
     result
+}
+
+fn lock(ended: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    ended.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a session is after a run that ended with a failure: what may pass leaves it where it can be taken up.

@@ -56,6 +56,11 @@ impl Fragment {
         Outline { chunk, length: self.bytes.len() as u32, held: self.held.clone(), digest }
     }
 
+    /// Bytes of the whole chunk, which it takes in memory however little of it is here.
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes that are here.
     pub fn held_bytes(&self) -> usize {
         self.ranges(true).map(|range| range.len()).sum()

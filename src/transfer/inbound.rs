@@ -360,11 +360,14 @@ impl Inbound {
         while self.slots.len() < place + parts as usize {
             self.slots.push_back(Slot::Empty);
         }
+        let mut given_up = 0;
         for slot in self.slots.range_mut(place..place + parts as usize) {
+            // What was delivered is counted by whoever got it.
+            given_up += u32::from(!matches!(slot, Slot::Delivered));
             *slot = Slot::Delivered;
         }
         self.leave();
-        self.consumed(parts);
+        self.consumed(given_up);
         self.urge();
     }
 

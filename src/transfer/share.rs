@@ -5,7 +5,7 @@
 //! between classes and evenly within one, and what one leaves goes to the others (water filling). Whether they have a bottleneck in
 //! common cannot be seen, only tried: a limit that makes nobody faster is lifted for a while, so that a slow path of the one never
 //! slows down the other. Equal classes are left to congestion control. With a limit of the receiver's own, that is divided and nothing
-//! has to be tried. Where very much is lost of what they send, all of them together may be the reason ([`flood`]).
+//! has to be tried. Where very much is lost of what they send, all of them together may be the reason (`flood`).
 //!
 //! The stripes that may be open, which is memory, are divided here as well. Invariants: whoever is alone, or not kept from anything by the
 //! others, is not limited; to all together no more than [`STRIPES`] and [`FIRST_WINDOW`] for each are promised. No IO, no time of its own.

@@ -216,11 +216,12 @@ fn a_store_that_cannot_be_read_is_put_aside_and_one_that_cannot_be_made_is_done_
     assert!(ended.code() == Some(0) && ended.err.contains("file/below: "), "{ended:?}");
 }
 
-/// Each time after a different amount has come, and each of the three ways in turn.
+/// Each time after a different amount has come, and each of the three ways in turn. For hours of it: `KILLS=5000 cargo test --test it however_often`.
 #[test]
 fn whoever_is_killed_however_often_it_arrives_in_the_end() {
     let place = Place::new();
-    let content = noise(10, 24 << 20);
+    let kills = std::env::var("KILLS").map_or(9, |kills| kills.parse().expect("KILLS=n"));
+    let content = noise(10, (kills << 20).max(24 << 20));
     place.write("source", &content);
     let mut receiver = place.receiver("inbox");
     let ticket = receiver.ticket.clone();
@@ -234,7 +235,7 @@ fn whoever_is_killed_however_often_it_arrives_in_the_end() {
     };
     let done = || sessions(&place).first().map_or(0, |session| session.bytes_done);
     let mut sender = send();
-    for (round, more) in noise(11, 9).into_iter().enumerate() {
+    for (round, more) in noise(11, kills).into_iter().enumerate() {
         let enough = done() + (u64::from(more) << 12);
         while done() < enough {
             assert!(sender.try_wait().unwrap().is_none(), "it ended before it was killed");

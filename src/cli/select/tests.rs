@@ -42,7 +42,7 @@ fn rules_keep_their_order_across_options() {
 fn patterns_are_bytes() {
     let odd = OsString::from_vec(b"--exclude=\xff*".to_vec());
     let flags = Line::try_parse_from(["send".into(), odd]).unwrap().flags;
-    let rules = flags.resolve(1, false).unwrap().rules;
+    let rules = flags.resolve(1, &Cell::new(false)).unwrap().rules;
     assert!(!rules.sends(b"\xffx", false) && rules.sends(b"x", false));
 }
 
@@ -53,7 +53,7 @@ fn files_stand_where_they_were_typed_and_merge_others() {
     std::fs::write(path("outer"), format!("# c\n+ keep.o\nmerge {}\n", path("inner"))).unwrap();
     std::fs::write(path("inner"), "- *.o\n\n; c\nexclude_tmp/\n").unwrap();
     std::fs::write(path("plain"), "*.bak\r\n+ b.bak\n").unwrap();
-    let rules = |words: &[&str]| flags(words).resolve(1, false).unwrap().rules;
+    let rules = |words: &[&str]| flags(words).resolve(1, &Cell::new(false)).unwrap().rules;
     let merged = rules(&["-f", &format!(". {}", path("outer")), "--exclude-from", &path("plain")]);
     for (name, sent) in [("keep.o", true), ("x.o", false), ("a.bak", false), ("b.bak", false), ("c", true)] {
         assert_eq!(merged.sends(name.as_bytes(), false), sent, "{name}");
@@ -72,7 +72,7 @@ fn errors_name_the_place_and_not_what_stands_there() {
     let top = tempfile::tempdir().unwrap();
     let file = top.path().join("rules").to_str().unwrap().to_owned();
     std::fs::write(&file, "- ok\n\nsecret words\n").unwrap();
-    let refused = |words: &[&str]| flags(words).resolve(1, false).unwrap_err();
+    let refused = |words: &[&str]| flags(words).resolve(1, &Cell::new(false)).unwrap_err();
     let failure = refused(&["-f", &format!("merge {file}")]);
     assert!(failure.message.starts_with(&format!("{file}:3: ")) && !failure.message.contains("secret"), "{failure:?}");
     assert_eq!(failure.class.code(), 1);
@@ -93,8 +93,8 @@ fn errors_name_the_place_and_not_what_stands_there() {
         assert_eq!(failure.class.code(), status, "{words:?}: {failure:?}");
         assert!(failure.message.contains(said), "{words:?}: {failure:?}");
     }
-    assert!(flags(&["--files-from", "/dev/null"]).resolve(2, false).is_err());
-    assert!(flags(&["--files-from", "-"]).resolve(1, true).unwrap_err().message.contains("stdin"));
+    assert!(flags(&["--files-from", "/dev/null"]).resolve(2, &Cell::new(false)).is_err());
+    assert!(flags(&["--files-from", "-"]).resolve(1, &Cell::new(true)).unwrap_err().message.contains("stdin"));
     // A file that merges itself.
     std::fs::write(&file, format!("merge {file}\n")).unwrap();
     assert!(refused(&["-f", &format!("merge {file}")]).message.contains("merge one another"));

@@ -17,6 +17,11 @@ use crate::wire::WireError;
 use crate::wire::chunk::{self, CHUNK_BYTES, Chunk, Data, Extent};
 use crate::wire::reply::Outcome;
 
+/// Whether the one thing in `data` is that chunk.
+fn is_of(data: &Data, entry: EntryId, offset: u64) -> bool {
+    matches!(&data.extents[..], [extent] if (extent.entry, extent.offset) == (entry, offset))
+}
+
 impl Assembler {
     /// Whether something must come before this chunk.
     pub(super) fn is_early(&self, data: &Data) -> bool {
@@ -56,7 +61,7 @@ impl Assembler {
         };
         let whole = fragment.complete(missing).ok_or(WireError::Range("rest"))?;
         match chunk::decode(&whole)? {
-            Chunk::Data(data) => self.data(&data),
+            Chunk::Data(data) if !self.is_early(&data) && is_of(&data, entry, offset) => self.data(&data),
             _ => Err(WireError::Range("rest").into()),
         }
     }
