@@ -9,7 +9,7 @@ use super::recv::{claim, with_traffic};
 use super::retries::{Retries, next, pauses};
 use super::send::Stop;
 use super::session::{Place, Presence, receive};
-use super::silence;
+use super::silence::{self, Heard};
 use super::{Cancel, Env, Error, Family, Policy, RetryFor, Summary, close};
 use crate::class::Class;
 use crate::event::{Event, Observer};
@@ -17,7 +17,6 @@ use crate::network::dial::ConnectError;
 use crate::network::endpoint::Endpoint;
 use crate::network::seam::{now, sleep_until};
 use crate::transfer::share::Shares;
-use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -102,8 +101,8 @@ pub async fn pull(
     let (tell, mut presence) = Presence::channel();
     let watching = presence.clone();
     // A new connection is not silent before it was given its time.
-    let since = Cell::new(now());
-    let heard = || watching.borrow().heard.max(since.get());
+    let (renewed, since) = Heard::channel();
+    let heard = || watching.borrow().heard.max(since.last());
     let ended = {
         let mut receiving = Box::pin(receive(place, guest, coming, tell));
         loop {
@@ -125,14 +124,14 @@ pub async fn pull(
                 Ok((guest, newer)) => {
                     endpoint = newer;
                     presence.mark_unchanged();
-                    since.set(now());
+                    renewed.tell(now());
                     // The session takes it as long as it runs, and how it ends is seen above.
                     let _ = visits.send(guest);
                 }
                 // The connection that there is may be heard again, and is probed on.
                 Err(error) if !was_lost => {
                     observer.event(&Event::Detail { message: format!("no other connection: {error}") });
-                    since.set(now());
+                    renewed.tell(now());
                 }
                 Err(error) => {
                     drop(visits);

@@ -25,7 +25,8 @@ impl Heard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    fn last(&self) -> Instant {
+    /// When it was.
+    pub(super) fn last(&self) -> Instant {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
