@@ -47,6 +47,9 @@ complete -c resilient -n "__fish_resilient_needs_command" -s V -l version -d 'Pr
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "send" -d 'Send files and directories to a waiting `recv`'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "recv" -d 'Print a ticket and wait for one send'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "resume" -d 'Go on with what broke off, or list what did'
+complete -c resilient -n "__fish_resilient_needs_command" -f -a "sig" -d 'Sign a file: sums of its blocks, for `delta`'
+complete -c resilient -n "__fish_resilient_needs_command" -f -a "delta" -d 'Say what makes a file of one that was signed'
+complete -c resilient -n "__fish_resilient_needs_command" -f -a "patch" -d 'Make a file of an old one and a delta'
 complete -c resilient -n "__fish_resilient_needs_command" -f -a "key" -d 'Identities: this node\'s, whom it dials, who may come in'
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l name -d 'Name at the receiver of what comes in on stdin (`-`)' -r
 complete -c resilient -n "__fish_resilient_using_subcommand send" -l exclude -d 'Leave out what matches; the first match decides' -r -f
@@ -198,6 +201,84 @@ complete -c resilient -n "__fish_resilient_using_subcommand resume" -l stats -d 
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l no-config -d 'Read no configuration file'
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
 complete -c resilient -n "__fish_resilient_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s b -l block-size -d 'Bytes of a block [default: √length / 4, a power of two from 1K on; 4K of a stream]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s S -l sum-size -d 'Bytes of a block\'s strong sum [default: what makes a false match improbable]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l format -d 'resilient, or rdiff for a signature that rdiff reads' -r -f -a "resilient\t'Our own'
+rdiff\t'librsync\'s'"
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s R -l rollsum -d 'With --format rdiff: its weak sum, rabinkarp or (for before 2.2) rollsum [default: rabinkarp]' -r -f -a "rabinkarp\t''
+rollsum\t''"
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l salt -d '`random`, or 32 hexadecimal digits, to mix into the sums [default: the same for the same file]' -r
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s f -l force -d 'Overwrite SIGNATURE'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s s -d 'The same as --stats'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s P -d 'The same as --progress; unfinished files are kept in any case'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand sig" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -s z -l compress -d 'Compress what is new: zstd[:LEVEL], auto (zstd:1, the default) or none' -r
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l format -d 'resilient, or rdiff for a delta that rdiff applies [default: as the signature]' -r -f -a "resilient\t'Our own'
+rdiff\t'librsync\'s'"
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l no-compress -d 'Do not compress'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -s f -l force -d 'Overwrite DELTA'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -s s -d 'The same as --stats'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -s P -d 'The same as --progress; unfinished files are kept in any case'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand delta" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l max-output -d 'Make no more than SIZE bytes' -r
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l format -d 'Take no delta that is not in this form, resilient or rdiff [default: either]' -r -f -a "resilient\t'Our own'
+rdiff\t'librsync\'s'"
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l color -d 'Colours: auto, always or never' -r -f -a "auto\t'Where it fits'
+always\t'In any case'
+never\t'Not at all'"
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l log-file -d 'Append every message to FILE, one line each with its time' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l metrics-file -d 'Keep counters in FILE in the form of node_exporter\'s textfile collector' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l config -d 'Read FILE instead of this user\'s config.toml' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l state-dir -d 'Remember transfers and tickets there [default: ~/.local/state/resilient]' -r -F
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l stream -d 'Write to stdout at once, before all of it is verified; a wrong result is found at its end, with exit status 40'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -s f -l force -d 'Overwrite OUTPUT'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -s s -d 'The same as --stats'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -s v -l verbose -d 'Show files, summary and rates; -vv: decisions, too'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -s q -l quiet -d 'Show errors only'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -s P -d 'The same as --progress; unfinished files are kept in any case'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l stats -d 'Print a table of counters at the end'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l no-config -d 'Read no configuration file'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -l show-config -d 'Print each setting, its value and where it comes from, and do nothing else'
+complete -c resilient -n "__fish_resilient_using_subcommand patch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l identity -d 'This node\'s key [default: identity.key in the configuration folder, made on first use]' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l json -d 'Events as lines of JSON, on stdout or to FILE' -r -F
 complete -c resilient -n "__fish_resilient_using_subcommand key; and not __fish_seen_subcommand_from show list trust allow forget" -l progress -d 'Show progress: auto, always or never [default: auto, on a terminal]' -r -f -a "auto\t'Where it fits'

@@ -20,7 +20,7 @@
 //! | L4 | [`pipeline`] | one file per command; tokio |
 //! | L3 | [`network`], [`fs`], [`trust`], [`session`] | quinn, rustls, sockets; files; SQLite |
 //! | L2 | [`transfer`], [`wire`] | no IO: time, randomness and sockets are arguments |
-//! | L1 | [`chunk`], [`filter`], [`priority`] | no IO |
+//! | L1 | [`chunk`], [`filter`], [`priority`], [`sync`] | no IO |
 //! | L0 | [`integrity`], [`manifest`], [`ticket`], [`location`], [`node_id`], [`unit`](mod@unit), [`range_set`], [`event`], [`class`], [`link`](mod@link) | no IO |
 //!
 //! # Words
@@ -28,7 +28,8 @@
 //! **entry** file, directory or link in a manifest · **chunk** contiguous range of one entry's bytes, or several small entries
 //! packed together: the unit of hashing, compression, acknowledgement and resume · **stripe** k ≤ 50 data + m parity shards ·
 //! **shard** one erasure-coded part of a stripe, fits one datagram · **have-set** what the receiver has verified ·
-//! **session** a resumable transfer · **location** what the user typed · **ticket** address + pinned key + one-time secret ·
+//! **session** a resumable transfer · **block** part of a **basis** in its signature, by a **weak** and a **strong** sum ·
+//! **literal**, **copy** what a delta has itself, and what it takes of the basis · **location** what the user typed · **ticket** address + pinned key + one-time secret ·
 //! **node id** a node's public key.
 
 pub mod chunk;
@@ -47,6 +48,7 @@ pub mod pipeline;
 pub mod priority;
 pub mod range_set;
 pub mod session;
+pub mod sync;
 pub mod ticket;
 pub mod transfer;
 pub mod trust;

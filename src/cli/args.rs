@@ -5,7 +5,7 @@
 //! Preserve, Delete, Transfer, Connect, Output. `-h` shows what most people need, `--help` and the manual page everything.
 
 use super::exit::Failure;
-use super::{key, recv, resume, send};
+use super::{delta, key, patch, recv, resume, send, sig};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,9 +16,8 @@ Both ends need `resilient`. The receiver prints a ticket, good for one sender.
 Examples:
   resilient recv inbox                         prints a ticket and waits
   resilient send photos/ a.pdf 'resilient://…' sends to whoever printed that
-  resilient send data --ticket-file -          the same, the ticket from stdin
   resilient resume --list                      what broke off, and how far it was
-  resilient key show                           the node id of this host
+  ssh a resilient sig /db | resilient delta - db | ssh a resilient patch /db - /db2
 
 Of every command, too: --identity FILE, -P, --color WHEN, --log-file FILE,
 --metrics-file FILE, --state-dir DIR, --config FILE, --no-config, --show-config.
@@ -62,6 +61,15 @@ pub(super) enum Command {
     /// Go on with what broke off, or list what did
     #[command(long_about = resume::LONG)]
     Resume(resume::Words),
+    /// Sign a file: sums of its blocks, for `delta`
+    #[command(long_about = sig::LONG)]
+    Sig(sig::Words),
+    /// Say what makes a file of one that was signed
+    #[command(long_about = delta::LONG)]
+    Delta(delta::Words),
+    /// Make a file of an old one and a delta
+    #[command(long_about = patch::LONG)]
+    Patch(patch::Words),
     /// Identities: this node's, whom it dials, who may come in
     Key(key::Words),
     /// Any other word: a command of a later version, or a mistake.

@@ -29,8 +29,12 @@ const PAGES: &[(&str, u8, Option<&str>, &str)] = &[
     ("resilient-send", 1, Some("send"), include_str!("../../man/src/resilient-send.roff")),
     ("resilient-recv", 1, Some("recv"), include_str!("../../man/src/resilient-recv.roff")),
     ("resilient-resume", 1, Some("resume"), include_str!("../../man/src/resilient-resume.roff")),
+    ("resilient-sig", 1, Some("sig"), include_str!("../../man/src/resilient-sig.roff")),
+    ("resilient-delta", 1, Some("delta"), include_str!("../../man/src/resilient-delta.roff")),
+    ("resilient-patch", 1, Some("patch"), include_str!("../../man/src/resilient-patch.roff")),
     ("resilient-key", 1, Some("key"), include_str!("../../man/src/resilient-key.roff")),
     ("resilient-config", 5, None, include_str!("../../man/src/resilient-config.roff")),
+    ("resilient-format", 5, None, include_str!("../../man/src/resilient-format.roff")),
     ("resilient-events", 7, None, include_str!("../../man/src/resilient-events.roff")),
 ];
 

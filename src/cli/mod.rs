@@ -1,6 +1,6 @@
 //! The command line: words in, lines and an exit status out.
 //!
-//! `main` → `args` (what was typed) → `config` (what was set elsewhere) → `send`/`recv`/`resume`/`key` (what is meant) → `drive` (runtime,
+//! `main` → `args` (what was typed) → `config` (what was set elsewhere) → `send`/`recv`/…/`key`, one file a command (what is meant) → `drive` (runtime,
 //! signals, panics) → `run` (the one place that calls the rest of the library) → `output` (what is shown) → `exit` (the status).
 //! Invariant: only this module prints, reads the environment or knows a clap type; the library below has options, events and typed
 //! errors. A usage error is found before anything is touched. `generate` makes manual pages and completions of the definition.
@@ -10,6 +10,7 @@ mod cancel;
 mod config;
 mod connect;
 mod contact;
+mod delta;
 mod drive;
 mod exit;
 mod generate;
@@ -17,6 +18,7 @@ mod home;
 mod invite;
 mod key;
 mod output;
+mod patch;
 mod peer;
 mod place;
 mod policy;
@@ -28,10 +30,12 @@ mod run;
 mod select;
 mod send;
 mod sessions;
+mod sig;
 mod signal;
 mod span;
 mod stdin;
 mod stop;
+mod streams;
 mod ticket;
 mod usage;
 
@@ -72,7 +76,7 @@ fn run(arguments: &[OsString]) -> ExitCode {
         Ok(cli) => cli,
         Err(status) => return status,
     };
-    let Cli { global, command } = cli;
+    let Cli { mut global, command } = cli;
     match command {
         Command::Send(words) => {
             transfer("send", &global, Shape::Sends, words.resolve(&global, arguments).map(send::Order::job))
@@ -81,6 +85,18 @@ fn run(arguments: &[OsString]) -> ExitCode {
             let shape = if words.takes_stdout() { Shape::Data } else { Shape::Receives };
             let order = words.resolve(&global, arguments, policy::umask());
             transfer("recv", &global, shape, order.map(recv::Order::job))
+        }
+        Command::Sig(words) => {
+            global.stats |= words.statistics;
+            transfer("sig", &global, Shape::of(words.takes_stdout()), words.resolve(&global))
+        }
+        Command::Delta(words) => {
+            global.stats |= words.statistics;
+            transfer("delta", &global, Shape::of(words.takes_stdout()), words.resolve(&global))
+        }
+        Command::Patch(words) => {
+            global.stats |= words.statistics;
+            transfer("patch", &global, Shape::of(words.takes_stdout()), words.resolve(&global))
         }
         Command::Resume(words) => resume::main(words, &global),
         Command::Key(words) => key::main(&words, &global),
@@ -145,6 +161,13 @@ enum Shape {
     Receives,
     /// It receives, and stdout is for what arrives: nothing else is written there.
     Data,
+}
+
+impl Shape {
+    /// Of a command whose result goes to stdout, or to a file.
+    fn of(takes_stdout: bool) -> Shape {
+        if takes_stdout { Shape::Data } else { Shape::Receives }
+    }
 }
 
 /// One run of a transfer with its output. What was wrong with the words comes in as the error of `job`, so that it is told like

@@ -16,6 +16,9 @@ use crate::fs::real::{RealDisk, syncs};
 use crate::link::Link;
 use crate::network::seam::{Blocking, UdpSockets};
 use crate::node_id::NodeId;
+use crate::pipeline::delta::DeltaOptions;
+use crate::pipeline::patch::PatchOptions;
+use crate::pipeline::sig::SigOptions;
 use crate::pipeline::{self, Cancel, Env, OpenDisk, Summary};
 use crate::trust::authorized::{self, AuthorizedNodes, Grant};
 use crate::trust::known::Way;
@@ -56,6 +59,36 @@ pub(super) async fn send(order: send::Order, observer: Arc<dyn Observer>, cancel
             invitation.failure().map_or(result.map_err(failure), Err)
         }
     }
+}
+
+/// Random bytes.
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    bytes
+}
+
+/// Does `sig`.
+pub(super) async fn sig(options: SigOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Failure> {
+    pipeline::sig(options, observer, cancel).await.map_err(failure)
+}
+
+/// Does `delta`.
+pub(super) async fn delta(
+    options: DeltaOptions,
+    observer: Arc<dyn Observer>,
+    cancel: Cancel,
+) -> Result<Summary, Failure> {
+    pipeline::delta(options, observer, cancel).await.map_err(failure)
+}
+
+/// Does `patch`.
+pub(super) async fn patch(
+    options: PatchOptions,
+    observer: Arc<dyn Observer>,
+    cancel: Cancel,
+) -> Result<Summary, Failure> {
+    pipeline::patch(options, observer, cancel).await.map_err(failure)
 }
 
 /// Hands everything on, and keeps who has let us in.

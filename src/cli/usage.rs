@@ -11,8 +11,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub(super) const COMMANDS: [&str; 4] = ["send", "recv", "resume", "key"];
-const LATER: [&str; 5] = ["sync", "relay", "sig", "delta", "patch"];
+pub(super) const COMMANDS: [&str; 7] = ["send", "recv", "resume", "sig", "delta", "patch", "key"];
+const LATER: [&str; 2] = ["sync", "relay"];
 
 /// Options of `send` and `recv` that a later version has: refused as such, not as mistakes.
 const LATER_OPTIONS: &[&str] = &[
@@ -132,7 +132,7 @@ pub(super) fn unknown_command(words: &[OsString]) -> Failure {
     let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     if LATER.contains(&name.as_str()) {
         return Failure::new(Class::Unsupported, format!("{name}: this version does not have that command"))
-            .hint("it has send, recv, resume and key");
+            .hint("it has send, recv, resume, sig, delta, patch and key");
     }
     Failure::new(Class::Usage, format!("{name}: no such command")).hint("try `resilient --help`")
 }

@@ -2,7 +2,7 @@
 //!
 //! [`source`] finds and reads what is sent; [`disk`] is the seam under everything a receiver writes (crash tests put another disk
 //! there); [`real`] is the disk of this machine, [`nowhere`] the lack of one; `confine` reaches files without following links, for both;
-//! [`typed`] opens what the user named for the program itself to read, [`obeyed`] reads what it does as it is told by.
+//! [`staged`] is a single file that takes its name when it is complete; [`typed`] opens what the user named for the program itself to read, [`obeyed`] reads what it does as it is told by.
 
 mod confine;
 pub mod disk;
@@ -10,4 +10,5 @@ pub mod nowhere;
 pub mod obeyed;
 pub mod real;
 pub mod source;
+pub mod staged;
 pub mod typed;

@@ -4,6 +4,7 @@
 
 use super::assemble::AssembleError;
 use super::close;
+use super::files::FileError;
 use crate::class::Class;
 use crate::fs::disk::DiskError;
 use crate::fs::source::SelectError;
@@ -124,6 +125,9 @@ pub enum Error {
         /// How long was waited.
         span: Duration,
     },
+    /// A file or a stream that is read or written whole.
+    #[error(transparent)]
+    File(FileError),
     /// A part of this program ended that must not.
     #[error("a part of the program ended unexpectedly")]
     Bug,
@@ -164,6 +168,12 @@ impl Side {
             Side::Receiver => Side::Sender,
             Side::Sender => Side::Receiver,
         }
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Error {
+        if matches!(error, FileError::Interrupted) { Error::Interrupted } else { Error::File(error) }
     }
 }
 
@@ -244,6 +254,7 @@ impl Error {
             Error::NobodyCame | Error::NobodyWithin { .. } => Class::NoContact,
             Error::SameSide { .. } => Class::Usage,
             Error::Locked => Class::Busy,
+            Error::File(error) => error.class(),
             Error::Stopped => Class::Stopped,
             Error::Bug => Class::Internal,
             Error::Protocol(_) | Error::Incomplete | Error::Assemble(AssembleError::Malformed(_)) => Class::Malformed,
@@ -272,6 +283,7 @@ impl Error {
             Error::Connect(ConnectError::NoContact { .. }) => {
                 Some("is the other side still waiting there, and does the network let its UDP port through?".into())
             }
+            Error::File(error) => error.hint(),
             Error::Locked => Some("--lock-wait SPAN waits for it, --skip-if-locked leaves it to that".into()),
             Error::SameSide { side: Side::Sender, .. } => {
                 Some("`resilient recv` with the same ticket receives what it offers".into())

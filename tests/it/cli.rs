@@ -67,7 +67,7 @@ fn usage_is_1_and_says_what_is_wrong() {
 
 #[test]
 fn what_a_later_version_has_is_4() {
-    for command in ["sync -avz --delete a b", "relay --spool d", "sig f", "delta s f", "patch b d o"] {
+    for command in ["sync -avz --delete a b", "relay --spool d"] {
         refused(command, 4, command.split(' ').next().unwrap());
     }
     refused("send file user@host:dir", 4, "user@host:dir");

@@ -3,6 +3,8 @@
 mod architecture;
 mod cli;
 mod cron;
+#[cfg(test)]
+mod delta;
 mod events;
 mod exits;
 mod hostile;

@@ -36,7 +36,7 @@ fn its_options_exist() {
     let spans = readme.split('`').skip(1).step_by(2);
     let named: BTreeSet<&str> =
         spans.filter(|span| span.starts_with("--")).map(|span| span.split(['=', ' ']).next().unwrap()).collect();
-    let help: String = ["send", "recv", "key"]
+    let help: String = ["send", "recv", "resume", "sig", "delta", "patch", "key"]
         .map(|command| Command::cargo_bin("resilient").unwrap().args([command, "--help"]).output().unwrap().stdout)
         .map(|text| String::from_utf8(text).unwrap())
         .concat();

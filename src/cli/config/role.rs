@@ -20,6 +20,8 @@ pub(super) fn suits(command: &str, matches: &ArgMatches, name: &str, has_ticket:
         // It sets only what is to be other than it was: a setting that stands for all commands is no such wish.
         "resume" => return !HOW_OF_TRANSFERS.contains(&name),
         "recv" => recv::Words::from_arg_matches(matches).is_ok_and(|words| words.dials(has_ticket)),
+        // The setting is about chunks of transfers, and knows more methods.
+        "delta" => return name != "compress",
         _ => return true,
     };
     if dials { !WAITS.contains(&name) } else { !DIALS.contains(&name) }

@@ -1,0 +1,139 @@
+//! Files and streams that `sig`, `delta` and `patch` read and write: rdiff's words, `-` or nothing for stdin and stdout.
+//!
+//! Invariant: everything is opened, and what would overwrite refused, before the first byte is read; nothing is written over what is
+//! read; bytes do not go to a terminal unless `-` asks for that.
+
+use super::exit::Failure;
+use super::output::escape;
+use super::policy;
+use crate::class::Class;
+use crate::fs::staged::Staged;
+use crate::location::Location;
+use crate::pipeline::files::{Input, Outlet, Output};
+use rustix::fs::{SeekFrom, seek};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+/// A word that stands for a file or a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// stdin or stdout; whether that was typed.
+    Stream(bool),
+    /// A file.
+    File(PathBuf),
+}
+
+/// What `word` stands for.
+pub(super) fn place(word: Option<&OsString>) -> Result<Place, Failure> {
+    let Some(word) = word else { return Ok(Place::Stream(false)) };
+    match Location::parse(word) {
+        Location::Stdio => Ok(Place::Stream(true)),
+        Location::Local(path) => Ok(Place::File(path)),
+        _ => Err(Failure::usage(format!("{}: not a file of this host", name(word))).hint(
+            "start `resilient` over there and use pipes: ssh HOST resilient sig PATH | …; a file with a colon is ./a:b",
+        )),
+    }
+}
+
+impl Place {
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Place::Stream(_))
+    }
+}
+
+/// Something that was opened to be read.
+pub(super) struct Reading {
+    pub(super) name: String,
+    pub(super) file: File,
+    pub(super) len: Option<u64>,
+}
+
+/// Opens what is read.
+pub(super) fn read(place: &Place) -> Result<Reading, Failure> {
+    let (name, file) = match place {
+        Place::Stream(_) => ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from)),
+        Place::File(path) => (name(path.as_os_str()), File::open(path)),
+    };
+    let failed = |class, error: &io::Error| Failure::new(class, format!("{name}: {}", escape::cause(error)));
+    let file = file.map_err(|error| failed(Class::Select, &error))?;
+    let metadata = file.metadata().map_err(|error| failed(Class::FileIo, &error))?;
+    if metadata.is_dir() {
+        return Err(Failure::new(Class::Select, format!("{name}: is a directory")));
+    }
+    // Of a file that stdin is, maybe not all is left.
+    let position = if metadata.is_file() { seek(&file, SeekFrom::Current(0)).ok() } else { None };
+    let len = position.map(|position| metadata.len().saturating_sub(position));
+    Ok(Reading { name, file, len })
+}
+
+impl Reading {
+    /// The same as what the library reads.
+    pub(super) fn input(self) -> Input {
+        Input { name: self.name, from: Box::new(self.file), len: self.len }
+    }
+
+    /// Its length, if it can be read at any place.
+    pub(super) fn length(&self) -> Result<u64, Failure> {
+        let length = seek(&self.file, SeekFrom::End(0));
+        length.map_err(|_| basis_is_a_stream(&self.name))
+    }
+
+    fn is(&self, path: &std::path::Path) -> bool {
+        let same = |there: std::fs::Metadata, this: std::fs::Metadata| {
+            there.is_file() && (there.dev(), there.ino()) == (this.dev(), this.ino())
+        };
+        std::fs::metadata(path).and_then(|there| Ok(same(there, self.file.metadata()?))).unwrap_or(false)
+    }
+}
+
+/// The refusal of a basis that comes by a pipe.
+pub(super) fn basis_is_a_stream(name: &str) -> Failure {
+    Failure::usage(format!(
+        "{name}: the basis has to be a file, because it is read here and there and not from start to end"
+    ))
+}
+
+/// Opens what is written; what is there is replaced if `force`, and is none of those that are read.
+pub(super) fn write(place: &Place, force: bool, read: &[&Reading]) -> Result<Output, Failure> {
+    let path = match place {
+        Place::Stream(typed) => {
+            let stdout = io::stdout();
+            if !typed && stdout.is_terminal() {
+                return Err(Failure::usage("stdout: is a terminal, and what would come is not for reading")
+                    .hint("name a file or a pipe, or say - for the terminal"));
+            }
+            let file = stdout.as_fd().try_clone_to_owned().map(File::from);
+            let file =
+                file.map_err(|error| Failure::new(Class::FileIo, format!("stdout: {}", escape::cause(&error))))?;
+            return Ok(Output { name: "stdout".into(), to: Outlet::Stream(Box::new(file)) });
+        }
+        Place::File(path) => path,
+    };
+    let name = name(path.as_os_str());
+    if read.iter().any(|read| read.is(path)) {
+        return Err(Failure::usage(format!("{name}: is read and would be written over")));
+    }
+    if !force && exists(path) {
+        return Err(Failure::new(Class::Select, format!("{name}: exists")).hint("--force overwrites it"));
+    }
+    let staged = Staged::new(path, policy::umask());
+    let staged = staged.map_err(|error| Failure::new(Class::Select, format!("{name}: {}", escape::cause(&error))))?;
+    Ok(Output { name, to: Outlet::File(staged, force) })
+}
+
+/// Whether there is a regular file, or a link to nowhere, which would be written over.
+pub(super) fn exists(path: &std::path::Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(there) => there.is_file(),
+        Err(_) => path.symlink_metadata().is_ok(),
+    }
+}
+
+fn name(word: &OsStr) -> String {
+    escape::name(word.as_bytes())
+}

@@ -1,0 +1,119 @@
+//! Which entries of a signature a window may be, by its weak sum.
+//!
+//! A [`Filter`] in front of an open hash table. Invariants: an entry is found by its sum unless it is one of many that are alike; whatever the
+//! signature holds, building takes time proportional to it and a look-up looks at [`PROBES`] places at most: at most [`ALIKE`] entries
+//! with one weak sum and different strong sums are kept, of equal ones the first.
+
+use super::signature::Signature;
+use super::weak::{Filter, mix};
+
+/// Entries with the same weak sum that are told apart.
+const ALIKE: usize = 8;
+/// Places that are looked at for one sum. In a table that is half full, longer chains are made on purpose.
+const PROBES: usize = 64;
+const EMPTY: u32 = u32::MAX;
+/// Entries that are indexed, at most.
+const MOST: usize = 1 << 30;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    filter: Filter,
+    /// A weak sum and its entry.
+    table: Vec<(u32, u32)>,
+    shift: u32,
+}
+
+impl Index {
+    /// Of all blocks of `signature` that have the full length.
+    pub(super) fn new(signature: &Signature) -> Index {
+        let entries = signature.entries().min(MOST);
+        let size = (entries * 2).next_power_of_two().max(1 << 4);
+        let mut index =
+            Index { filter: Filter::new(entries), table: vec![(0, EMPTY); size], shift: 32 - size.trailing_zeros() };
+        let whole = signature.whole_blocks();
+        for entry in (0..entries).filter(|entry| signature.first_block(*entry) < whole) {
+            index.add(signature, entry);
+        }
+        index
+    }
+
+    fn add(&mut self, signature: &Signature, entry: usize) {
+        let weak = signature.weak(entry);
+        let mut alike = 0;
+        for place in self.places(weak) {
+            match self.table[place] {
+                (_, EMPTY) => {
+                    self.table[place] = (weak, entry as u32);
+                    self.filter.add(weak);
+                    return;
+                }
+                (this, other) if this == weak => {
+                    alike += 1;
+                    if alike == ALIKE || signature.strong(other as usize) == signature.strong(entry) {
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn places(&self, weak: u32) -> impl Iterator<Item = usize> + use<> {
+        let (first, mask) = ((mix(weak) >> self.shift) as usize, self.table.len() - 1);
+        (0..PROBES.min(self.table.len())).map(move |step| (first + step) & mask)
+    }
+
+    /// What lets positions pass that are worth a look.
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// The entries that have this weak sum.
+    pub(super) fn candidates(&self, weak: u32) -> impl Iterator<Item = usize> {
+        let slots = self.places(weak).map(|place| self.table[place]).take_while(|slot| slot.1 != EMPTY);
+        slots.filter(move |slot| slot.0 == weak).map(|slot| slot.1 as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::signature::{Plan, SALT};
+    use super::*;
+
+    fn signature(weak: impl Iterator<Item = u32>) -> Signature {
+        let mut signature = Signature::new(Plan::salted(&[0; SALT], 16, 8));
+        weak.enumerate().for_each(|(at, weak)| signature.push(weak, &(at as u64).to_le_bytes()));
+        signature.set_basis_len(signature.blocks() * 16);
+        signature
+    }
+
+    #[test]
+    fn every_entry_is_found_by_its_sum() {
+        let signature = signature((0..5000).map(|at: u32| at.wrapping_mul(0x1234_5677)));
+        let index = Index::new(&signature);
+        for entry in 0..5000 {
+            let weak = signature.weak(entry);
+            assert!(index.filter().passes(weak));
+            assert_eq!(index.candidates(weak).collect::<Vec<_>>(), [entry]);
+        }
+        let strangers = (0..100_000).filter(|at: &u32| index.filter().passes(at.wrapping_mul(0x0BAD_CAFF) ^ 0x5555));
+        assert!(strangers.count() < 3000, "the filter holds back most of what is not there");
+    }
+
+    #[test]
+    fn sums_that_are_made_alike_cost_no_more() {
+        let alike = signature((0..200_000).map(|_| 7));
+        assert_eq!(Index::new(&alike).candidates(7).collect::<Vec<_>>(), (0..ALIKE).collect::<Vec<_>>());
+        // All in one chain of the table: what finds no place in reach is left out.
+        let inverse = |odd: u32| (0..5).fold(odd, |x: u32, _| x.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(x))));
+        let unmix = |mixed: u32| {
+            let x = mixed.wrapping_mul(inverse(0x9E37_79B1));
+            x ^ (x >> 15) ^ (x >> 30)
+        };
+        let chained = signature((0..100_000).map(unmix));
+        let index = Index::new(&chained);
+        assert_eq!(mix(chained.weak(99)), 99);
+        assert!(index.table.iter().filter(|slot| slot.1 != EMPTY).count() < 2 * PROBES);
+    }
+}

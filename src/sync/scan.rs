@@ -1,0 +1,387 @@
+//! Finds blocks of a basis in a target that streams by: the matcher.
+//!
+//! Where a block was found, the next ones are expected behind it, and are tested by their strong sums without rolling anything: several side
+//! by side, so that what has not changed passes at the speed of the hash. Elsewhere the weak sum rolls, the filter of the [`Index`] stops it, and
+//! a strong sum decides. Far from any match only one block's length of starts in every few is rolled, and what that passed over is found
+//! backwards from the next match (`docs/delta.md` has the figures).
+//!
+//! Invariants: what is told to the [`Sink`] is the target, in order and without gaps; a copy is told only after its strong sum matched; the
+//! strong sums that fail are never of more than [`FREE`] bytes and half of the target so far, however the data was made; memory is a few
+//! blocks and [`CHUNK`].
+
+use super::index::Index;
+use super::signature::Signature;
+use super::strong::{FULL, MANY};
+use super::weak::Roller;
+use std::collections::HashMap;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 512 * 1024;
+/// Windows that are tested side by side are of so many bytes, and what is kept to be found backwards.
+const SIDE_BY_SIDE: usize = 1 << 20;
+/// Bytes of failed strong sums that are free, beyond half of the target so far.
+pub(super) const FREE: u64 = 1 << 20;
+/// A weak sum that was wrong so often is not looked at any more.
+const WRONG: u8 = 64;
+/// From so many bytes without a match on, one block's length of starts in every so many is rolled.
+const SPARSER: [(u64, usize); 3] = [(256 << 10, 8), (64 << 10, 4), (16 << 10, 2)];
+
+/// Takes what a target is made of.
+pub trait Sink {
+    /// The next `len` bytes are those of the basis from its block `block` on, whose blocks have these full strong sums: the last one is
+    /// shorter than the others if it is the last of the basis.
+    fn copy(&mut self, block: u64, len: u64, sums: &[[u8; FULL]]);
+    /// The next bytes are these.
+    fn literal(&mut self, bytes: &[u8]);
+}
+
+/// What happened where the next block was expected.
+enum Followed {
+    /// It may be there, but more of the target is needed to tell.
+    Unknown,
+    /// It was there; look for the next one.
+    Found,
+    /// It is not, or there is none.
+    Lost,
+}
+
+/// The matcher of one target. Fill its [`space`](Self::space), say how much, and [`run`](Self::run) it.
+#[derive(Debug)]
+pub struct Scan<'s> {
+    signature: &'s Signature,
+    index: Index,
+    roller: Roller,
+    block: usize,
+    buffer: Vec<u8>,
+    /// The bytes before these in `buffer` are told, looked at, there.
+    told: usize,
+    at: usize,
+    end: usize,
+    /// Where `buffer` starts in the target.
+    base: u64,
+    /// The block that is expected at `at`.
+    next: Option<u64>,
+    /// Position in the basis minus position in the target (wrapping), and end in the target, of the last match.
+    shift: Option<u64>,
+    matched_to: u64,
+    /// The weak sum at `at`, where it is known; positions to roll before the next are passed over, and positions to pass over.
+    sum: Option<u32>,
+    strip: usize,
+    pass: usize,
+    failed: u64,
+    wrong: HashMap<u32, u8>,
+    sums: Vec<[u8; FULL]>,
+}
+
+impl<'s> Scan<'s> {
+    /// For a target to be made of the basis with this signature.
+    pub fn new(signature: &'s Signature) -> Scan<'s> {
+        let block = signature.plan().block;
+        Scan {
+            signature,
+            index: Index::new(signature),
+            roller: signature.plan().weak.roller(block),
+            block,
+            buffer: vec![0; CHUNK + 2 * block + kept(block)],
+            told: 0,
+            at: 0,
+            end: 0,
+            base: 0,
+            next: Some(0),
+            shift: None,
+            matched_to: 0,
+            sum: None,
+            strip: block,
+            pass: 0,
+            failed: 0,
+            wrong: HashMap::new(),
+            sums: Vec::new(),
+        }
+    }
+
+    /// Where the next bytes of the target go, in part or in whole. Never empty after a run.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.buffer.len() - self.end < CHUNK / 2 {
+            self.buffer.copy_within(self.told..self.end, 0);
+            self.base += self.told as u64;
+            self.at -= self.told;
+            self.end -= self.told;
+            self.told = 0;
+        }
+        let free = (self.end + CHUNK).min(self.buffer.len());
+        &mut self.buffer[self.end..free]
+    }
+
+    /// Says that the first `len` bytes of [`space`](Self::space) are the next of the target.
+    pub fn filled(&mut self, len: usize) {
+        self.end += len;
+        debug_assert!(self.end <= self.buffer.len());
+    }
+
+    /// Tells `sink` what can be told of the bytes that are there; with `last`, all of them.
+    pub fn run(&mut self, last: bool, sink: &mut impl Sink) {
+        loop {
+            match self.follow(last, sink) {
+                Followed::Unknown => break,
+                Followed::Found => continue,
+                Followed::Lost => {}
+            }
+            if !self.roll(last, sink) {
+                break;
+            }
+        }
+        if last {
+            self.finish(sink);
+        } else {
+            let keep = if self.sparsity() > 1 { kept(self.block) } else { 0 };
+            self.tell(self.at.saturating_sub(keep), sink);
+        }
+    }
+
+    /// Bytes of the target that were told.
+    pub fn told(&self) -> u64 {
+        self.base + self.told as u64
+    }
+
+    /// Bytes whose strong sums were taken in vain.
+    #[cfg(test)]
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Tells the bytes before `to` as they are.
+    fn tell(&mut self, to: usize, sink: &mut impl Sink) {
+        if to > self.told {
+            sink.literal(&self.buffer[self.told..to]);
+            self.told = to;
+        }
+    }
+
+    fn position(&self, at: usize) -> u64 {
+        self.base + at as u64
+    }
+
+    /// Tells `len` bytes from `start` on as a copy of the basis from `block` on, which goes on behind them.
+    fn matched(&mut self, start: usize, len: usize, block: u64, sums: &[[u8; FULL]], sink: &mut impl Sink) {
+        self.tell(start, sink);
+        sink.copy(block, len as u64, sums);
+        self.told = start + len;
+        self.at = self.told;
+        self.shift = Some((block * self.block as u64).wrapping_sub(self.position(start)));
+        self.matched_to = self.position(self.at);
+        self.next = Some(block + sums.len() as u64);
+        (self.sum, self.strip, self.pass) = (None, self.block, 0);
+    }
+
+    /// Tests what is expected at `at`.
+    fn follow(&mut self, last: bool, sink: &mut impl Sink) -> Followed {
+        let Some(next) = self.next else { return Followed::Lost };
+        let whole = self.signature.whole_blocks();
+        if next >= whole {
+            return self.follow_tail(next, last, sink);
+        }
+        let there = (self.end - self.at) / self.block;
+        if there == 0 && !last {
+            return Followed::Unknown;
+        }
+        let most = (SIDE_BY_SIDE / self.block).clamp(1, MANY);
+        let side_by_side = most.min(there).min(usize::try_from(whole - next).unwrap_or(usize::MAX));
+        let likely = self.likely(next, side_by_side);
+        let windows = &self.buffer[self.at..self.at + likely * self.block];
+        let mut sums = std::mem::take(&mut self.sums);
+        let signature = self.signature;
+        signature.plan().strong.of_each(windows, self.block, &mut sums);
+        let is = |(block, sum): &(u64, &[u8; FULL])| signature.is(signature.entry(*block), sum);
+        let equal = (next..).zip(&sums).take_while(is).count();
+        if equal > 0 {
+            self.matched(self.at, equal * self.block, next, &sums[..equal], sink);
+        }
+        self.sums = sums;
+        if equal > 0 && equal == side_by_side {
+            return Followed::Found;
+        }
+        self.next = None;
+        Followed::Lost
+    }
+
+    /// How many of the next `count` windows may be the blocks from `next` on, by a few weak sums: all if the last one may, else as many as
+    /// halving finds. What it misses is found by rolling.
+    fn likely(&self, next: u64, count: usize) -> usize {
+        let may = |at: usize| {
+            let start = self.at + at * self.block;
+            let weak = self.signature.plan().weak.of(&self.buffer[start..start + self.block]);
+            weak == self.signature.weak(self.signature.entry(next + at as u64))
+        };
+        let (mut good, mut bad) = (0, count + 1);
+        let mut at = count;
+        while good + 1 < bad {
+            if may(at - 1) {
+                good = at;
+            } else {
+                bad = at;
+            }
+            at = usize::midpoint(good, bad);
+        }
+        good
+    }
+
+    /// Tests for the short last block of the basis.
+    fn follow_tail(&mut self, block: u64, last: bool, sink: &mut impl Sink) -> Followed {
+        let tail = self.signature.tail().filter(|_| block < self.signature.blocks());
+        if let Some(tail) = tail {
+            if self.end - self.at < tail && !last {
+                return Followed::Unknown;
+            }
+            if self.end - self.at >= tail
+                && let Some(sum) = self.last_block(&self.buffer[self.at..self.at + tail])
+            {
+                self.matched(self.at, tail, block, &[sum], sink);
+            }
+        }
+        self.next = None;
+        Followed::Lost
+    }
+
+    /// The strong sum of `bytes`, if they are the last block of the basis.
+    fn last_block(&self, bytes: &[u8]) -> Option<[u8; FULL]> {
+        let plan = self.signature.plan();
+        let entry = self.signature.entries().checked_sub(1)?;
+        if plan.weak.of(bytes) != self.signature.weak(entry) {
+            return None;
+        }
+        Some(plan.strong.of(bytes)).filter(|sum| self.signature.is(entry, sum))
+    }
+
+    /// How many blocks' lengths of starts there are to one that is rolled.
+    fn sparsity(&self) -> usize {
+        let far = self.position(self.at) - self.matched_to;
+        let wanted = SPARSER.iter().find(|(from, _)| far >= *from).map_or(1, |(_, sparsity)| *sparsity);
+        wanted.min(1 + kept(self.block) / self.block)
+    }
+
+    /// Rolls to the next match; whether there may be more to find in what is there.
+    fn roll(&mut self, last: bool, sink: &mut impl Sink) -> bool {
+        loop {
+            if self.strip == 0 && self.pass == 0 {
+                self.pass = (self.sparsity() - 1) * self.block;
+                self.strip = self.block;
+            }
+            if self.pass > 0 {
+                let step = self.pass.min(self.end - self.at);
+                self.at += step;
+                self.pass -= step;
+                self.sum = None;
+                if self.pass > 0 {
+                    return false;
+                }
+            }
+            let Some(free) = (self.end - self.at).checked_sub(self.block) else { return false };
+            let window = &self.buffer[self.at..self.end];
+            let mut sum = self.sum.unwrap_or_else(|| self.signature.plan().weak.of(&window[..self.block]));
+            let count = free.min(self.strip);
+            let found = self.roller.find(self.index.filter(), window, &mut sum, count);
+            let step = found.unwrap_or(count);
+            self.at += step;
+            self.strip -= step;
+            self.sum = Some(sum);
+            let is_last_window = self.at + self.block == self.end;
+            if found.is_none() && !is_last_window {
+                continue;
+            }
+            // Behind the last window nothing can be rolled in: it waits for more, unless there is none.
+            if is_last_window && !last {
+                return false;
+            }
+            if let Some((block, strong)) = self.judge(sum) {
+                self.hit(block, strong, sink);
+                return true;
+            }
+            if is_last_window {
+                return false;
+            }
+            self.miss(sum);
+        }
+    }
+
+    /// The block that stands at `at`, where the weak sum is `weak`, if one does; and its strong sum.
+    fn judge(&mut self, weak: u32) -> Option<(u64, [u8; FULL])> {
+        let signature = self.signature;
+        // Of equal blocks the first is listed, so where none is, there is none.
+        self.index.candidates(weak).next()?;
+        let (block, at) = (self.block as u64, self.position(self.at));
+        let wrong = self.wrong.get(&weak).copied().unwrap_or(0);
+        if wrong >= WRONG || !self.may_fail(at) {
+            return None;
+        }
+        // First what goes on with the last match, then what has not moved: of blocks that are alike, these make long copies.
+        let whole = signature.whole_blocks();
+        let numbered = |offset: u64| (offset.is_multiple_of(block) && offset / block < whole).then_some(offset / block);
+        let likely = [self.shift.and_then(|shift| numbered(shift.wrapping_add(at))), numbered(at)];
+        let likely = likely.into_iter().flatten().map(|block| (block, signature.entry(block)));
+        let likely = likely.filter(|(_, entry)| signature.weak(*entry) == weak);
+        let listed = self.index.candidates(weak).map(|entry| (signature.first_block(entry), entry));
+        let sum = signature.plan().strong.of(&self.buffer[self.at..self.at + self.block]);
+        let found = likely.chain(listed).find(|(_, entry)| signature.is(*entry, &sum)).map(|(block, _)| block);
+        if found.is_none() {
+            self.failed += block;
+            self.wrong.insert(weak, wrong + 1);
+        }
+        found.map(|block| (block, sum))
+    }
+
+    /// Whether another strong sum may be taken in vain at this position.
+    fn may_fail(&self, position: u64) -> bool {
+        self.failed + self.block as u64 <= FREE.max(self.block as u64) + position / 2
+    }
+
+    /// Goes on behind a position where the filter was wrong, or a strong sum failed.
+    fn miss(&mut self, sum: u32) {
+        if !self.may_fail(self.position(self.at)) {
+            // The data was made to look like the basis everywhere. What is lost by going on in steps of a block is its own.
+            self.pass = self.block;
+            return;
+        }
+        self.sum = Some(self.roller.step(sum, self.buffer[self.at], self.buffer[self.at + self.block]));
+        self.at += 1;
+        self.strip = self.strip.saturating_sub(1);
+    }
+
+    /// Tells that `block` is at `at`, and as many before it as were passed over.
+    fn hit(&mut self, block: u64, strong: [u8; FULL], sink: &mut impl Sink) {
+        let (mut start, mut first) = (self.at, block);
+        let mut sums = vec![strong];
+        if self.sparsity() > 1 {
+            while first > 0 && start - self.told >= self.block {
+                let sum = self.signature.plan().strong.of(&self.buffer[start - self.block..start]);
+                if !self.signature.is(self.signature.entry(first - 1), &sum) {
+                    break;
+                }
+                sums.push(sum);
+                start -= self.block;
+                first -= 1;
+            }
+            sums.reverse();
+        }
+        self.matched(start, sums.len() * self.block, first, &sums, sink);
+    }
+
+    /// Tells what is left at the end of the target: a short last block of the basis, or bytes.
+    fn finish(&mut self, sink: &mut impl Sink) {
+        let left = self.end - self.told;
+        // Where the length of the basis is not known, its last block may be all that is left.
+        let unknown = || (self.signature.basis_len().is_none() && left > 0 && left <= self.block).then_some(left);
+        let tail = self.signature.tail().or_else(unknown).filter(|tail| *tail <= left);
+        let block = self.signature.blocks().saturating_sub(1);
+        let found = tail.and_then(|tail| Some((tail, self.last_block(&self.buffer[self.end - tail..self.end])?)));
+        if let Some((tail, sum)) = found {
+            self.matched(self.end - tail, tail, block, &[sum], sink);
+        }
+        self.tell(self.end, sink);
+        self.at = self.end;
+    }
+}
+
+/// Bytes that are not told at once where starts are passed over: they may be found backwards.
+fn kept(block: usize) -> usize {
+    (SIDE_BY_SIDE / block).min(7) * block
+}

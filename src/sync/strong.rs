@@ -1,0 +1,104 @@
+//! Strong sums: what makes a block of the basis out of a window that looks like one.
+//!
+//! Ours is BLAKE3 with a key from the signature's salt, cut to a length that [`length`] chooses; librsync's are BLAKE2b of 32 bytes
+//! and MD4, cut likewise. Invariant: equal bytes have equal sums, whether they were summed one by one or many side by side. How sure
+//! an equal sum is of equal bytes, [`length`] says; the digest of the whole is what nothing gets past.
+
+mod many;
+
+use blake2::Digest as _;
+use blake2::digest::consts::U32;
+
+/// Bytes of a strong sum before it is cut.
+pub const FULL: usize = 32;
+/// Windows that are summed side by side at most, as many as the widest form of BLAKE3 takes.
+pub(super) const MANY: usize = 16;
+
+/// Which sums, with what they need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strong {
+    /// BLAKE3 with this key.
+    Blake3([u8; 32]),
+    /// BLAKE2b with an output of 32 bytes (RFC 7693).
+    Blake2b,
+    /// MD4 (RFC 1320), which is broken: for reading what old programs have made.
+    Md4,
+}
+
+impl Strong {
+    /// Bytes of its sums.
+    pub const fn full(&self) -> usize {
+        match self {
+            Strong::Blake3(_) | Strong::Blake2b => FULL,
+            Strong::Md4 => 16,
+        }
+    }
+
+    /// The sum of `block`; behind [`full`](Self::full) bytes of it, zeros.
+    pub fn of(&self, block: &[u8]) -> [u8; FULL] {
+        match self {
+            Strong::Blake3(key) => *blake3::keyed_hash(key, block).as_bytes(),
+            Strong::Blake2b => blake2::Blake2b::<U32>::digest(block).into(),
+            Strong::Md4 => {
+                let mut sum = [0; FULL];
+                sum[..16].copy_from_slice(&md4::Md4::digest(block));
+                sum
+            }
+        }
+    }
+
+    /// The sums of the blocks of `len` bytes that `data` is made of, at most [`MANY`], put into `sums`.
+    pub(super) fn of_each(&self, data: &[u8], len: usize, sums: &mut Vec<[u8; FULL]>) {
+        sums.clear();
+        debug_assert!(data.len().is_multiple_of(len) && data.len() / len <= MANY);
+        match self {
+            Strong::Blake3(key) if data.len() > len && many::fits(len) => many::keyed(key, data, len, sums),
+            _ => sums.extend(data.chunks_exact(len).map(|block| self.of(block))),
+        }
+    }
+}
+
+/// How many bytes of a strong sum make a false match improbable in a file of `bytes` with `blocks` blocks: behind the 32 bits of the weak sum
+/// log₂(windows · blocks) bits for all pairs that may meet by chance, and [`SPARE`] more.
+///
+/// So a file of random data comes out wrong with a probability of 2⁻⁴⁰ (and that is noticed, by its digest). Where the salt is not known
+/// beforehand, bytes made on purpose do no better.
+pub(super) fn length(bytes: u64, blocks: u64) -> usize {
+    let log = |count: u64| u64::BITS - count.max(1).leading_zeros();
+    let bits = log(bytes) + log(blocks) + SPARE - 32;
+    (bits.div_ceil(8) as usize).clamp(LEAST, 16)
+}
+
+/// Bits beyond those that chance asks for.
+const SPARE: u32 = 40;
+/// Shorter ones save nothing worth having.
+const LEAST: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        data_encoding::HEXLOWER.encode(bytes)
+    }
+
+    #[test]
+    fn they_are_the_published_functions() {
+        // RFC 1320, appendix 5, and what `b2sum -l 256` and `b3sum --keyed` print.
+        assert_eq!(hex(&Strong::Md4.of(b"abc")[..16]), "a448017aaf21d8525fc10ae87aa6729d");
+        assert_eq!(
+            hex(&Strong::Blake2b.of(b"abc")),
+            "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"
+        );
+        assert_eq!(Strong::Blake3([7; 32]).of(b"abc"), *blake3::keyed_hash(&[7; 32], b"abc").as_bytes());
+    }
+
+    #[test]
+    fn lengths_follow_the_pairs_that_may_meet() {
+        // 2^28 windows and 2^16 blocks: 28 + 16 + 40 bits, of which 32 are the weak sum's.
+        assert_eq!(length((1 << 28) - 1, (1 << 16) - 1), 7);
+        assert_eq!(length(8 << 30, 1 << 17), 8);
+        assert_eq!(length(0, 0), 4);
+        assert_eq!(length(u64::MAX, u64::MAX), 16);
+    }
+}

@@ -1,0 +1,274 @@
+//! The laws of the delta system: whatever basis, target, lengths and pieces, the target comes back; hostile data costs no more.
+
+use super::apply::Apply;
+use super::format::delta::DeltaWriter;
+use super::format::frame::Frames;
+use super::format::signature::{self, Basis, SignatureWriter};
+use super::scan::FREE;
+use super::{FULL, Plan, SALT, Scan, Signature, Sink, librsync};
+use proptest::prelude::*;
+
+const KNOWN_SALT: [u8; SALT] = [3; SALT];
+
+/// The signature of `basis`, as it is written.
+fn signature_file(basis: &[u8], block: usize, kept: usize) -> Vec<u8> {
+    let mut writer = SignatureWriter::new(Vec::new(), KNOWN_SALT, block, kept).unwrap();
+    basis.chunks(block * 3).for_each(|piece| writer.add(piece).unwrap());
+    writer.finish().unwrap().0
+}
+
+fn signature_of(basis: &[u8], block: usize, kept: usize) -> (Signature, Basis) {
+    signature::read(&signature_file(basis, block, kept)[4..]).unwrap()
+}
+
+/// Feeds `target` to `scan` in pieces of `piece` bytes; `each` runs after each piece.
+fn feed<S: Sink>(
+    scan: &mut Scan<'_>,
+    target: &[u8],
+    piece: usize,
+    sink: &mut S,
+    mut each: impl FnMut(&mut Scan<'_>, &mut S),
+) {
+    let mut rest = target;
+    while !rest.is_empty() {
+        let space = scan.space();
+        let len = piece.min(rest.len()).min(space.len());
+        space[..len].copy_from_slice(&rest[..len]);
+        scan.filled(len);
+        rest = &rest[len..];
+        scan.run(false, sink);
+        each(scan, sink);
+    }
+    scan.run(true, sink);
+}
+
+fn delta_file(signature: &Signature, basis: &Basis, target: &[u8], piece: usize) -> Vec<u8> {
+    let mut writer = DeltaWriter::new(Vec::new(), basis, Some(3)).unwrap();
+    let mut scan = Scan::new(signature);
+    feed(&mut scan, target, piece, &mut writer, |_, writer| {
+        if writer.is_full() {
+            writer.end_frame().unwrap();
+        }
+    });
+    assert_eq!(scan.told(), target.len() as u64);
+    writer.finish().unwrap().0
+}
+
+fn patched(basis: &[u8], delta: &[u8]) -> Vec<u8> {
+    let mut frames = Frames::new(&delta[4..]).unwrap();
+    let mut apply = Apply::new(basis, Some(frames.basis()), Vec::new(), u64::MAX);
+    while let Some(frame) = frames.next_frame().unwrap() {
+        apply.frame(&frame).unwrap();
+    }
+    apply.finish().unwrap().1
+}
+
+/// What a target is made of, to be counted.
+#[derive(Default)]
+struct Count {
+    block: u64,
+    copies: Vec<(u64, u64)>,
+    literal: u64,
+}
+
+impl Sink for Count {
+    fn copy(&mut self, block: u64, len: u64, _: &[[u8; FULL]]) {
+        let offset = block * self.block;
+        match self.copies.last_mut() {
+            Some((before, so_far)) if *before + *so_far == offset => *so_far += len,
+            _ => self.copies.push((offset, len)),
+        }
+    }
+
+    fn literal(&mut self, bytes: &[u8]) {
+        self.literal += bytes.len() as u64;
+    }
+}
+
+fn count(signature: &Signature, target: &[u8]) -> (Count, u64) {
+    let (mut scan, mut count) =
+        (Scan::new(signature), Count { block: signature.plan().block as u64, ..Count::default() });
+    feed(&mut scan, target, usize::MAX, &mut count, |_, _| {});
+    let failed = scan.failed();
+    (count, failed)
+}
+
+/// Bytes that nothing is alike in.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    blake3::Hasher::new_keyed(&key).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// An old and a new file that have something to do with each other.
+fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let piece = prop_oneof![
+        (any::<u64>(), 0_usize..3000).prop_map(|(seed, len)| noise(seed, len)),
+        (any::<u8>(), 0_usize..2000).prop_map(|(byte, len)| vec![byte; len]),
+        prop::collection::vec(0_u8..3, 0..200),
+    ];
+    let pieces = prop::collection::vec(piece, 1..6);
+    let order = prop::collection::vec((0_usize..8, 0_usize..900, any::<bool>()), 0..8);
+    (pieces, order).prop_map(|(pieces, order)| {
+        let mut new = Vec::new();
+        for (which, skip, insert) in order {
+            let piece = &pieces[which % pieces.len()];
+            new.extend_from_slice(&piece[skip.min(piece.len())..]);
+            if insert {
+                new.extend(noise(skip as u64, skip % 70));
+            }
+        }
+        (pieces.concat(), new)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+    #[test]
+    fn a_patched_basis_is_the_target(
+        (old, new) in pair(),
+        block in prop_oneof![16_usize..400, Just(1024), Just(2048)],
+        piece in prop_oneof![Just(1), Just(7), Just(100), Just(4096), Just(usize::MAX)],
+        kept in 6_usize..12,
+    ) {
+        let (signature, basis) = signature_of(&old, block, kept);
+        let delta = delta_file(&signature, &basis, &new, piece);
+        prop_assert_eq!(patched(&old, &delta), new.clone());
+        prop_assert_eq!(delta_file(&signature, &basis, &new, piece), delta, "the same input, the same bytes");
+    }
+
+    #[test]
+    fn a_patched_basis_is_the_target_of_librsync_too(
+        (old, new) in pair(),
+        block in 16_usize..400,
+        piece in prop_oneof![Just(1), Just(100), Just(usize::MAX)],
+        rolling in prop_oneof![Just(librsync::Rolling::Rollsum), Just(librsync::Rolling::RabinKarp)],
+    ) {
+        let mut writer = librsync::SignatureWriter::new(Vec::new(), rolling, block, 16).unwrap();
+        writer.add(&old).unwrap();
+        let file = writer.finish();
+        let signature = librsync::read_signature(&file[4..], librsync::Hash::Blake2, rolling).unwrap();
+        let mut writer = librsync::delta::DeltaWriter::new(Vec::new(), block).unwrap();
+        feed(&mut Scan::new(&signature), &new, piece, &mut writer, |_, _| {});
+        let (delta, totals) = writer.finish().unwrap();
+        prop_assert_eq!(totals.copied + totals.literal, new.len() as u64);
+        let mut frames = librsync::frames::Frames::new(&delta[4..], old.len() as u64);
+        let mut apply = Apply::new(old.as_slice(), None, Vec::new(), u64::MAX);
+        while let Some(frame) = frames.next_frame().unwrap() {
+            apply.frame(&frame).unwrap();
+        }
+        prop_assert_eq!(apply.finish().unwrap().1, new);
+    }
+
+    #[test]
+    fn whatever_is_read_is_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..300), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let _ = signature::read(bytes.as_slice());
+        let (signature, basis) = signature_of(&bytes, 16, 4);
+        let mut file = signature_file(&bytes, 16, 4);
+        let place = at.index(file.len());
+        file[place] ^= 1 << bit;
+        prop_assert!(place < 4 || signature::read(&file[4..]).is_err(), "a changed signature is noticed");
+        let mut delta = delta_file(&signature, &basis, &[&bytes[..], &bytes[..]].concat(), 100);
+        let place = 4 + at.index(delta.len() - 4);
+        delta[place] ^= 1 << bit;
+        let changed = || -> Option<Vec<u8>> {
+            let mut frames = Frames::new(&delta[4..]).ok()?;
+            let described = *frames.basis();
+            let mut apply = Apply::new(bytes.as_slice(), Some(&described), Vec::new(), 1 << 20);
+            while let Some(frame) = frames.next_frame().ok()? {
+                apply.frame(&frame).ok()?;
+            }
+            Some(apply.finish().ok()?.1)
+        };
+        prop_assert!(changed().is_none(), "a changed delta is noticed");
+    }
+}
+
+/// 10,000 with `PROPTEST_CASES`, fewer where everything else is tested as well.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
+}
+
+#[test]
+fn an_identical_target_is_one_copy() {
+    let old = noise(1, 3_000_001);
+    let (signature, basis) = signature_of(&old, 4096, 8);
+    let (count, _) = count(&signature, &old);
+    assert_eq!((count.copies.as_slice(), count.literal), ([(0, 3_000_001)].as_slice(), 0));
+    let delta = delta_file(&signature, &basis, &old, 65536);
+    assert!(delta.len() <= 150, "{} bytes", delta.len());
+}
+
+#[test]
+fn a_rewritten_target_costs_a_hair_more_than_itself() {
+    let (signature, basis) = signature_of(&noise(1, 5_000_000), 2048, 8);
+    let new = noise(2, 5_000_000);
+    let delta = delta_file(&signature, &basis, &new, 65536);
+    assert!(delta.len() < 5_000_000 + 500 + 200, "{}", delta.len());
+    assert_eq!(patched(&noise(1, 5_000_000), &delta), new);
+}
+
+#[test]
+fn what_was_inserted_or_moved_is_all_that_is_new() {
+    let old = noise(1, 1 << 20);
+    let (signature, _) = signature_of(&old, 1024, 8);
+    let (inserted, _) = count(&signature, &[&old[..333_333], b"X", &old[333_333..]].concat());
+    assert!(inserted.literal <= 1025 && inserted.copies.len() == 2, "{} {:?}", inserted.literal, inserted.copies);
+    let (moved, _) = count(&signature, &[&old[700_000..], &old[..700_000]].concat());
+    assert!(moved.literal <= 2048, "{}", moved.literal);
+    // Behind the end of the basis the target goes on.
+    let (longer, _) = count(&signature, &[&old[..1_000_000], b"and more"].concat());
+    assert!(longer.literal <= 1024 + 8);
+    let (signature, _) = signature_of(&old[..1_000_000], 1024, 8);
+    let (longer, _) = count(&signature, &[&old[..1_000_000], b"and more"].concat());
+    assert_eq!(longer.literal, 8, "the short last block is found inside");
+}
+
+#[test]
+fn what_was_passed_over_is_found_backwards() {
+    let old = noise(1, 4 << 20);
+    let (signature, _) = signature_of(&old, 1024, 8);
+    // 40 MB of something else, then a part of the basis from a block's middle on.
+    let new = [noise(9, 40 << 20), old[1 << 20..].to_vec()].concat();
+    let (count, _) = count(&signature, &new);
+    assert_eq!(count.copies.iter().map(|copy| copy.1).sum::<u64>(), 3 << 20);
+}
+
+#[test]
+fn equal_blocks_make_long_copies() {
+    let zeros = vec![0; 1 << 20];
+    let old = [noise(1, 1 << 16), zeros.clone(), noise(2, 1 << 16), zeros].concat();
+    let (signature, basis) = signature_of(&old, 1024, 8);
+    assert!(signature_file(&old, 1024, 8).len() < 2500, "runs are counted");
+    let (count, _) = count(&signature, &old);
+    assert_eq!((count.copies.len(), count.literal), (1, 0));
+    assert_eq!(patched(&old, &delta_file(&signature, &basis, &old, 999)), old);
+}
+
+/// Pieces after Prouhet, Thue and Morse: two strings of `len` bytes whose polynomials modulo 2³² are equal for every odd base if `len` is 256.
+fn alike(len: usize, seed: u64, total: usize) -> Vec<u8> {
+    let one: Vec<u8> = (0..len).map(|at| 65 + (at.count_ones() % 2) as u8).collect();
+    let other: Vec<u8> = one.iter().map(|byte| 131 - byte).collect();
+    noise(seed, total / len).iter().flat_map(|byte| if byte & 1 == 0 { one.clone() } else { other.clone() }).collect()
+}
+
+#[test]
+fn strong_sums_that_fail_stay_within_the_budget() {
+    for plan in [
+        Plan::salted(&KNOWN_SALT, 4096, 8),
+        librsync::plan(librsync::Hash::Blake2, librsync::Rolling::Rollsum, 2048, 16),
+    ] {
+        for len in [8, 256] {
+            let (old, new) = (alike(len, 1, 4 << 20), alike(len, 2, 8 << 20));
+            let (count, failed) = count(&Signature::of(plan.clone(), &old), &new);
+            assert!(failed <= FREE + new.len() as u64 / 2, "{failed}");
+            assert_eq!(count.literal + count.copies.iter().map(|copy| copy.1).sum::<u64>(), new.len() as u64);
+        }
+    }
+    // They do fail there: the polynomial finds every window of 256 the same.
+    let old = alike(256, 1, 4 << 20);
+    assert!(count(&Signature::of(Plan::salted(&KNOWN_SALT, 4096, 8), &old), &alike(256, 2, 8 << 20)).1 > 200_000);
+}
