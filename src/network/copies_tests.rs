@@ -140,7 +140,8 @@ async fn a_real_handshake_proves_the_address() {
     let from = client.quic.local_addr().unwrap();
     let proved = || socket.credit.as_ref().unwrap().lock().unwrap().proved(from);
     let cubic = || (Arc::new(quinn::congestion::CubicConfig::default()) as Congestion, ());
-    let dialling = dial(&client, &identity, identity.node_id(), &addresses, Duration::from_secs(9), cubic);
+    let dialling =
+        dial(|| Ok(client.clone()), &identity, identity.node_id(), &addresses, Duration::from_secs(9), cubic);
     let accepting = async {
         let incoming = server.accept().await.unwrap();
         assert!(!proved(), "one packet from a forged address would be no proof");

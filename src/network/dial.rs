@@ -38,6 +38,8 @@ pub const TLS_ALERTS: std::ops::Range<u64> = 0x100..0x200;
 pub struct Dialled<C> {
     /// The connection.
     pub connection: Connection,
+    /// What it was made from.
+    pub endpoint: Endpoint,
     /// The key that the other side has proved to hold.
     pub peer: NodeId,
     /// What came with its congestion controller.
@@ -155,12 +157,13 @@ impl ConnectError {
     }
 }
 
-/// Connects `identity` to whom is `expected` at one of `addresses` (the first 16) within `deadline`.
+/// Connects `identity` to whom is `expected` at one of `addresses` (the first 16) within `deadline`, from what `outlet` gives: one endpoint, or
+/// over a slow link one for each time that all of them are tried (and none where there is no other one, and the last attempts go on).
 ///
 /// `congestion` makes the controller of each attempt, and whatever controls it. Streams may be used at their full window at once,
 /// since the server is whom we wanted.
 pub async fn dial<C: Send + 'static>(
-    endpoint: &Endpoint,
+    mut outlet: impl FnMut() -> Result<Endpoint, EndpointError>,
     identity: &Identity,
     expected: impl Into<Expected>,
     addresses: &[SocketAddr],
@@ -168,12 +171,16 @@ pub async fn dial<C: Send + 'static>(
     mut congestion: impl FnMut() -> (Congestion, C),
 ) -> Result<Dialled<C>, ConnectError> {
     let (expected, end) = (expected.into(), Instant::now() + deadline);
+    let mut endpoint = outlet()?;
     let link = endpoint.link;
     let stagger = link.map_or(STAGGER, |link| link.answer().mul_f64(SLOW_STAGGER));
     let repeat = link.map_or(REPEAT, |link| REPEAT.max(SLOW_REPEAT * link.answer()));
     let mut open: Vec<SocketAddr> = Vec::new();
     for address in addresses.iter().take(ticket::MAX_ADDRESSES) {
-        if !open.contains(address) {
+        let same = |other: &SocketAddr| {
+            (other.ip().to_canonical(), other.port()) == (address.ip().to_canonical(), address.port())
+        };
+        if !open.iter().any(same) {
             open.push(*address);
         }
     }
@@ -182,6 +189,7 @@ pub async fn dial<C: Send + 'static>(
     let mut alive: VecDeque<AbortHandle> = VecDeque::new();
     let mut round: VecDeque<SocketAddr> = VecDeque::new();
     let (mut next, mut next_round) = (Instant::now(), Instant::now());
+    let mut used = false;
     while !open.is_empty() {
         let answer = tokio::select! {
             biased;
@@ -199,8 +207,16 @@ pub async fn dial<C: Send + 'static>(
             }
             () = sleep_until(next) => {
                 if round.is_empty() {
-                    round.extend(&open);
                     next_round = Instant::now() + repeat;
+                    if used && endpoint.once {
+                        let Ok(another) = outlet() else {
+                            next = next_round;
+                            continue;
+                        };
+                        endpoint = another;
+                    }
+                    used = true;
+                    round.extend(&open);
                 }
                 let Some(address) = round.pop_front() else { continue };
                 let server = CheckedServer::new(expected.clone()).map_err(EndpointError::from)?;
@@ -212,10 +228,10 @@ pub async fn dial<C: Send + 'static>(
                 }
                 match endpoint.quic.connect_with(config, address, SERVER_NAME) {
                     Ok(connecting) => {
-                        let key = expected.key;
+                        let (key, endpoint) = (expected.key, endpoint.clone());
                         alive.push_back(attempts.spawn(async move {
                             match (connecting.await, server.seen()) {
-                                (Ok(connection), Some(peer)) => Ok(Dialled { connection, peer, control }),
+                                (Ok(connection), Some(peer)) => Ok(Dialled { connection, endpoint, peer, control }),
                                 (Ok(_), None) => unreachable!("TLS asks the verifier before it is done"),
                                 (Err(error), seen) => Err(explain(address, key, seen, error)),
                             }
@@ -233,7 +249,10 @@ pub async fn dial<C: Send + 'static>(
         };
         let error = match answer {
             Ok(dialled) => {
-                endpoint::open_window(&dialled.connection);
+                // The first window is more than a slow link holds, and telling of another is a packet in front of the data.
+                if link.is_none() {
+                    endpoint::open_window(&dialled.connection);
+                }
                 return Ok(dialled);
             }
             Err(error) => error,
@@ -284,3 +303,7 @@ fn explain(
         _ => ConnectError::Refused { address, code, reason },
     }
 }
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

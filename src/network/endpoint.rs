@@ -9,6 +9,7 @@ use crate::class::Class;
 use crate::link::Link;
 use crate::network::authority::Authority;
 use crate::network::copies::{Copies, Traffic};
+use crate::network::early::Early;
 use crate::network::identity::Identity;
 use crate::network::mtu::{LOCAL_MTU, Local, MTU};
 use crate::network::pin::{self, CheckedServer};
@@ -18,6 +19,7 @@ use crate::network::unpadded::Unpadded;
 use quinn::congestion::ControllerFactory;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use quinn::{AckFrequencyConfig, AsyncUdpSocket, EndpointConfig, TransportConfig, VarInt};
+use quinn_proto::RandomConnectionIdGenerator;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,6 +105,8 @@ pub struct Endpoint {
     pub traffic: Arc<Traffic>,
     /// What the user has said of the link.
     pub link: Option<Link>,
+    /// Its connections have no IDs of their own, so there can be one to each address, ever.
+    pub(super) once: bool,
     pub(super) local: Local,
 }
 
@@ -117,6 +121,9 @@ pub struct Listener {
 /// An endpoint for dialling from `local` (port 0: any; an IPv6 wildcard reaches IPv4 too where the system has it so).
 ///
 /// A `seed` makes the sizes and times of all it sends repeatable; without one they are random.
+///
+/// Over a slow link its connections have no IDs of their own (RFC 9000, 5.1): quinn would tell the server of five spare ones ahead of the
+/// data, 250 bytes. What comes is then known by its address alone, and another attempt at one needs another port: not where that is given.
 pub fn dial_endpoint(
     sockets: &dyn Sockets,
     local: SocketAddr,
@@ -128,8 +135,13 @@ pub fn dial_endpoint(
     let counted = if link.is_some() { Copies::counter(socket) } else { Copies::client(socket) };
     let traffic = counted.traffic();
     let socket = Unpadded::new(counted, link);
-    let config = endpoint_config(seed, "resilient 2026-11 endpoint seed: dials");
-    endpoint(config, None, socket, traffic, link, Local::of(sockets)).map_err(at)
+    let mut config = endpoint_config(seed, "resilient 2026-11 endpoint seed: dials");
+    let once = link.is_some() && local.port() == 0;
+    if once {
+        config.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(0)));
+    }
+    let endpoint = endpoint(config, None, socket, traffic, link, Local::of(sockets)).map_err(at)?;
+    Ok(Endpoint { once, ..endpoint })
 }
 
 /// An endpoint that waits at `local` as `identity`, for those whom `authority` vouches for if there is one.
@@ -159,6 +171,7 @@ pub fn listen_endpoint(
     }
     seeded.reset_key(reset.shared());
     let traffic = socket.traffic();
+    let socket: Arc<dyn AsyncUdpSocket> = if link.is_some() { Early::new(socket) } else { socket };
     let endpoint = endpoint(seeded, Some(config.clone()), socket, traffic, link, Local::of(sockets)).map_err(at)?;
     Ok(Listener { endpoint, config })
 }
@@ -232,7 +245,7 @@ fn endpoint(
 ) -> io::Result<Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
     let quic = quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)?;
-    Ok(Endpoint { quic, traffic, link, local })
+    Ok(Endpoint { quic, traffic, link, once: false, local })
 }
 
 #[cfg(test)]

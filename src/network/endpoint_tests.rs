@@ -55,7 +55,7 @@ async fn dial_from(
     addresses: &[SocketAddr],
 ) -> Result<Dialled<u32>, ConnectError> {
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2), None).unwrap();
-    dial(&endpoint, identity, pin.node_id(), addresses, PATIENCE, cubic()).await
+    dial(|| Ok(endpoint.clone()), identity, pin.node_id(), addresses, PATIENCE, cubic()).await
 }
 
 fn lossless() -> Arc<Hub> {
@@ -91,7 +91,8 @@ async fn dial_home(hub: &Arc<Hub>) -> (Dialled<u32>, Arrival<u32>) {
     let (server, client) = (identity(), identity());
     let mut arrivals = open(listen(hub, 1, &server));
     let endpoint = dial_endpoint(&hub.host(SERVER), ANY, Some(2), None).unwrap();
-    let dialled = dial(&endpoint, &client, server.node_id(), &[server_at(1)], PATIENCE, cubic()).await.unwrap();
+    let dialled =
+        dial(|| Ok(endpoint.clone()), &client, server.node_id(), &[server_at(1)], PATIENCE, cubic()).await.unwrap();
     (dialled, arrivals.recv().await.unwrap())
 }
 
@@ -141,7 +142,8 @@ async fn over_real_sockets_as_well() {
     let traffic = Arc::clone(&listener.endpoint.traffic);
     let mut arrivals = open(listener);
     let endpoint = dial_endpoint(&UdpSockets, local, None, None).unwrap();
-    let dialled = dial(&endpoint, &client, server.node_id(), &[address], PATIENCE, cubic()).await.unwrap();
+    let dialled =
+        dial(|| Ok(endpoint.clone()), &client, server.node_id(), &[address], PATIENCE, cubic()).await.unwrap();
     let arrival = arrivals.recv().await.unwrap();
     assert_eq!(arrival.peer, client.node_id());
     dialled.connection.send_datagram(b"ping".to_vec().into()).unwrap();
@@ -196,7 +198,7 @@ async fn the_dates_in_a_certificate_mean_nothing() {
     tls.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
     let _arrivals = open(with_tls(listen(&hub, 1, &client), tls));
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, None, None).unwrap();
-    dial(&endpoint, &client, pin, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
+    dial(|| Ok(endpoint.clone()), &client, pin, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
 }
 
 fn with_tls(mut listener: Listener, tls: rustls::ServerConfig) -> Listener {
@@ -284,7 +286,7 @@ async fn a_receiver_that_comes_late_is_found_soon() {
         arrival.connection.closed().await;
     });
     let endpoint = dial_endpoint(&hub.host(CLIENT), ANY, Some(2), None).unwrap();
-    dial(&endpoint, &client, id, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
+    dial(|| Ok(endpoint.clone()), &client, id, &[server_at(1)], PATIENCE, cubic()).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(12) + dial::REPEAT, "{:?}", start.elapsed());
 }
 

@@ -8,7 +8,7 @@
 use crate::class::Class;
 use crate::network::pin;
 use crate::node_id::NodeId;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519, SerialNumber};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, SerialNumber};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
@@ -107,7 +107,6 @@ impl Identity {
     fn of(key: KeyPair) -> Result<Identity, IdentityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "resilient");
         // Nobody looks at it; made from the key, as it would be, its length varies, and with it that of a handshake.
         params.serial_number = Some(SerialNumber::from(1));
         let certificate = params.self_signed(&key)?.der().clone();

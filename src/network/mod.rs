@@ -7,6 +7,7 @@ pub mod copies;
 mod credit;
 mod datagram;
 pub mod dial;
+mod early;
 pub mod endpoint;
 pub mod gate;
 #[cfg(test)]

@@ -40,6 +40,11 @@ impl Recorder {
         self.sent.lock().unwrap()
     }
 
+    /// This has come from `peer(2)`.
+    pub(super) fn arrives(&self, contents: Vec<u8>, stride: usize) {
+        self.inbox.lock().unwrap().push_back((peer(2), contents, stride));
+    }
+
     /// (milliseconds, first byte, length) of everything sent so far.
     pub(super) fn log(&self) -> Vec<(u64, u8, usize)> {
         let sent = self.sent.lock().unwrap();
@@ -78,12 +83,13 @@ impl AsyncUdpSocket for Recorder {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let Some((addr, contents, stride)) = self.inbox.lock().unwrap().pop_front() else {
-            return Poll::Pending;
-        };
-        bufs[0][..contents.len()].copy_from_slice(&contents);
-        meta[0] = RecvMeta { addr, len: contents.len(), stride, ecn: None, dst_ip: None };
-        Poll::Ready(Ok(1))
+        let mut inbox = self.inbox.lock().unwrap();
+        let received = inbox.len().min(bufs.len());
+        for ((addr, contents, stride), (buf, meta)) in inbox.drain(..received).zip(bufs.iter_mut().zip(meta)) {
+            buf[..contents.len()].copy_from_slice(&contents);
+            *meta = RecvMeta { addr, len: contents.len(), stride, ecn: None, dst_ip: None };
+        }
+        if received > 0 { Poll::Ready(Ok(received)) } else { Poll::Pending }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -126,7 +132,7 @@ pub(super) fn send(socket: &dyn AsyncUdpSocket, contents: &[u8], segment_size: O
 
 /// Lets the socket receive this from `peer(2)`, and gives what comes out of it.
 pub(super) fn receive(recorder: &Recorder, socket: &dyn AsyncUdpSocket, contents: Vec<u8>, stride: usize) -> Vec<u8> {
-    recorder.inbox.lock().unwrap().push_back((peer(2), contents, stride));
+    recorder.arrives(contents, stride);
     received(socket).expect("there is a datagram")
 }
 

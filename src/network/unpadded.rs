@@ -95,8 +95,8 @@ impl Unpadded {
         let rest = &datagram[first.end..];
         first_packet(rest).filter(|packet| packet.kind == Kind::Handshake)?;
         let mut state = self.state();
-        // Without both it could not be told whose answer ends the wait.
-        if state.held.len() == MOST_HELD || first.destination.is_empty() || first.source.is_empty() {
+        // Without the server's it could not be told whose answer ends the wait. We may have none ourselves.
+        if state.held.len() == MOST_HELD || first.source.is_empty() {
             return None;
         }
         state.count += 1;

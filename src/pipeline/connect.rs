@@ -88,10 +88,11 @@ pub(super) async fn dial(
     ports: Ports,
     deadline: Duration,
 ) -> Result<Line, Error> {
-    let (endpoint, addresses) = outlet(&*env.sockets, env.seed, env.link, &peer.addresses, family, ports)?;
+    let addresses = of_family(&peer.addresses, family);
+    let outlet = outlets(&*env.sockets, env.seed, env.link, &addresses, ports);
     let expected = peer.expected.clone();
-    let Dialled { connection, peer, control } =
-        dial::dial(&endpoint, &env.identity, expected, &addresses, deadline, || controller(env.link)).await?;
+    let Dialled { connection, endpoint, peer, control } =
+        dial::dial(outlet, &env.identity, expected, &addresses, deadline, || controller(env.link)).await?;
     Ok(Line { connection, peer, pilot: control, endpoint })
 }
 
@@ -107,27 +108,47 @@ pub async fn ask_key(
     deadline: Duration,
     cancel: &Cancel,
 ) -> Result<NodeId, Error> {
-    let (endpoint, addresses) = outlet(sockets, seed, link, addresses, family, ports)?;
+    let addresses = of_family(addresses, family);
+    let outlet = outlets(sockets, seed, link, &addresses, ports);
     let nobody = Identity::generate().map_err(|_| Error::Bug)?;
     let dialled = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(Error::Interrupted),
-        dialled = dial::dial(&endpoint, &nobody, Expected::default(), &addresses, deadline, || controller(link)) => dialled?,
+        dialled = dial::dial(outlet, &nobody, Expected::default(), &addresses, deadline, || controller(link)) => dialled?,
     };
-    hang_up(&endpoint, close::BROKEN_OFF).await;
+    hang_up(&dialled.endpoint, close::BROKEN_OFF).await;
     Ok(dialled.peer)
 }
 
-/// An endpoint to dial from, and those of `addresses` that are of the family.
+fn of_family(addresses: &[SocketAddr], family: Family) -> Vec<SocketAddr> {
+    addresses.iter().copied().filter(|address| family.allows(address.ip())).collect()
+}
+
+/// Endpoints to dial `addresses` from.
+fn outlets(
+    sockets: &dyn Sockets,
+    mut seed: Option<u64>,
+    link: Option<Link>,
+    addresses: &[SocketAddr],
+    ports: Ports,
+) -> impl FnMut() -> Result<Endpoint, EndpointError> {
+    let v6 = addresses.iter().any(SocketAddr::is_ipv6);
+    move || {
+        let outlet = outlet(sockets, seed, link, v6, ports);
+        // Another one that draws the same would be taken for the first.
+        seed = seed.map(|seed| seed.wrapping_add(1 << 32));
+        outlet
+    }
+}
+
+/// One that reaches IPv6 addresses where the system has such.
 fn outlet(
     sockets: &dyn Sockets,
     seed: Option<u64>,
     link: Option<Link>,
-    addresses: &[SocketAddr],
-    family: Family,
+    v6: bool,
     ports: Ports,
-) -> Result<(Endpoint, Vec<SocketAddr>), Error> {
-    let addresses: Vec<_> = addresses.iter().copied().filter(|address| family.allows(address.ip())).collect();
+) -> Result<Endpoint, EndpointError> {
     let bind = |v6| {
         let mut failed = None;
         for port in ports.first..=ports.last {
@@ -138,11 +159,10 @@ fn outlet(
         }
         Err(failed.expect("a range has at least one port"))
     };
-    let endpoint = match addresses.iter().any(SocketAddr::is_ipv6).then(|| bind(true)) {
-        Some(Ok(endpoint)) => endpoint,
-        _ => bind(false)?,
-    };
-    Ok((endpoint, addresses))
+    match v6.then(|| bind(true)) {
+        Some(Ok(endpoint)) => Ok(endpoint),
+        _ => bind(false),
+    }
 }
 
 fn any(v6: bool, port: u16) -> SocketAddr {

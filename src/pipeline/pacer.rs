@@ -27,7 +27,7 @@ impl Pacer {
     /// on its way.
     pub(super) fn over(link: Option<Link>, now: Instant) -> Self {
         let pacer = Self::new(now);
-        if link.is_some() { Self { least: SLOW_LEAST, credit: -SLOW_LEAST / 2.0, ..pacer } } else { pacer }
+        if link.is_some() { Self { least: SLOW_LEAST, credit: -SLOW_LEAST / 3.0, ..pacer } } else { pacer }
     }
 
     pub(super) fn new(now: Instant) -> Self {

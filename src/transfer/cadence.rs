@@ -20,6 +20,8 @@ const SLOWER: f64 = 1.4;
 /// The same on a slow link, where a reminder takes half an answer's time; the interval there, in packets.
 const SLOW_REMINDERS: u32 = 6;
 const SLOW_INTERVAL: f64 = 0.9;
+/// How long word of a shard that has completed a chunk waits there for what is said to that chunk: two small packets would be one too many.
+const SLOW_WORD: Duration = Duration::from_millis(50);
 /// The longest pause between two requests of a receiver to which nothing has come yet.
 const ASKING: Duration = Duration::from_millis(400);
 /// The longest silence of a receiver that still lacks something.
@@ -54,6 +56,8 @@ pub(super) struct Cadence {
     counted_from: Option<Instant>,
     counted: u64,
     reminders: u32,
+    /// Until when something may have to be said to a chunk that is whole.
+    word: Option<Instant>,
     /// Stretch of the interval while the return path queues, 1 ..= 16.
     stretch: f64,
     /// When it came to be wide, and the round trip then.
@@ -76,6 +80,7 @@ impl Cadence {
             counted_from: None,
             counted: 0,
             reminders: 0,
+            word: None,
             stretch: 1.0,
             wide: None,
             blameless: None,
@@ -106,6 +111,11 @@ impl Cadence {
         }
     }
 
+    /// A chunk is whole.
+    pub(super) fn on_chunk(&mut self, now: Instant) {
+        self.word = self.link.map(|_| now + SLOW_WORD);
+    }
+
     /// There is something to say from now on, whether or not anything has arrived.
     pub(super) fn begin(&mut self, now: Instant) {
         self.began.get_or_insert(now);
@@ -129,7 +139,7 @@ impl Cadence {
             return Some(last + Duration::from_millis(u64::from(!self.urgent)));
         }
         if self.fresh > 0 {
-            return Some(last + self.interval(path));
+            return Some((last + self.interval(path)).max(self.word.unwrap_or(last)));
         }
         if let Some(link) = self.link {
             let slower = 2u32.saturating_pow(self.reminders.saturating_sub(SLOW_REMINDERS).min(2));
@@ -145,6 +155,7 @@ impl Cadence {
         self.last = Some(now);
         self.fresh = 0;
         self.urgent = false;
+        self.word = None;
         // The forward queue is mostly kept at some 15 ms by the sender: what is beyond may stand in the return path.
         let queued = path.rtt > path.min_rtt + path.min_rtt / 4 + Duration::from_millis(40);
         let innocent = self.blameless.is_some_and(|until| now < until);
@@ -195,6 +206,22 @@ mod tests {
         assert_eq!(cadence.due(PATH), None);
         cadence.on_shard(start, 1200);
         assert_eq!(cadence.due(PATH), Some(start));
+    }
+
+    #[test]
+    fn on_a_slow_link_word_of_a_chunk_waits_for_what_is_said_to_it() {
+        let (start, mut cadence) = (origin(), Cadence::over(Link::new(1228)));
+        cadence.on_shard(start, 1200);
+        cadence.sent(start, PATH);
+        let later = start + Duration::from_secs(2);
+        cadence.on_shard(later, 1200);
+        cadence.on_chunk(later);
+        assert_eq!(cadence.due(PATH), Some(later + SLOW_WORD));
+        cadence.urge();
+        assert_eq!(cadence.due(PATH), Some(start), "it is said");
+        cadence.sent(later, PATH);
+        cadence.on_shard(later, 1200);
+        assert_eq!(cadence.due(PATH), Some(later + Duration::from_millis(900)));
     }
 
     #[test]

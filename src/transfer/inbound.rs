@@ -229,7 +229,11 @@ impl Inbound {
             return Ok(None);
         }
         self.decode(place)?;
-        self.deliver(stripe)
+        let delivered = self.deliver(stripe)?;
+        if delivered.is_some() {
+            self.cadence.on_chunk(now);
+        }
+        Ok(delivered)
     }
 
     fn decode(&mut self, place: usize) -> Result<(), WireError> {

@@ -122,7 +122,7 @@ fn multiple(profile: &Profile, told: Told) -> f64 {
 #[test]
 fn ten_kilobytes_over_a_short_wave_radio() {
     let told = multiple(&hf(0.1), Told::Both);
-    assert!(told < 1.3, "x{told:.3}");
+    assert!(told < 1.28, "x{told:.3}");
     let found_out = multiple(&hf(0.1), Told::Neither);
     assert!(found_out > 1.2 * told, "x{told:.3} told, x{found_out:.3} otherwise: the option is for nothing");
 }
@@ -130,12 +130,12 @@ fn ten_kilobytes_over_a_short_wave_radio() {
 #[test]
 fn ten_kilobytes_over_a_satellite_telephone() {
     let told = multiple(&iridium(0.05), Told::Both);
-    assert!(told < 1.42, "x{told:.3}");
+    assert!(told < 1.36, "x{told:.3}");
 }
 
 #[test]
 fn nothing_is_repeated_where_nothing_is_lost() {
-    for (profile, seconds) in [(hf(0.0), 14.6), (iridium(0.0), 49.3)] {
+    for (profile, seconds) in [(hf(0.0), 14.2), (iridium(0.0), 48.2)] {
         let done = transfer(&profile, 1, Told::Both);
         let named = done.named.as_secs_f64();
         assert!(named < seconds, "{named:.2} s");
