@@ -19,9 +19,11 @@ const MOST: usize = 1 << 30;
 #[derive(Clone, Debug)]
 pub(super) struct Index {
     filter: Filter,
-    /// A weak sum and its entry.
-    table: Vec<(u32, u32)>,
+    /// Entries, and above them as many bits of the mixed sum as there is room for, so that few are looked up in vain.
+    table: Vec<u32>,
     shift: u32,
+    /// Bits of an entry.
+    width: u32,
 }
 
 impl Index {
@@ -29,8 +31,13 @@ impl Index {
     pub(super) fn new(signature: &Signature) -> Index {
         let entries = signature.entries().min(MOST);
         let size = (entries * 2).next_power_of_two().max(1 << 4);
-        let mut index =
-            Index { filter: Filter::new(entries), table: vec![(0, EMPTY); size], shift: 32 - size.trailing_zeros() };
+        let mut index = Index {
+            filter: Filter::new(entries),
+            table: vec![EMPTY; size],
+            shift: 32 - size.trailing_zeros(),
+            // Twice as many numbers as entries: the last is none of them.
+            width: size.trailing_zeros(),
+        };
         let whole = signature.whole_blocks();
         for entry in (0..entries).filter(|entry| signature.first_block(*entry) < whole) {
             index.add(signature, entry);
@@ -42,21 +49,29 @@ impl Index {
         let weak = signature.weak(entry);
         let mut alike = 0;
         for place in self.places(weak) {
-            match self.table[place] {
-                (_, EMPTY) => {
-                    self.table[place] = (weak, entry as u32);
-                    self.filter.add(weak);
+            let Some(other) = self.listed(place) else {
+                self.table[place] = self.slot(weak, entry);
+                self.filter.add(weak);
+                return;
+            };
+            if signature.weak(other) == weak {
+                alike += 1;
+                if alike == ALIKE || signature.strong(other) == signature.strong(entry) {
                     return;
                 }
-                (this, other) if this == weak => {
-                    alike += 1;
-                    if alike == ALIKE || signature.strong(other as usize) == signature.strong(entry) {
-                        return;
-                    }
-                }
-                _ => {}
             }
         }
+    }
+
+    /// What is written of an entry with this weak sum.
+    fn slot(&self, weak: u32, entry: usize) -> u32 {
+        mix(weak) << self.width | entry as u32
+    }
+
+    /// The entry at a place.
+    fn listed(&self, place: usize) -> Option<usize> {
+        let slot = self.table[place];
+        (slot != EMPTY).then_some((slot & !(u32::MAX << self.width)) as usize)
     }
 
     fn places(&self, weak: u32) -> impl Iterator<Item = usize> + use<> {
@@ -70,9 +85,11 @@ impl Index {
     }
 
     /// The entries that have this weak sum.
-    pub(super) fn candidates(&self, weak: u32) -> impl Iterator<Item = usize> {
-        let slots = self.places(weak).map(|place| self.table[place]).take_while(|slot| slot.1 != EMPTY);
-        slots.filter(move |slot| slot.0 == weak).map(|slot| slot.1 as usize)
+    pub(super) fn candidates(&self, signature: &Signature, weak: u32) -> impl Iterator<Item = usize> {
+        let (tag, width) = (mix(weak) << self.width, self.width);
+        let slots = self.places(weak).map(|place| self.table[place]).take_while(|slot| *slot != EMPTY);
+        let entries = slots.filter(move |slot| (slot ^ tag) >> width == 0).map(move |slot| (slot ^ tag) as usize);
+        entries.filter(move |entry| signature.weak(*entry) == weak)
     }
 }
 
@@ -95,7 +112,7 @@ mod tests {
         for entry in 0..5000 {
             let weak = signature.weak(entry);
             assert!(index.filter().passes(weak));
-            assert_eq!(index.candidates(weak).collect::<Vec<_>>(), [entry]);
+            assert_eq!(index.candidates(&signature, weak).collect::<Vec<_>>(), [entry]);
         }
         let strangers = (0..100_000).filter(|at: &u32| index.filter().passes(at.wrapping_mul(0x0BAD_CAFF) ^ 0x5555));
         assert!(strangers.count() < 3000, "the filter holds back most of what is not there");
@@ -104,7 +121,7 @@ mod tests {
     #[test]
     fn sums_that_are_made_alike_cost_no_more() {
         let alike = signature((0..200_000).map(|_| 7));
-        assert_eq!(Index::new(&alike).candidates(7).collect::<Vec<_>>(), (0..ALIKE).collect::<Vec<_>>());
+        assert_eq!(Index::new(&alike).candidates(&alike, 7).collect::<Vec<_>>(), (0..ALIKE).collect::<Vec<_>>());
         // All in one chain of the table: what finds no place in reach is left out.
         let inverse = |odd: u32| (0..5).fold(odd, |x: u32, _| x.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(x))));
         let unmix = |mixed: u32| {
@@ -114,6 +131,6 @@ mod tests {
         let chained = signature((0..100_000).map(unmix));
         let index = Index::new(&chained);
         assert_eq!(mix(chained.weak(99)), 99);
-        assert!(index.table.iter().filter(|slot| slot.1 != EMPTY).count() < 2 * PROBES);
+        assert!(index.table.iter().filter(|slot| **slot != EMPTY).count() < 2 * PROBES);
     }
 }

@@ -307,7 +307,7 @@ impl<'s> Scan<'s> {
     fn judge(&mut self, weak: u32) -> Option<(u64, [u8; FULL])> {
         let signature = self.signature;
         // Of equal blocks the first is listed, so where none is, there is none.
-        self.index.candidates(weak).next()?;
+        self.index.candidates(signature, weak).next()?;
         let (block, at) = (self.block as u64, self.position(self.at));
         let wrong = self.wrong.get(&weak).copied().unwrap_or(0);
         if wrong >= WRONG || !self.may_fail(at) {
@@ -319,7 +319,7 @@ impl<'s> Scan<'s> {
         let likely = [self.shift.and_then(|shift| numbered(shift.wrapping_add(at))), numbered(at)];
         let likely = likely.into_iter().flatten().map(|block| (block, signature.entry(block)));
         let likely = likely.filter(|(_, entry)| signature.weak(*entry) == weak);
-        let listed = self.index.candidates(weak).map(|entry| (signature.first_block(entry), entry));
+        let listed = self.index.candidates(signature, weak).map(|entry| (signature.first_block(entry), entry));
         let sum = signature.plan().strong.of(&self.buffer[self.at..self.at + self.block]);
         let found = likely.chain(listed).find(|(_, entry)| signature.is(*entry, &sum)).map(|(block, _)| block);
         if found.is_none() {

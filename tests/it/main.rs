@@ -7,6 +7,8 @@ mod cron;
 mod delta;
 mod events;
 mod exits;
+#[cfg(test)]
+mod formats;
 mod hostile;
 #[cfg(test)]
 mod keep;
@@ -34,6 +36,8 @@ mod power_cuts;
 mod process;
 #[cfg(test)]
 mod rates;
+#[cfg(test)]
+mod rdiff;
 mod readme;
 mod resume;
 #[cfg(test)]

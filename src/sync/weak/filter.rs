@@ -24,7 +24,7 @@ pub(in super::super) struct Filter {
 impl Filter {
     /// One for so many sums.
     pub(in super::super) fn new(sums: usize) -> Filter {
-        let words = sums.next_power_of_two().clamp(1 << 10, 1 << 22);
+        let words = sums.next_power_of_two().clamp(1 << 10, 1 << 20);
         Filter { words: vec![0; words], shift: 32 - words.trailing_zeros() }
     }
 
