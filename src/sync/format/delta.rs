@@ -62,6 +62,9 @@ pub struct DeltaWriter<W> {
     encoder: Option<Encoder<'static>>,
     /// Bytes that went into it since it began anew.
     streamed: usize,
+    /// What it makes of a frame, and whether the last ones shrank: then the next one is not looked at before.
+    packed: Vec<u8>,
+    shrank: bool,
     /// The checksum of the next frame, so far.
     check: blake3::Hasher,
     operations: Vec<u8>,
@@ -116,6 +119,8 @@ impl<W: Write> DeltaWriter<W> {
             to,
             encoder: encoder.transpose()?,
             streamed: 0,
+            packed: Vec::new(),
+            shrank: false,
             check,
             operations: Vec::new(),
             literals: Vec::new(),
@@ -161,23 +166,23 @@ impl<W: Write> DeltaWriter<W> {
         }
         let mut frame = vec![0];
         put(&mut frame, std::mem::take(&mut self.frame_bytes));
-        let mut length = |stored: &Option<Vec<u8>>, plain: usize, flag: u8| {
-            put(&mut frame, stored.as_ref().map_or(plain, Vec::len) as u64);
+        let mut length = |stored: Option<usize>, plain: usize, flag: u8| {
+            put(&mut frame, stored.unwrap_or(plain) as u64);
             if stored.is_some() {
                 put(&mut frame, plain as u64);
                 flags |= flag;
             }
         };
-        length(&packed, operations.len(), OPS_PACKED);
-        length(&literals, self.literals.len(), LITERALS_PACKED);
+        length(packed.as_ref().map(Vec::len), operations.len(), OPS_PACKED);
+        length(literals, self.literals.len(), LITERALS_PACKED);
         frame[0] = flags;
         frame.extend(packed.as_ref().unwrap_or(&operations));
         self.to.write_all(&frame)?;
         let mut check = std::mem::take(&mut self.check);
         check.update(&frame);
-        if let Some(literals) = &literals {
-            self.to.write_all(literals)?;
-            check.update(literals);
+        if let Some(len) = literals {
+            self.to.write_all(&self.packed[..len])?;
+            check.update(&self.packed[..len]);
         } else {
             self.to.write_all(&self.literals)?;
         }
@@ -188,19 +193,22 @@ impl<W: Write> DeltaWriter<W> {
         Ok(())
     }
 
-    /// The literals of this frame as the next of the Zstandard stream, unless they do not look as if they would shrink.
-    fn pack(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// Packs the literals of this frame as the next of the Zstandard stream, unless they do not look as if they would shrink; into how many bytes.
+    fn pack(&mut self) -> io::Result<Option<usize>> {
         let Some(encoder) = self.encoder.as_mut().filter(|_| !self.literals.is_empty()) else { return Ok(None) };
-        if promise(&self.literals) == Promise::Nothing {
+        if !self.shrank && promise(&self.literals) == Promise::Nothing {
             return Ok(None);
         }
         if self.streamed == 0 {
             encoder.reinit()?;
         }
         self.streamed += self.literals.len();
-        let mut packed = vec![0; zstd::zstd_safe::compress_bound(self.literals.len()) + 64];
+        let room = zstd::zstd_safe::compress_bound(self.literals.len()) + 64;
+        if self.packed.len() < room {
+            self.packed.resize(room, 0);
+        }
         let mut input = InBuffer::around(&self.literals);
-        let mut output = OutBuffer::around(&mut packed);
+        let mut output = OutBuffer::around(self.packed.as_mut_slice());
         while input.pos() < input.src.len() {
             encoder.run(&mut input, &mut output)?;
         }
@@ -208,8 +216,8 @@ impl<W: Write> DeltaWriter<W> {
             return Err(io::Error::other("the compressor needs more room than it said"));
         }
         let len = output.pos();
-        packed.truncate(len);
-        Ok(Some(packed))
+        self.shrank = len < self.literals.len() - self.literals.len() / 16;
+        Ok(Some(len))
     }
 
     /// Ends the operation that might have grown.

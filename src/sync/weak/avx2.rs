@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "calls of functions for a processor that was asked for")]
 
 use super::filter::{Filter, MULTIPLIER, SHIFT};
-use super::poly::{self, Roller};
+use super::poly::{self, AT_ONCE, Roller};
 use std::arch::x86_64::{
     __m256i, _mm_cvtsi32_si128, _mm_cvtsi128_si32, _mm_set_epi64x, _mm256_add_epi32, _mm256_and_si256,
     _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmpeq_epi32, _mm256_cvtepu8_epi32, _mm256_extract_epi32,
@@ -13,8 +13,6 @@ use std::arch::x86_64::{
     _mm256_set1_epi32, _mm256_setr_epi32, _mm256_shuffle_epi32, _mm256_slli_si256, _mm256_sllv_epi32, _mm256_srl_epi32,
     _mm256_srli_epi32, _mm256_sub_epi32, _mm256_xor_si256,
 };
-
-const LANES: usize = 8;
 
 /// The sum without a seed, if this processor can.
 pub(super) fn plain(base: u32, block: &[u8]) -> Option<u32> {
@@ -41,22 +39,11 @@ pub(super) fn find(roller: &Roller, filter: &Filter, data: &[u8], sum: &mut u32,
 
 #[target_feature(enable = "avx2")]
 fn find_wide(roller: &Roller, filter: &Filter, data: &[u8], sum: &mut u32, count: usize) -> Option<usize> {
-    let (base, out, constant, len) = roller.parts();
-    let inverse = inverse(base);
-    let powers = |of: u32, first: u32| {
-        let mut power = first;
-        std::array::from_fn::<u32, LANES, _>(|_| {
-            let this = power;
-            power = power.wrapping_mul(of);
-            this
-        })
-    };
-    let up = wide(powers(base, 1));
-    let down = wide(powers(inverse, inverse));
-    let step = splat(base.wrapping_pow(LANES as u32));
+    let &Roller { out, constant, len, up, down, step, .. } = roller;
+    let (up, down, step) = (wide(up), wide(down), splat(step));
     let (out, constant_wide) = (splat(out), splat(constant));
-    let (leaving, _) = data[..count].as_chunks::<LANES>();
-    let (coming, _) = data[len..len + count].as_chunks::<LANES>();
+    let (leaving, _) = data[..count].as_chunks::<AT_ONCE>();
+    let (coming, _) = data[len..len + count].as_chunks::<AT_ONCE>();
     let words = filter.words();
     let shift = _mm_cvtsi32_si128(filter.shift() as i32);
     let (multiplier, one, low) = (splat(MULTIPLIER), splat(1), splat(31));
@@ -78,12 +65,12 @@ fn find_wide(roller: &Roller, filter: &Filter, data: &[u8], sum: &mut u32, count
         if passed != 0 {
             let lane = passed.trailing_zeros() as usize;
             *sum = lane_of(here, lane);
-            return Some(at * LANES + lane);
+            return Some(at * AT_ONCE + lane);
         }
         h = _mm256_mullo_epi32(_mm256_add_epi32(h, last(sums)), step);
     }
     *sum = lane_of(h, 0).wrapping_add(constant);
-    roller.find_from(leaving.len() * LANES, filter, data, sum, count)
+    roller.find_from(leaving.len() * AT_ONCE, filter, data, sum, count)
 }
 
 /// The words at eight places, which are below their number, a power of two.
@@ -105,11 +92,6 @@ fn gather(words: &[u32], places: __m256i) -> __m256i {
     )
 }
 
-/// The inverse of an odd number modulo 2³², by Newton's steps: each doubles the bits that are right, of which an odd number is itself three.
-fn inverse(odd: u32) -> u32 {
-    (0..4).fold(odd, |x, _| x.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(x))))
-}
-
 #[inline]
 #[target_feature(enable = "avx2")]
 fn splat(value: u32) -> __m256i {
@@ -118,14 +100,14 @@ fn splat(value: u32) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn wide(values: [u32; LANES]) -> __m256i {
+fn wide(values: [u32; AT_ONCE]) -> __m256i {
     let [a, b, c, d, e, f, g, h] = values.map(|value| value as i32);
     _mm256_setr_epi32(a, b, c, d, e, f, g, h)
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn widen(bytes: [u8; LANES]) -> __m256i {
+fn widen(bytes: [u8; AT_ONCE]) -> __m256i {
     _mm256_cvtepu8_epi32(_mm_set_epi64x(0, i64::from_le_bytes(bytes)))
 }
 

@@ -43,9 +43,25 @@ impl Poly {
     /// For windows of `len` bytes.
     pub(super) fn roller(self, len: usize) -> Roller {
         let out = self.base.wrapping_pow(len as u32);
-        // What a seed adds is the same for all windows of one length.
-        let constant = self.seed.wrapping_mul(out);
-        Roller { base: self.base, out, constant, len }
+        let powers = |of: u32, first: u32| {
+            let mut next = first;
+            std::array::from_fn(|_| {
+                let power = next;
+                next = next.wrapping_mul(of);
+                power
+            })
+        };
+        let inverse = inverse(self.base);
+        Roller {
+            base: self.base,
+            out,
+            // What a seed adds is the same for all windows of one length.
+            constant: self.seed.wrapping_mul(out),
+            len,
+            up: powers(self.base, 1),
+            down: powers(inverse, inverse),
+            step: self.base.wrapping_pow(AT_ONCE as u32),
+        }
     }
 }
 
@@ -65,15 +81,28 @@ pub(super) fn plain(base: u32, block: &[u8]) -> u32 {
     rest.iter().fold(sum, |sum, byte| fold(sum, u32::from(*byte)))
 }
 
+/// The inverse of an odd number modulo 2³², by Newton's steps: each doubles the bits that are right, of which an odd number is itself three.
+fn inverse(odd: u32) -> u32 {
+    (0..4).fold(odd, |x, _| x.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(x))))
+}
+
+/// Positions that are found at once.
+pub(super) const AT_ONCE: usize = 8;
+
 /// Rolls the sums of windows of one length.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Roller {
     base: u32,
     /// Bⁿ.
-    out: u32,
+    pub(super) out: u32,
     /// What the seed adds to every window.
-    constant: u32,
-    len: usize,
+    pub(super) constant: u32,
+    /// Bytes of a window.
+    pub(super) len: usize,
+    /// Bᵏ and B⁻ᵏ⁻¹ from k = 0 on, and B to the number of positions found at once.
+    pub(super) up: [u32; AT_ONCE],
+    pub(super) down: [u32; AT_ONCE],
+    pub(super) step: u32,
 }
 
 impl Roller {
@@ -117,10 +146,5 @@ impl Roller {
     #[inline(always)]
     fn rolled(&self, h: u32, old: u8, new: u8) -> u32 {
         h.wrapping_mul(self.base).wrapping_add(u32::from(new)).wrapping_sub(self.out.wrapping_mul(u32::from(old)))
-    }
-
-    /// Base, Bⁿ, what the seed adds, and n.
-    pub(super) fn parts(&self) -> (u32, u32, u32, usize) {
-        (self.base, self.out, self.constant, self.len)
     }
 }
