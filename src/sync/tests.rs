@@ -125,7 +125,7 @@ fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn a_patched_basis_is_the_target(
@@ -139,6 +139,11 @@ proptest! {
         prop_assert_eq!(patched(&old, &delta), new.clone());
         prop_assert_eq!(delta_file(&signature, &basis, &new, piece), delta, "the same input, the same bytes");
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn a_patched_basis_is_the_target_of_librsync_too(
@@ -185,11 +190,6 @@ proptest! {
         };
         prop_assert!(changed().is_none(), "a changed delta is noticed");
     }
-}
-
-/// 10,000 with `PROPTEST_CASES`, fewer where everything else is tested as well.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
 }
 
 #[test]
