@@ -9,7 +9,7 @@ use super::weak::{Filter, mix};
 
 /// Entries with the same weak sum that are told apart.
 const ALIKE: usize = 8;
-/// Places that are looked at for one sum. In a table that is half full, longer chains are made on purpose.
+/// Places that are looked at for one sum. In a table that is at most two thirds full, longer chains are made on purpose.
 const PROBES: usize = 64;
 const EMPTY: u32 = u32::MAX;
 /// Entries that are indexed, at most.
@@ -30,12 +30,12 @@ impl Index {
     /// Of all blocks of `signature` that have the full length.
     pub(super) fn new(signature: &Signature) -> Index {
         let entries = signature.entries().min(MOST);
-        let size = (entries * 2).next_power_of_two().max(1 << 4);
+        let size = (entries + entries / 2).next_power_of_two().max(1 << 4);
         let mut index = Index {
             filter: Filter::new(entries),
             table: vec![EMPTY; size],
             shift: 32 - size.trailing_zeros(),
-            // Twice as many numbers as entries: the last is none of them.
+            // There are more numbers than entries: the last is none of them.
             width: size.trailing_zeros(),
         };
         let whole = signature.whole_blocks();
