@@ -38,6 +38,11 @@ enum Form {
 impl Staged {
     /// One that will be `path`, with the mode that `umask` leaves of a new file's.
     pub fn new(path: &Path, umask: u32) -> io::Result<Staged> {
+        Staged::of_kind(path, umask, true)
+    }
+
+    /// The same; without a name only if `nameless`.
+    fn of_kind(path: &Path, umask: u32, nameless: bool) -> io::Result<Staged> {
         let mode = 0o666 & !umask;
         match std::fs::metadata(path) {
             Ok(there) if there.is_dir() => return Err(Errno::ISDIR.into()),
@@ -51,8 +56,13 @@ impl Staged {
             return Err(Errno::INVAL.into());
         }
         let folder = folder_of(path);
-        let form = match openat(CWD, folder, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)
-        {
+        let without_name = || {
+            if !nameless {
+                return Err(Errno::OPNOTSUPP);
+            }
+            openat(CWD, folder, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)
+        };
+        let form = match without_name() {
             Ok(file) => Form::Nameless(File::from(file)),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) if folder.is_dir() => {
                 let mut prefix = OsString::from(".");
@@ -172,28 +182,35 @@ mod tests {
         names
     }
 
-    fn staged(path: &Path, text: &str) -> Staged {
-        let mut staged = Staged::new(path, 0o027).unwrap();
+    fn staged_as(path: &Path, text: &str, nameless: bool) -> Staged {
+        let mut staged = Staged::of_kind(path, 0o027, nameless).unwrap();
         staged.file().write_all(text.as_bytes()).unwrap();
         staged
     }
 
+    fn staged(path: &Path, text: &str) -> Staged {
+        staged_as(path, text, true)
+    }
+
     #[test]
     fn it_is_there_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new");
-        drop(staged(&path, "dropped"));
-        assert!(names(folder.path()).is_empty());
-        staged(&path, "one").create().unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(staged(&path, "two").create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        staged(&path, "three").replace().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        staged(&folder.path().join("other"), "").replace().unwrap();
-        assert_eq!(names(folder.path()), ["new", "other"]);
+        for nameless in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let staged = |path: &Path, text: &str| staged_as(path, text, nameless);
+            let path = folder.path().join("new");
+            drop(staged(&path, "dropped"));
+            assert!(names(folder.path()).is_empty());
+            staged(&path, "one").create().unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+            assert_eq!(staged(&path, "two").create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            staged(&path, "three").replace().unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "three");
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            staged(&folder.path().join("other"), "").replace().unwrap();
+            assert_eq!(names(folder.path()), ["new", "other"]);
+        }
     }
 
     #[test]
