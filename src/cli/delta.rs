@@ -84,7 +84,8 @@ impl Words {
         let (signature, target) = (streams::read(&places[0])?, streams::read(&places[1])?);
         let delta = streams::place(self.typed.get(2))?;
         let delta = streams::write(&delta, self.force, &[&signature, &target])?;
-        let options = DeltaOptions { signature: signature.input(), target: target.input(), delta, form, level };
+        let packs = !self.no_compress && self.compress.is_some_and(|level| level.0.is_some());
+        let options = DeltaOptions { signature: signature.input(), target: target.input(), delta, form, level, packs };
         Ok(Box::new(move |observer, cancel| Box::pin(run::delta(options, observer, cancel))))
     }
 }

@@ -8,6 +8,7 @@ use super::run;
 use super::sig::Format;
 use super::streams::{self, Place};
 use crate::class::Class;
+use crate::pipeline::files::Outlet;
 use crate::pipeline::patch::PatchOptions;
 use crate::unit;
 use clap::Args;
@@ -62,21 +63,21 @@ impl Words {
         } else if self.stream {
             return Err(Failure::usage("--stream is for stdout: a file gets its name when it is verified"));
         }
-        let basis = streams::place(self.typed.first())?;
-        if basis.is_stream() {
-            return Err(streams::basis_is_a_stream("stdin"));
-        }
-        let basis = streams::read(&basis)?;
+        let basis = streams::basis(&streams::place(self.typed.first())?)?;
         let basis_len = basis.length()?;
         let delta = streams::read(&streams::place(self.typed.get(1))?)?;
         let place = streams::place(self.typed.get(2))?;
         // What stands there may be what would come out: only then it is no error.
         let existing = match &place {
-            Place::File(path) if !self.force && streams::exists(path) => Some(path.clone()),
+            Place::File(path) if !self.force && path.is_file() => Some(path.clone()),
             _ => None,
         };
         let target = streams::write(&place, self.force || existing.is_some(), &[&basis, &delta])?;
-        let spool = (takes_stdout && !self.stream).then(tempfile::tempfile).transpose();
+        let is_out = match &target.to {
+            Outlet::Stream(_) => true,
+            Outlet::File(staged, _) => staged.is_special(),
+        };
+        let spool = (is_out && !self.stream).then(tempfile::tempfile).transpose();
         let spool = spool.map_err(|error| {
             let folder = escape::name(std::env::temp_dir().into_os_string().as_encoded_bytes());
             Failure::new(Class::FileIo, format!("{folder}: {}", escape::cause(&error))).hint(

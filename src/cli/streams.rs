@@ -10,13 +10,13 @@ use crate::class::Class;
 use crate::fs::staged::Staged;
 use crate::location::Location;
 use crate::pipeline::files::{Input, Outlet, Output};
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
 /// A word that stands for a file or a stream.
@@ -56,7 +56,12 @@ pub(super) struct Reading {
 /// Opens what is read.
 pub(super) fn read(place: &Place) -> Result<Reading, Failure> {
     let (name, file) = match place {
-        Place::Stream(_) => ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from)),
+        Place::Stream(_) => {
+            if is_closed(io::stdin().as_fd()) {
+                return Err(Failure::new(Class::FileIo, "stdin: is closed"));
+            }
+            ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from))
+        }
         Place::File(path) => (name(path.as_os_str()), File::open(path)),
     };
     let failed = |class, error: &io::Error| Failure::new(class, format!("{name}: {}", escape::cause(error)));
@@ -85,14 +90,35 @@ impl Reading {
 
     fn is(&self, path: &std::path::Path) -> bool {
         let same = |there: std::fs::Metadata, this: std::fs::Metadata| {
-            there.is_file() && (there.dev(), there.ino()) == (this.dev(), this.ino())
+            let is_device = there.file_type().is_block_device() && this.file_type().is_block_device();
+            let is_one = (there.dev(), there.ino()) == (this.dev(), this.ino());
+            there.is_file() && is_one || is_device && there.rdev() == this.rdev()
         };
         std::fs::metadata(path).and_then(|there| Ok(same(there, self.file.metadata()?))).unwrap_or(false)
     }
 }
 
+/// Opens a basis, which is read here and there.
+pub(super) fn basis(place: &Place) -> Result<Reading, Failure> {
+    match place {
+        Place::Stream(_) => Err(basis_is_a_stream("stdin")),
+        // To open a pipe is to wait for whoever writes.
+        Place::File(path) if std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo()) => {
+            Err(basis_is_a_stream(&name(path.as_os_str())))
+        }
+        Place::File(_) => read(place),
+    }
+}
+
+/// Whether a stream was closed when we were started: the runtime of the language opens the null device for both directions then.
+fn is_closed(stream: BorrowedFd<'_>) -> bool {
+    let both = fcntl_getfl(stream).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR);
+    let null = || Some((fstat(stream).ok()?.st_rdev, rustix::fs::stat("/dev/null").ok()?.st_rdev));
+    both && null().is_some_and(|(this, null)| this != 0 && this == null)
+}
+
 /// The refusal of a basis that comes by a pipe.
-pub(super) fn basis_is_a_stream(name: &str) -> Failure {
+fn basis_is_a_stream(name: &str) -> Failure {
     Failure::usage(format!(
         "{name}: the basis has to be a file, because it is read here and there and not from start to end"
     ))
@@ -103,6 +129,9 @@ pub(super) fn write(place: &Place, force: bool, read: &[&Reading]) -> Result<Out
     let path = match place {
         Place::Stream(typed) => {
             let stdout = io::stdout();
+            if is_closed(stdout.as_fd()) {
+                return Err(Failure::new(Class::FileIo, "stdout: is closed"));
+            }
             if !typed && stdout.is_terminal() {
                 return Err(Failure::usage("stdout: is a terminal, and what would come is not for reading")
                     .hint("name a file or a pipe, or say - for the terminal"));
@@ -118,6 +147,9 @@ pub(super) fn write(place: &Place, force: bool, read: &[&Reading]) -> Result<Out
     if read.iter().any(|read| read.is(path)) {
         return Err(Failure::usage(format!("{name}: is read and would be written over")));
     }
+    if std::fs::metadata(path).is_err() && path.symlink_metadata().is_ok() {
+        return Err(Failure::new(Class::Select, format!("{name}: is a link to nothing")));
+    }
     if !force && exists(path) {
         return Err(Failure::new(Class::Select, format!("{name}: exists")).hint("--force overwrites it"));
     }
@@ -126,12 +158,9 @@ pub(super) fn write(place: &Place, force: bool, read: &[&Reading]) -> Result<Out
     Ok(Output { name, to: Outlet::File(staged, force) })
 }
 
-/// Whether there is a regular file, or a link to nowhere, which would be written over.
+/// Whether there is something that would be written over: a file, or a device that has one's place.
 pub(super) fn exists(path: &std::path::Path) -> bool {
-    match std::fs::metadata(path) {
-        Ok(there) => there.is_file(),
-        Err(_) => path.symlink_metadata().is_ok(),
-    }
+    std::fs::metadata(path).is_ok_and(|there| there.is_file() || there.file_type().is_block_device())
 }
 
 fn name(word: &OsStr) -> String {

@@ -1,21 +1,24 @@
 //! A file that takes its name when it is complete.
 //!
 //! Invariant: under the name stands what stood there before, or all of the new file; a run that is killed leaves nothing behind where the
-//! file system has files without names (Linux: `O_TMPFILE`), elsewhere a `.NAME.XXXXXX` beside it. What exists is replaced only by
-//! [`Staged::replace`]; a device or a pipe that exists is written to as it is.
+//! file system has files without names (Linux: `O_TMPFILE`), elsewhere a `.resilient-XXXXXX` beside it. What exists is replaced only by
+//! [`Staged::replace`], and a link to a file stays one; a device or a pipe that exists is written to as it is.
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Tries of names that others might have.
 const TRIES: u32 = 16;
+/// Where open files have names.
+const HELD: &str = "/proc/self/fd";
+/// What the name of a file begins with that is to have another. The other may be as long as names can be.
+const PREFIX: &str = ".resilient-";
 
 /// A file to be. Dropped, it never was.
 #[derive(Debug)]
@@ -44,18 +47,22 @@ impl Staged {
     /// The same; without a name only if `nameless`.
     fn of_kind(path: &Path, umask: u32, nameless: bool) -> io::Result<Staged> {
         let mode = 0o666 & !umask;
-        match std::fs::metadata(path) {
+        let mut path = path.to_owned();
+        match std::fs::metadata(&path) {
             Ok(there) if there.is_dir() => return Err(Errno::ISDIR.into()),
             Ok(there) if !there.is_file() => {
-                let file = File::options().write(true).open(path)?;
-                return Ok(Staged { path: path.to_owned(), mode, form: Form::Special(file) });
+                let file = File::options().write(true).open(&path)?;
+                return Ok(Staged { path, mode, form: Form::Special(file) });
             }
-            _ => {}
+            Ok(_) => path = std::fs::canonicalize(&path)?,
+            Err(_) => {}
         }
         if path.file_name().is_none() {
             return Err(Errno::INVAL.into());
         }
-        let folder = folder_of(path);
+        let folder = folder_of(&path);
+        // A nameless file gets its name through /proc.
+        let nameless = nameless && Path::new(HELD).is_dir();
         let without_name = || {
             if !nameless {
                 return Err(Errno::OPNOTSUPP);
@@ -65,14 +72,16 @@ impl Staged {
         let form = match without_name() {
             Ok(file) => Form::Nameless(File::from(file)),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) if folder.is_dir() => {
-                let mut prefix = OsString::from(".");
-                prefix.push(path.file_name().unwrap_or_default());
-                prefix.push(".");
-                Form::Named(tempfile::Builder::new().prefix(&prefix).tempfile_in(folder)?)
+                Form::Named(tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder)?)
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Staged { path: path.to_owned(), mode, form })
+        Ok(Staged { path, mode, form })
+    }
+
+    /// Whether it is no file that takes a name: what is written to it is out.
+    pub fn is_special(&self) -> bool {
+        matches!(self.form, Form::Special(_))
     }
 
     /// Where to write.
@@ -88,12 +97,11 @@ impl Staged {
         self.finish(false)
     }
 
-    /// Gives it its name, in place of what has it. A file keeps the mode that it had.
+    /// Gives it its name, in place of what has it. A file keeps the mode that it had, and the owner if we may give files away.
     pub fn replace(mut self) -> io::Result<()> {
         if let Some(there) = std::fs::metadata(&self.path).ok().filter(std::fs::Metadata::is_file) {
             self.mode = there.permissions().mode() & 0o777;
-            // A link to a file stays one.
-            self.path = std::fs::canonicalize(&self.path)?;
+            let _ = std::os::unix::fs::fchown(self.file(), Some(there.uid()), Some(there.gid()));
         }
         self.finish(true)
     }
@@ -101,8 +109,11 @@ impl Staged {
     fn finish(mut self, replace: bool) -> io::Result<()> {
         let mode = self.mode;
         let file = self.file();
-        if file.metadata()?.is_file() {
+        let kind = file.metadata()?.file_type();
+        if kind.is_file() {
             file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        }
+        if kind.is_file() || kind.is_block_device() {
             file.sync_all()?;
         }
         let path = &self.path;
@@ -113,7 +124,7 @@ impl Staged {
                 named.map_err(|error| error.error)?;
             }
             Form::Nameless(file) => {
-                let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+                let held = format!("{HELD}/{}", file.as_raw_fd());
                 let give = |name: &Path| linkat(CWD, held.as_str(), CWD, name, AtFlags::SYMLINK_FOLLOW);
                 match give(path) {
                     Err(Errno::EXIST) if replace => beside(path, give)?,
@@ -133,10 +144,7 @@ impl Staged {
 /// Lets `give` give a name beside `path`, which then becomes `path`.
 fn beside(path: &Path, give: impl Fn(&Path) -> rustix::io::Result<()>) -> io::Result<()> {
     for number in 0..TRIES {
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}-{number}", std::process::id()));
-        let other = path.with_file_name(name);
+        let other = path.with_file_name(format!("{PREFIX}{}-{number}", std::process::id()));
         match give(&other) {
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
@@ -173,8 +181,8 @@ pub fn reserve(file: &File, from: u64, len: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsString;
     use std::io::Write as _;
-    use std::os::unix::fs::FileTypeExt as _;
 
     fn names(folder: &Path) -> Vec<OsString> {
         let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -24,6 +24,8 @@ pub struct DeltaOptions {
     pub form: Option<DeltaForm>,
     /// The level of Zstandard for literals, if they are compressed.
     pub level: Option<i32>,
+    /// Whether it was asked that they are.
+    pub packs: bool,
 }
 
 /// How deltas can look.
@@ -37,7 +39,7 @@ pub enum DeltaForm {
 
 /// Makes a delta.
 pub async fn delta(options: DeltaOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Error> {
-    let DeltaOptions { signature: mut input, mut target, delta: mut output, form, level } = options;
+    let DeltaOptions { signature: mut input, mut target, delta: mut output, form, level, packs } = options;
     let told = Arc::clone(&observer);
     let (totals, blocks) = watched(target.len, observer, cancel, move |mut watch| {
         let (signature, basis) = read_signature(&mut input)?;
@@ -54,6 +56,7 @@ pub async fn delta(options: DeltaOptions, observer: Arc<dyn Observer>, cancel: C
                 })?;
                 writer.finish().map_err(written)?
             }
+            (DeltaForm::Librsync, _) if packs => return Err(FileError::NotPacked { name: input.name }),
             (DeltaForm::Own, None) => return Err(FileError::NoBasis { name: input.name }),
             (DeltaForm::Librsync, _) => {
                 let mut writer = librsync::delta::DeltaWriter::new(to, signature.plan().block).map_err(written)?;
@@ -89,14 +92,17 @@ fn through<S: crate::sync::Sink>(
     mut each: impl FnMut(&mut S) -> Result<(), FileError>,
 ) -> Result<(), FileError> {
     loop {
-        let read = target.read(scan.space())?;
-        if read == 0 {
-            scan.run(true, sink);
-            return each(sink);
-        }
+        // Pieces of one length, however it comes: the same target has the same delta.
+        let space = scan.space();
+        let whole = space.len();
+        let read = target.fill(space)?;
         scan.filled(read);
-        scan.run(false, sink);
+        let last = read < whole;
+        scan.run(last, sink);
         each(sink)?;
+        if last {
+            return Ok(());
+        }
         watch.step(read as u64)?;
     }
 }

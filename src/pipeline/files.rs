@@ -65,6 +65,12 @@ pub enum FileError {
         /// The signature.
         name: String,
     },
+    /// Compression was asked for where there is none.
+    #[error("{name}: a signature of librsync, and deltas of librsync are not compressed")]
+    NotPacked {
+        /// The signature.
+        name: String,
+    },
     /// A delta would make more than is allowed.
     #[error("{name}: {cause}")]
     TooLong {
@@ -87,7 +93,7 @@ impl FileError {
             FileError::Format { error: FormatError::Version { .. }, .. } => Class::Unsupported,
             FileError::Format { .. } => Class::Malformed,
             FileError::WrongBasis { .. } => Class::Integrity,
-            FileError::NoBasis { .. } => Class::Usage,
+            FileError::NoBasis { .. } | FileError::NotPacked { .. } => Class::Usage,
             FileError::TooLong { .. } => Class::Refused,
             FileError::Interrupted => Class::Interrupted,
         }

@@ -8,7 +8,7 @@ use super::{Cancel, Error, Summary};
 use crate::event::{Action, Event, EventPath, Observer};
 use crate::fs::staged::reserve;
 use crate::sync::apply::{Apply, ApplyError, Basis};
-use crate::sync::format::frame::{Frame, Frames};
+use crate::sync::format::frame::{Frame, Frames, Op};
 use crate::sync::format::{self, DELTA_MAGIC, FormatError, recognized};
 use crate::sync::librsync::{self, Magic};
 use crate::unit::Size;
@@ -29,7 +29,7 @@ pub struct PatchOptions {
     pub delta: Input,
     /// Where the result goes.
     pub target: Output,
-    /// Where the result is kept until it is verified, if it goes to a stream.
+    /// Where the result is kept until it is verified, if it goes to a stream, a pipe or a device.
     pub spool: Option<File>,
     /// A file that may be what would come out: then there is nothing to do.
     pub existing: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub async fn patch(options: PatchOptions, observer: Arc<dyn Observer>, cancel: C
         told.event(&Event::File { path, action: Action::Identical, bytes });
     }
     told.event(&Event::Note { message: format!("{}, {} of it new", Size(bytes), Size(literal)) });
-    let stats = vec![("bytes written", bytes), ("bytes copied", bytes - literal), ("bytes literal", literal)];
+    let stats = vec![("bytes written", bytes), ("bytes copied", bytes - literal), ("bytes new", literal)];
     Ok(Summary { bytes_literal: literal, bytes_matched: bytes - literal, stats, ..Summary::NOTHING })
 }
 
@@ -123,7 +123,8 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
     let mut apply = Apply::new(&basis, described.as_ref(), to, most);
     let result = (|| {
         while let Some(frame) = reader.next().map_err(ApplyError::Delta)? {
-            literal += frame.literals.len() as u64;
+            let filled = frame.ops.iter().map(|op| if let Op::Fill { len, .. } = op { *len } else { 0 });
+            literal += frame.literals.len() as u64 + filled.sum::<u64>();
             if let Some(file) = &room {
                 reserve(file, apply.written(), frame.target).map_err(ApplyError::Target)?;
             }

@@ -89,8 +89,12 @@ impl<'b, B: Basis + ?Sized, W: Write> Apply<'b, B, W> {
 
     /// Does what a frame says.
     pub fn frame(&mut self, frame: &Frame) -> Result<(), ApplyError> {
-        let written = self.written.checked_add(frame.target).filter(|written| *written <= self.most);
-        self.written = written.ok_or(ApplyError::TooLong(self.most))?;
+        let written = self.written.checked_add(frame.target);
+        let written = written.ok_or(FormatError::Malformed("a target without end"))?;
+        if written > self.most {
+            return Err(ApplyError::TooLong(self.most));
+        }
+        self.written = written;
         for op in &frame.ops {
             self.op(op, &frame.literals)?;
         }

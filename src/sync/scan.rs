@@ -6,12 +6,13 @@
 //! backwards from the next match (`docs/delta.md` has the figures).
 //!
 //! Invariants: what is told to the [`Sink`] is the target, in order and without gaps; a copy is told only after its strong sum matched; the
-//! strong sums that fail are never of more than [`FREE`] bytes and half of the target so far, however the data was made; memory is a few
+//! strong sums that fail where the weak sum rolls are never of more than [`FREE`] bytes and half of the target so far, however the data was
+//! made, and where the next blocks are expected eight at most behind each that was there; memory is a few
 //! blocks and [`CHUNK`].
 
 use super::index::Index;
 use super::signature::Signature;
-use super::strong::{FULL, MANY};
+use super::strong::{FULL, HEAD, MANY};
 use super::weak::Roller;
 use std::collections::HashMap;
 
@@ -33,6 +34,16 @@ pub trait Sink {
     fn copy(&mut self, block: u64, len: u64, sums: &[[u8; FULL]]);
     /// The next bytes are these.
     fn literal(&mut self, bytes: &[u8]);
+}
+
+/// What a position where the filter passes comes to.
+enum Judged {
+    /// This block, which has this strong sum.
+    Found(u64, [u8; FULL]),
+    /// None that has its weak sum.
+    Unlisted,
+    /// None, though there are some with its weak sum.
+    Failed,
 }
 
 /// What happened where the next block was expected.
@@ -99,17 +110,16 @@ impl<'s> Scan<'s> {
         }
     }
 
-    /// Where the next bytes of the target go, in part or in whole. Never empty after a run.
+    /// Where the next bytes of the target go, always as many. Only who fills all of it, but at the end, gets what others get for the same target.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.buffer.len() - self.end < CHUNK / 2 {
+        if self.buffer.len() - self.end < CHUNK {
             self.buffer.copy_within(self.told..self.end, 0);
             self.base += self.told as u64;
             self.at -= self.told;
             self.end -= self.told;
             self.told = 0;
         }
-        let free = (self.end + CHUNK).min(self.buffer.len());
-        &mut self.buffer[self.end..free]
+        &mut self.buffer[self.end..self.end + CHUNK]
     }
 
     /// Says that the first `len` bytes of [`space`](Self::space) are the next of the target.
@@ -292,26 +302,39 @@ impl<'s> Scan<'s> {
             if is_last_window && !last {
                 return false;
             }
-            if let Some((block, strong)) = self.judge(sum) {
-                self.hit(block, strong, sink);
-                return true;
-            }
+            let listed = match self.judge(sum) {
+                Judged::Found(block, strong) => {
+                    self.hit(block, strong, sink);
+                    return true;
+                }
+                Judged::Failed => true,
+                Judged::Unlisted => false,
+            };
             if is_last_window {
                 return false;
             }
-            self.miss(sum);
+            self.miss(sum, listed);
         }
     }
 
-    /// The block that stands at `at`, where the weak sum is `weak`, if one does; and its strong sum.
-    fn judge(&mut self, weak: u32) -> Option<(u64, [u8; FULL])> {
+    /// What stands at `at`, where the weak sum is `weak`.
+    fn judge(&mut self, weak: u32) -> Judged {
         let signature = self.signature;
         // Of equal blocks the first is listed, so where none is, there is none.
-        self.index.candidates(signature, weak).next()?;
+        if self.index.candidates(signature, weak).next().is_none() {
+            return Judged::Unlisted;
+        }
         let (block, at) = (self.block as u64, self.position(self.at));
         let wrong = self.wrong.get(&weak).copied().unwrap_or(0);
         if wrong >= WRONG || !self.may_fail(at) {
-            return None;
+            return Judged::Failed;
+        }
+        let (strong, window) = (&signature.plan().strong, &self.buffer[self.at..self.at + self.block]);
+        if let Some(head) = strong.head(window)
+            && !self.index.candidates(signature, weak).any(|entry| signature.strong(entry).starts_with(&head))
+        {
+            self.failed += HEAD as u64;
+            return Judged::Failed;
         }
         // First what goes on with the last match, then what has not moved: of blocks that are alike, these make long copies.
         let whole = signature.whole_blocks();
@@ -320,13 +343,14 @@ impl<'s> Scan<'s> {
         let likely = likely.into_iter().flatten().map(|block| (block, signature.entry(block)));
         let likely = likely.filter(|(_, entry)| signature.weak(*entry) == weak);
         let listed = self.index.candidates(signature, weak).map(|entry| (signature.first_block(entry), entry));
-        let sum = signature.plan().strong.of(&self.buffer[self.at..self.at + self.block]);
+        let sum = strong.of(window);
         let found = likely.chain(listed).find(|(_, entry)| signature.is(*entry, &sum)).map(|(block, _)| block);
-        if found.is_none() {
-            self.failed += block;
-            self.wrong.insert(weak, wrong + 1);
+        if let Some(block) = found {
+            return Judged::Found(block, sum);
         }
-        found.map(|block| (block, sum))
+        self.failed += block;
+        self.wrong.insert(weak, wrong + 1);
+        Judged::Failed
     }
 
     /// Whether another strong sum may be taken in vain at this position.
@@ -334,9 +358,9 @@ impl<'s> Scan<'s> {
         self.failed + self.block as u64 <= FREE.max(self.block as u64) + position / 2
     }
 
-    /// Goes on behind a position where the filter was wrong, or a strong sum failed.
-    fn miss(&mut self, sum: u32) {
-        if !self.may_fail(self.position(self.at)) {
+    /// Goes on behind a position where the filter was wrong, or a strong sum failed of what was `listed`.
+    fn miss(&mut self, sum: u32, listed: bool) {
+        if listed && !self.may_fail(self.position(self.at)) {
             // The data was made to look like the basis everywhere. What is lost by going on in steps of a block is its own.
             self.pass = self.block;
             return;

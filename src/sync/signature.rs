@@ -46,7 +46,7 @@ impl Plan {
     /// than 2¹⁷ blocks, so that their filter stays in the cache.
     pub fn lengths(bytes: Option<u64>) -> (usize, usize) {
         let Some(bytes) = bytes else {
-            return (BLOCK_OF_STREAM, strong::length(BYTES_OF_STREAM, BYTES_OF_STREAM / BLOCK_OF_STREAM as u64));
+            return (BLOCK_OF_STREAM, strong::length(BYTES_OF_STREAM, BLOCK_OF_STREAM));
         };
         let wanted = (bytes as f64).sqrt() / 4.0;
         let root = (wanted.max(1.0).log2().round() as u32).clamp(10, 16);
@@ -57,7 +57,7 @@ impl Plan {
 
     /// The bytes of strong sums for a basis of `bytes` in blocks of this length.
     pub fn kept_for(bytes: u64, block: usize) -> usize {
-        strong::length(bytes, bytes.div_ceil(block as u64))
+        strong::length(bytes, block)
     }
 
     /// The sums of the blocks of `data`, in order; a last one may be short.
@@ -180,12 +180,10 @@ impl Signature {
         *self.strong(entry) == sum[..self.plan.kept]
     }
 
-    /// Blocks that have the full length: all, but for a short last one. Where the length of the basis is not known, the last may be short.
+    /// Blocks that have the full length: all, but for a short last one. Where the length of the basis is not known, the last is taken for one
+    /// of them: if it is short, no window of the full length has its sum.
     pub(super) fn whole_blocks(&self) -> u64 {
-        match self.basis_len {
-            Some(len) => len / self.plan.block as u64,
-            None => self.blocks.saturating_sub(1),
-        }
+        self.basis_len.map_or(self.blocks, |len| len / self.plan.block as u64)
     }
 
     /// The length of the last block if it is short.
@@ -211,8 +209,8 @@ mod tests {
             (256 << 20, 1 << 12, 7),
             (1 << 30, 1 << 13, 8),
             (8 << 30, 1 << 16, 8),
-            (1 << 40, 1 << 22, 9),
-            (u64::MAX, 1 << 22, 15),
+            (1 << 40, 1 << 22, 13),
+            (u64::MAX, 1 << 22, 19),
         ] {
             assert_eq!(Plan::lengths(Some(bytes)), (block, kept), "{bytes}");
         }

@@ -14,6 +14,12 @@ pub const FULL: usize = 32;
 /// Windows that are summed side by side at most. The widest form of BLAKE3 takes sixteen, which is no faster.
 pub(super) const MANY: usize = 8;
 
+/// Blocks that are longer than this have a [head](Strong::head) in their sums, of so many bytes.
+const LONG: usize = 64 * 1024;
+pub(super) const HEAD: usize = 1024;
+/// Bytes of a sum that are the head's.
+const HEAD_SUM: usize = 4;
+
 /// Which sums, with what they need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Strong {
@@ -37,7 +43,14 @@ impl Strong {
     /// The sum of `block`; behind [`full`](Self::full) bytes of it, zeros.
     pub fn of(&self, block: &[u8]) -> [u8; FULL] {
         match self {
-            Strong::Blake3(key) => *blake3::keyed_hash(key, block).as_bytes(),
+            Strong::Blake3(key) => {
+                let mut sum = *blake3::keyed_hash(key, block).as_bytes();
+                if let Some(head) = self.head(block) {
+                    sum.copy_within(..FULL - HEAD_SUM, HEAD_SUM);
+                    sum[..HEAD_SUM].copy_from_slice(&head);
+                }
+                sum
+            }
             Strong::Blake2b => blake2::Blake2b::<U32>::digest(block).into(),
             Strong::Md4 => {
                 let mut sum = [0; FULL];
@@ -45,6 +58,14 @@ impl Strong {
                 sum
             }
         }
+    }
+
+    /// What the sum of a long block begins with: that of its first [`HEAD`] bytes. In files of many gigabytes weak sums are equal by chance so
+    /// often that it would cost too much to sum the whole block each time.
+    pub(super) fn head(&self, block: &[u8]) -> Option<[u8; HEAD_SUM]> {
+        let Strong::Blake3(key) = self else { return None };
+        let start = block.first_chunk::<HEAD>().filter(|_| block.len() > LONG)?;
+        blake3::keyed_hash(key, start).as_bytes().first_chunk().copied()
     }
 
     /// The sums of the blocks of `len` bytes that `data` is made of, at most [`MANY`], put into `sums`.
@@ -58,15 +79,16 @@ impl Strong {
     }
 }
 
-/// How many bytes of a strong sum make a false match improbable in a file of `bytes` with `blocks` blocks: behind the 32 bits of the weak sum
+/// How many bytes of a strong sum make a false match improbable in a file of `bytes` in blocks of `block` bytes: behind the 32 bits of the weak sum
 /// log₂(windows · blocks) bits for all pairs that may meet by chance, and [`SPARE`] more.
 ///
 /// So a file of random data comes out wrong with a probability of 2⁻⁴⁰ (and that is noticed, by its digest). Where the salt is not known
 /// beforehand, bytes made on purpose do no better.
-pub(super) fn length(bytes: u64, blocks: u64) -> usize {
+pub(super) fn length(bytes: u64, block: usize) -> usize {
     let log = |count: u64| u64::BITS - count.max(1).leading_zeros();
-    let bits = log(bytes) + log(blocks) + SPARE - 32;
-    (bits.div_ceil(8) as usize).clamp(LEAST, 16)
+    let bits = log(bytes) + log(bytes.div_ceil(block as u64)) + SPARE - 32;
+    let head = if block > LONG { HEAD_SUM } else { 0 };
+    (bits.div_ceil(8) as usize).clamp(LEAST, 16) + head
 }
 
 /// Bits beyond those that chance asks for.
@@ -96,9 +118,19 @@ mod tests {
     #[test]
     fn lengths_follow_the_pairs_that_may_meet() {
         // 2^28 windows and 2^16 blocks: 28 + 16 + 40 bits, of which 32 are the weak sum's.
-        assert_eq!(length((1 << 28) - 1, (1 << 16) - 1), 7);
-        assert_eq!(length(8 << 30, 1 << 17), 8);
-        assert_eq!(length(0, 0), 4);
-        assert_eq!(length(u64::MAX, u64::MAX), 16);
+        assert_eq!(length((1 << 28) - 1, 4097), 7);
+        assert_eq!(length(8 << 30, 1 << 16), 8);
+        assert_eq!(length(8 << 30, 1 << 17), 8 + HEAD_SUM);
+        assert_eq!(length(0, 1024), 4);
+        assert_eq!(length(u64::MAX, 16), 16);
+    }
+
+    #[test]
+    fn sums_of_long_blocks_begin_with_that_of_their_heads() {
+        let strong = Strong::Blake3([7; 32]);
+        let block = vec![5; LONG + 1];
+        let (head, whole) = (strong.of(&block[..HEAD]), *blake3::keyed_hash(&[7; 32], &block).as_bytes());
+        assert_eq!(strong.of(&block), *[&head[..HEAD_SUM], &whole[..FULL - HEAD_SUM]].concat());
+        assert_eq!(strong.of(&block[1..]), *blake3::keyed_hash(&[7; 32], &block[1..]).as_bytes());
     }
 }

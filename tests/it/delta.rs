@@ -107,6 +107,80 @@ fn three_pipes_make_the_new_one() {
 }
 
 #[test]
+fn however_it_comes_the_same_target_has_the_same_delta() {
+    let place = Place::new();
+    let runs = |byte: u8| std::iter::repeat_n(byte, 5_000);
+    place.write("old", noise(1, 100_000));
+    let new: Vec<u8> = (0..12).flat_map(|at| noise(at, 150_000).into_iter().chain(runs(at as u8))).collect();
+    place.write("new", &new);
+    silent(&place, "sig old sig");
+    silent(&place, "delta sig new delta");
+    let delta = std::fs::read(place.path("delta")).unwrap();
+    for piece in [777, 65_536] {
+        let mut child = place.command("delta sig -").stdin(Stdio::piped()).spawn().unwrap();
+        let (mut stdin, new) = (child.stdin.take().unwrap(), new.clone());
+        let feeder = std::thread::spawn(move || new.chunks(piece).try_for_each(|piece| stdin.write_all(piece)));
+        assert!(child.wait_with_output().unwrap().stdout == delta, "{piece}");
+        feeder.join().unwrap().unwrap();
+    }
+    // Runs are runs, and count as what they are.
+    assert!(delta.len() < new.len() - 12 * 4_900);
+    let stats = |words: &str| {
+        place.run(words).err.lines().find_map(|line| Some(line.strip_prefix("bytes copied")?.trim().to_owned()))
+    };
+    assert_eq!(stats("patch -s old delta made"), stats("delta -s sig new delta2"));
+}
+
+#[test]
+fn what_is_no_file_gets_nothing_unverified_either() {
+    let (place, mut wrong, new) = place();
+    silent(&place, "sig old sig");
+    silent(&place, "delta sig new delta");
+    wrong[299_999] ^= 1;
+    place.write("wrong", &wrong);
+    let output = place.command("patch wrong delta /dev/stdout").output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(40), 0));
+    assert!(place.command("patch old delta /dev/stdout").output().unwrap().stdout == new);
+    let made = std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
+    assert!(made.success());
+    refused(&place, "patch pipe delta made", 1, "pipe: the basis has to be a file");
+}
+
+#[test]
+fn streams_that_are_closed_are_no_success() {
+    let (place, _, _) = place();
+    let binary = assert_cmd::cargo::cargo_bin("resilient");
+    for (words, said) in [("sig old >&-", "stdout: is closed"), ("sig <&-", "stdin: is closed")] {
+        let mut shell = std::process::Command::new("sh");
+        shell.arg("-c").arg(format!("{} {words}", binary.display())).current_dir(place.path(""));
+        let output = shell.stdin(Stdio::null()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(11) && error.contains(said), "{words}: {error}");
+    }
+    // The null device is as good as any other.
+    let output = place.command("sig -").stdin(Stdio::null()).stdout(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn links_stay_links_and_long_names_are_names() {
+    let (place, _, _) = place();
+    place.write("there/sig", "");
+    for (target, link) in [("there/sig", "link"), ("nothing", "dangling")] {
+        std::os::unix::fs::symlink(target, place.path(link)).unwrap();
+    }
+    silent(&place, "sig -f old link");
+    assert!(
+        std::fs::read_link(place.path("link")).is_ok()
+            && std::fs::metadata(place.path("there/sig")).unwrap().len() > 1000
+    );
+    refused(&place, "sig -f old dangling", 3, "dangling: is a link to nothing");
+    let long = "n".repeat(250);
+    silent(&place, &format!("sig old {long}"));
+    silent(&place, &format!("sig -f old {long}"));
+}
+
+#[test]
 fn another_basis_is_40_and_makes_nothing() {
     let (place, old, _) = place();
     silent(&place, "sig old sig");
@@ -184,6 +258,7 @@ fn words_that_cannot_be_followed_are_refused_before_anything_is_read() {
     let (place, _, _) = place();
     silent(&place, "sig old sig");
     silent(&place, "delta sig new delta");
+    silent(&place, "sig --format rdiff old theirs");
     let before = names(&place);
     for (words, code, said) in [
         ("patch - delta made", 1, "stdin: the basis has to be a file"),
@@ -204,6 +279,7 @@ fn words_that_cannot_be_followed_are_refused_before_anything_is_read() {
         ("sig -R rollsum old", 1, "--rollsum goes with --format rdiff"),
         ("sig --format rdiff --salt random old", 1, "signatures of rdiff have none"),
         ("delta -z=lz4 sig new", 1, "auto, none, zstd"),
+        ("delta -z theirs new", 1, "deltas of librsync are not compressed"),
         ("delta -z=zstd:40 sig new", 1, "from 1 to 19"),
         ("patch --stream old delta made", 1, "--stream is for stdout"),
         ("sig old --json", 1, "stdout carries the signature"),

@@ -29,6 +29,7 @@ fn pairs() -> Vec<(Vec<u8>, Vec<u8>)> {
         (old.clone(), [b"x", &old[..30_000], &old[30_100..], b"and at the end"].concat()),
         ([block, block, block, &old[9_000..12_000]].concat(), [block, &old[9_000..12_000], block, block].concat()),
         (vec![0; 20_000], vec![0; 30_001]),
+        (old[..8192].to_vec(), [&old[..8192], b"and more at the end"].concat()),
         (old, noise(2, 20_000)),
     ]
 }

@@ -4,7 +4,7 @@
 //! copy only what the basis has. Whether they make the right bytes, its digest says.
 
 use super::delta::{COPY, DATA, FILL, LAST, LITERALS_ANEW, LITERALS_PACKED, OPS_PACKED, SO_FAR, WINDOW_LOG};
-use super::signature::Basis;
+use super::signature::{Basis, LONGEST};
 use super::{Bytes as _, Checked, DELTA_MAGIC, FormatError, VERSION, unzigzag};
 use crate::sync::signature::{BLOCK_LENGTHS, SALT};
 use std::io::Read;
@@ -15,8 +15,6 @@ use zstd::zstd_safe::DParameter;
 const MOST_LITERALS: usize = 16 << 20;
 /// Bytes of operations in a frame, at most.
 const MOST_OPERATIONS: usize = 1 << 20;
-/// Longest basis: places in it and their differences have to fit 64 bits with a sign, and some blocks more.
-const LONGEST: u64 = 1 << 62;
 
 /// What makes a piece of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

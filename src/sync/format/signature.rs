@@ -25,6 +25,8 @@ const READ: usize = 256 * 1024;
 const GROUP: usize = 4096;
 /// Shortest run of equal blocks that becomes one.
 const RUN: u64 = 4;
+/// Longest basis: places in it and their differences have to fit 64 bits with a sign, and some blocks more.
+pub(super) const LONGEST: u64 = 1 << 62;
 /// Bytes of a strong sum that can be kept.
 pub const KEPT: RangeInclusive<usize> = 4..=FULL;
 
@@ -221,7 +223,7 @@ pub fn read(from: impl Read) -> Result<(Signature, Basis), FormatError> {
     if !from.checks()? {
         return Err(FormatError::Malformed("its checksum is wrong"));
     }
-    if len.div_ceil(block as u64) != signature.blocks() {
+    if len > LONGEST || len.div_ceil(block as u64) != signature.blocks() {
         return Err(FormatError::Malformed("its length and its blocks differ"));
     }
     from.ends()?;

@@ -45,8 +45,10 @@ impl<R: Read> Frames<R> {
             match command {
                 0x00 => {
                     self.ended = true;
-                    if self.from.read(&mut [0])? > 0 {
-                        return Err(FormatError::Trailing);
+                    match self.from.read_exact(&mut [0]).map_err(FormatError::of) {
+                        Err(FormatError::Truncated) => {}
+                        Ok(()) => return Err(FormatError::Trailing),
+                        Err(error) => return Err(error),
                     }
                 }
                 0x01..=0x40 => self.left = u64::from(command),
