@@ -73,7 +73,7 @@ pub fn recognized(head: [u8; 4]) -> Option<&'static str> {
 }
 
 /// Adds `value` as LEB128.
-fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::sync) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -82,16 +82,16 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Small for numbers near to 0 on both sides.
-fn zigzag(value: i64) -> u64 {
+pub(in crate::sync) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn unzigzag(value: u64) -> i64 {
+pub(in crate::sync) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// One byte after the other.
-trait Bytes {
+pub(in crate::sync) trait Bytes {
     fn byte(&mut self) -> Result<u8, FormatError>;
 
     /// A number in LEB128.

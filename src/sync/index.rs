@@ -29,6 +29,11 @@ pub(super) struct Index {
 impl Index {
     /// Of all blocks of `signature` that have the full length.
     pub(super) fn new(signature: &Signature) -> Index {
+        Index::of(signature, |_| true)
+    }
+
+    /// Of those of them whose entries are `wanted`.
+    pub(super) fn of(signature: &Signature, wanted: impl Fn(usize) -> bool) -> Index {
         let entries = signature.entries().min(MOST);
         let size = (entries + entries / 2).next_power_of_two().max(1 << 4);
         let mut index = Index {
@@ -39,7 +44,7 @@ impl Index {
             width: size.trailing_zeros(),
         };
         let whole = signature.whole_blocks();
-        for entry in (0..entries).filter(|entry| signature.first_block(*entry) < whole) {
+        for entry in (0..entries).filter(|entry| signature.first_block(*entry) < whole && wanted(*entry)) {
             index.add(signature, entry);
         }
         index

@@ -10,11 +10,14 @@
 //! made, and where the next blocks are expected eight at most behind each that was there; memory is a few
 //! blocks and [`CHUNK`].
 
+mod trust;
+
 use super::index::Index;
 use super::signature::Signature;
 use super::strong::{FULL, HEAD, MANY};
 use super::weak::Roller;
 use std::collections::HashMap;
+use trust::Trust;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 512 * 1024;
@@ -79,6 +82,8 @@ pub struct Scan<'s> {
     sum: Option<u32>,
     strip: usize,
     pass: usize,
+    /// See [`thorough`](Self::thorough).
+    trust: Option<Trust>,
     failed: u64,
     wrong: HashMap<u32, u8>,
     sums: Vec<[u8; FULL]>,
@@ -87,10 +92,22 @@ pub struct Scan<'s> {
 impl<'s> Scan<'s> {
     /// For a target to be made of the basis with this signature.
     pub fn new(signature: &'s Signature) -> Scan<'s> {
+        Scan::with(signature, Index::new(signature))
+    }
+
+    /// For sums that are too short to be trusted alone: a block counts as found where it is expected, `near` blocks from there at most, or
+    /// where more speaks for it. And every start is rolled, however far from a match: what is found is worth the time.
+    pub(super) fn thorough(signature: &'s Signature, near: u64) -> Scan<'s> {
+        let mut scan = Scan::with(signature, trust::index(signature));
+        scan.trust = Some(Trust::new(near * scan.block as u64));
+        scan
+    }
+
+    fn with(signature: &'s Signature, index: Index) -> Scan<'s> {
         let block = signature.plan().block;
         Scan {
             signature,
-            index: Index::new(signature),
+            index,
             roller: signature.plan().weak.roller(block),
             block,
             buffer: vec![0; CHUNK + 2 * block + kept(block)],
@@ -104,6 +121,7 @@ impl<'s> Scan<'s> {
             sum: None,
             strip: block,
             pass: 0,
+            trust: None,
             failed: 0,
             wrong: HashMap::new(),
             sums: Vec::new(),
@@ -148,6 +166,21 @@ impl<'s> Scan<'s> {
         }
     }
 
+    /// Goes on with another target of `len` bytes behind this one, all of which was told. There block `next` is expected first, and block
+    /// `behind` behind its end. Positions are counted on.
+    pub(super) fn another(&mut self, next: u64, len: u64, behind: u64) {
+        self.base += self.end as u64;
+        (self.told, self.at, self.end) = (0, 0, 0);
+        self.next = Some(next);
+        let block = self.block as u64;
+        self.shift = Some((next * block).wrapping_sub(self.base));
+        if let Some(trust) = &mut self.trust {
+            trust.ends_with((behind * block).wrapping_sub(self.base + len));
+        }
+        self.matched_to = self.base;
+        (self.sum, self.strip, self.pass) = (None, self.block, 0);
+    }
+
     /// Bytes of the target that were told.
     pub fn told(&self) -> u64 {
         self.base + self.told as u64
@@ -177,6 +210,9 @@ impl<'s> Scan<'s> {
         sink.copy(block, len as u64, sums);
         self.told = start + len;
         self.at = self.told;
+        if let Some(trust) = &mut self.trust {
+            trust.found(self.signature, block, sums);
+        }
         self.shift = Some((block * self.block as u64).wrapping_sub(self.position(start)));
         self.matched_to = self.position(self.at);
         self.next = Some(block + sums.len() as u64);
@@ -201,8 +237,12 @@ impl<'s> Scan<'s> {
         let mut sums = std::mem::take(&mut self.sums);
         let signature = self.signature;
         signature.plan().strong.of_each(windows, self.block, &mut sums);
-        let is = |(block, sum): &(u64, &[u8; FULL])| signature.is(signature.entry(*block), sum);
-        let equal = (next..).zip(&sums).take_while(is).count();
+        let is = |(block, (sum, window)): &(u64, (&[u8; FULL], &[u8]))| {
+            let entry = signature.entry(*block);
+            signature.is(entry, sum)
+                && (!signature.is_short() || signature.plan().weak.of(window) == signature.weak(entry))
+        };
+        let equal = (next..).zip(sums.iter().zip(windows.chunks_exact(self.block))).take_while(is).count();
         if equal > 0 {
             self.matched(self.at, equal * self.block, next, &sums[..equal], sink);
         }
@@ -264,6 +304,9 @@ impl<'s> Scan<'s> {
 
     /// How many blocks' lengths of starts there are to one that is rolled.
     fn sparsity(&self) -> usize {
+        if self.trust.is_some() {
+            return 1;
+        }
         let far = self.position(self.at) - self.matched_to;
         let wanted = SPARSER.iter().find(|(from, _)| far >= *from).map_or(1, |(_, sparsity)| *sparsity);
         wanted.min(1 + kept(self.block) / self.block)
@@ -344,12 +387,20 @@ impl<'s> Scan<'s> {
         let likely = likely.filter(|(_, entry)| signature.weak(*entry) == weak);
         let listed = self.index.candidates(signature, weak).map(|entry| (signature.first_block(entry), entry));
         let sum = strong.of(window);
-        let found = likely.chain(listed).find(|(_, entry)| signature.is(*entry, &sum)).map(|(block, _)| block);
-        if let Some(block) = found {
+        let equal: Vec<u64> =
+            likely.chain(listed).filter(|(_, entry)| signature.is(*entry, &sum)).map(|(block, _)| block).collect();
+        let window = &self.buffer[self.at..self.end];
+        let is_plausible = |block: &u64| {
+            let trust = self.trust.as_ref();
+            trust.is_none_or(|trust| trust.is_plausible(signature, *block, &sum, at, self.shift, window))
+        };
+        if let Some(block) = equal.iter().copied().find(is_plausible) {
             return Judged::Found(block, sum);
         }
-        self.failed += block;
-        self.wrong.insert(weak, wrong + 1);
+        self.failed += block * (1 + equal.len() as u64);
+        if equal.is_empty() {
+            self.wrong.insert(weak, wrong + 1);
+        }
         Judged::Failed
     }
 

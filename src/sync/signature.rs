@@ -89,6 +89,8 @@ pub struct Signature {
     plan: Plan,
     weak: Vec<u32>,
     strong: Vec<u8>,
+    /// The bits that count of the last byte that is kept of a strong sum.
+    mask: u8,
     segments: Vec<Segment>,
     blocks: u64,
     basis_len: Option<u64>,
@@ -97,7 +99,12 @@ pub struct Signature {
 impl Signature {
     /// One without blocks.
     pub fn new(plan: Plan) -> Signature {
-        Signature { plan, weak: Vec::new(), strong: Vec::new(), segments: Vec::new(), blocks: 0, basis_len: None }
+        Signature::cut(plan, 0xFF)
+    }
+
+    /// One without blocks, of whose strong sums the last byte is kept in part: only the bits of `mask`.
+    pub(super) fn cut(plan: Plan, mask: u8) -> Signature {
+        Signature { plan, weak: Vec::new(), strong: Vec::new(), mask, segments: Vec::new(), blocks: 0, basis_len: None }
     }
 
     /// The signature of `basis`.
@@ -177,7 +184,31 @@ impl Signature {
 
     /// Whether the strong sum `sum` is that of an entry.
     pub(super) fn is(&self, entry: usize, sum: &[u8; FULL]) -> bool {
-        *self.strong(entry) == sum[..self.plan.kept]
+        *self.strong(entry) == self.cut_of(sum)[..self.plan.kept]
+    }
+
+    /// The strong sum `sum` with nothing but what is kept of it.
+    pub(super) fn cut_of(&self, sum: &[u8; FULL]) -> [u8; FULL] {
+        let mut cut = *sum;
+        cut[self.plan.kept - 1] &= self.mask;
+        cut
+    }
+
+    /// Whether the strong sums say too little without the weak ones.
+    pub(super) fn is_short(&self) -> bool {
+        self.plan.kept < 4
+    }
+
+    /// Each entry with its first block and how many blocks it stands for.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, u64, u64)> {
+        self.segments.iter().enumerate().flat_map(|(at, segment)| {
+            let next = self.segments.get(at + 1);
+            let (end, behind) = next.map_or((self.weak.len(), self.blocks), |next| (next.entry, next.block));
+            (segment.entry..end).map(move |entry| {
+                let block = segment.block + (entry - segment.entry) as u64;
+                (entry, block, if entry + 1 == end { behind - block } else { 1 })
+            })
+        })
     }
 
     /// Blocks that have the full length: all, but for a short last one. Where the length of the basis is not known, the last is taken for one
@@ -232,6 +263,8 @@ mod tests {
         }
         let first: Vec<u64> = (0..4).map(|entry| signature.first_block(entry)).collect();
         assert_eq!(first, [0, 1, last, last + 1]);
+        let runs: Vec<_> = signature.runs().collect();
+        assert_eq!(runs, [(0, 0, 1), (1, 1, last - 1), (2, last, 1), (3, last + 1, 1)]);
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn count(signature: &Signature, target: &[u8]) -> (Count, u64) {
 }
 
 /// Bytes that nothing is alike in.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -103,7 +103,7 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// An old and a new file that have something to do with each other.
-fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+pub(super) fn pair() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let piece = prop_oneof![
         (any::<u64>(), 0_usize..3000).prop_map(|(seed, len)| noise(seed, len)),
         (any::<u8>(), 0_usize..2000).prop_map(|(byte, len)| vec![byte; len]),
@@ -249,7 +249,7 @@ fn equal_blocks_make_long_copies() {
 }
 
 /// Pieces after Prouhet, Thue and Morse: two strings of `len` bytes whose polynomials modulo 2³² are equal for every odd base if `len` is 256.
-fn alike(len: usize, seed: u64, total: usize) -> Vec<u8> {
+pub(super) fn alike(len: usize, seed: u64, total: usize) -> Vec<u8> {
     let one: Vec<u8> = (0..len).map(|at| 65 + (at.count_ones() % 2) as u8).collect();
     let other: Vec<u8> = one.iter().map(|byte| 131 - byte).collect();
     noise(seed, total / len).iter().flat_map(|byte| if byte & 1 == 0 { one.clone() } else { other.clone() }).collect()
