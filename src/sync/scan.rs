@@ -99,7 +99,7 @@ impl<'s> Scan<'s> {
     /// where more speaks for it. And every start is rolled, however far from a match: what is found is worth the time.
     pub(super) fn thorough(signature: &'s Signature, near: u64) -> Scan<'s> {
         let mut scan = Scan::with(signature, trust::index(signature));
-        scan.trust = Some(Trust::new(near * scan.block as u64));
+        scan.trust = Some(Trust::new(near.saturating_mul(scan.block as u64)));
         scan
     }
 

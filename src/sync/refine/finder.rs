@@ -18,9 +18,9 @@ use std::collections::VecDeque;
 
 /// What is on its way in a round.
 struct Search {
+    round: Next,
     blocks: Blocks,
     bits: u32,
-    probe: bool,
     sums: Signature,
 }
 
@@ -133,9 +133,9 @@ impl<'f, B: Basis + ?Sized> Finder<'f, B> {
 
     fn search(&self, next: Next) -> Box<Search> {
         let blocks = next.blocks(&self.layout);
-        let bits = rounds::bits(self.layout.gaps.bytes(), blocks.count(), self.extra);
+        let bits = rounds::bits(self.layout.gaps.bytes(), blocks.count(), self.extra, next.anywhere);
         let sums = sums::empty(&self.salt, blocks.block(), bits);
-        Box::new(Search { blocks, bits, probe: next.probe, sums })
+        Box::new(Search { round: next, blocks, bits, sums })
     }
 
     /// Takes the sums in `body`, and searches for them when they are all there.
@@ -153,7 +153,8 @@ impl<'f, B: Basis + ?Sized> Finder<'f, B> {
             block,
             blocks: all,
             bits: search.bits,
-            probe: search.probe,
+            probe: search.round.probe,
+            anywhere: search.round.anywhere,
             searched,
             reach: searched.min(all * block),
             found: copies.iter().map(|copy| copy.count * block).sum(),
@@ -163,8 +164,9 @@ impl<'f, B: Basis + ?Sized> Finder<'f, B> {
         let before = self.layout.clone();
         self.layout.add(&search.blocks, &search.sums, &copies);
         let level = self.settings.level;
+        let packed = ratio(&self.layout, self.new, level)?;
         let saved = if last.probe {
-            let literals = saved(&before, block, &copies, self.new, level)?;
+            let literals = saved(&before, block, &copies, packed, self.new, level)?;
             Some(Saved { literals, copies: last.copies })
         } else {
             None
@@ -173,7 +175,7 @@ impl<'f, B: Basis + ?Sized> Finder<'f, B> {
             layout: &self.layout,
             last,
             saved,
-            packed: ratio(&self.layout, self.new, level)?,
+            packed,
             extra: self.extra,
             wait: self.settings.wait,
         });
@@ -205,7 +207,7 @@ impl<'f, B: Basis + ?Sized> Finder<'f, B> {
         if search.blocks.count() == 0 {
             return Ok(copies.copies);
         }
-        let mut scan = Scan::thorough(&search.sums, rounds::NEAR);
+        let mut scan = Scan::thorough(&search.sums, if search.round.anywhere { u64::MAX } else { rounds::NEAR });
         for gap in self.layout.gaps.as_slice() {
             if gap.end - gap.start < search.blocks.block() {
                 continue;

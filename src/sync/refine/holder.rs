@@ -146,7 +146,7 @@ impl<'f, B: Basis + ?Sized, W: Write> Holder<'f, B, W> {
         if blocks.count() == 0 && self.head.is_empty() {
             return Err(RefineError::Malformed("a round without blocks"));
         }
-        let bits = rounds::bits(self.layout.gaps.bytes(), blocks.count(), self.settings.extra);
+        let bits = rounds::bits(self.layout.gaps.bytes(), blocks.count(), self.settings.extra, next.anywhere);
         self.state = State::Round(Box::new(Sums {
             round: next,
             signature: sums::empty(&self.settings.salt, blocks.block(), bits),

@@ -7,7 +7,7 @@ use super::layout::{Copy, Layout};
 use super::ranges::Ranges;
 use super::{READ, RefineError};
 use crate::sync::apply::Basis;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use zstd::stream::raw::{Decoder, Encoder, InBuffer, Operation as _, OutBuffer};
 use zstd::zstd_safe::{CParameter, DParameter};
@@ -88,11 +88,13 @@ pub(super) fn ratio<B: Basis + ?Sized>(layout: &Layout, new: &B, level: i32) -> 
     Ok((packed_len(&plain, level)? / plain.len().max(1) as f64).min(1.0))
 }
 
-/// Bytes of compressed literals that are saved where `copies` of `block` bytes' blocks are found in the gaps of `layout`.
+/// Bytes of compressed literals that are saved where `copies` of `block` bytes' blocks are found in the gaps of `layout`, of which a byte comes
+/// to `packed`.
 pub(super) fn saved<B: Basis + ?Sized>(
     layout: &Layout,
     block: u64,
     copies: &[Copy],
+    packed: f64,
     new: &B,
     level: i32,
 ) -> Result<f64, RefineError> {
@@ -108,17 +110,22 @@ pub(super) fn saved<B: Basis + ?Sized>(
         }
         ranges
     };
-    // What is found often is found of few blocks: more blocks bring no more of it.
-    let mut seen = HashSet::new();
-    let firsts: Vec<Copy> = copies.iter().filter(|copy| seen.insert(copy.block)).copied().collect();
-    let some = firsts.iter().step_by(firsts.len().div_ceil(COPIES).max(1));
+    // What is found often stands often in the old file, too: the rest of its blocks bring nothing new.
+    let mut times: HashMap<u64, u32> = HashMap::new();
+    for copy in copies {
+        *times.entry(copy.block).or_default() += 1;
+    }
+    let singles: Vec<Copy> = copies.iter().filter(|copy| times[&copy.block] == 1).copied().collect();
+    let some = singles.iter().step_by(singles.len().div_ceil(COPIES).max(1));
     let some: Vec<Copy> = some.map(|copy| Copy { count: copy.count.min((BYTES / block).max(1)), ..*copy }).collect();
     let bytes = |copies: &[Copy]| copies.iter().map(|copy| copy.count * block).sum::<u64>().max(1) as f64;
-    let (all_bytes, some_bytes) = (bytes(&firsts), bytes(&some));
+    let (all_bytes, some_bytes) = (bytes(&singles), bytes(&some));
     let around = layout.gaps.without(layout.gaps.without(ranges(&some, AROUND).iter()).iter());
-    let left = around.without(ranges(&firsts, 0).iter());
+    let left = around.without(ranges(&singles, 0).iter());
     let (before, after) = (packed_len(&bytes_of(&around, new)?, level)?, packed_len(&bytes_of(&left, new)?, level)?);
-    Ok((before - after) * all_bytes / some_bytes)
+    // With more to look back on, the compressor does better than with these alone.
+    let alike = (packed * around.bytes() as f64 / before.max(1.0)).min(1.0);
+    Ok((before - after) * alike * all_bytes / some_bytes)
 }
 
 fn bytes_of<B: Basis + ?Sized>(ranges: &Ranges, new: &B) -> Result<Vec<u8>, RefineError> {

@@ -18,9 +18,13 @@ const MOST_BITS: u32 = 96;
 pub(super) const SHORTEST: u8 = 7;
 const LONGEST: u8 = 22;
 
-/// A probe asks for one in so many pieces of what is unused, of so many bytes each.
-pub(super) const PROBE: u64 = 16;
-const PROBED: u64 = 64 << 10;
+/// A probe asks for pieces of what is unused, of so many bytes each at least.
+const PIECE: u64 = 16 << 10;
+
+/// One in how many pieces that is: half a megabyte tells enough, but not of too few places.
+pub(super) fn probed(unused: u64) -> u64 {
+    (unused >> 19).clamp(8, 64)
+}
 
 /// What a round was, as the finder knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Round {
     pub bits: u32,
     /// Whether it was a probe, of a part of the blocks only.
     pub probe: bool,
+    /// Whether one block alone counted as found wherever it stood.
+    pub anywhere: bool,
     /// Bytes of the new file that they were searched in.
     pub searched: u64,
     /// Bytes that could be found if nothing were found twice: no more than were searched, or asked for.
@@ -50,13 +56,16 @@ pub(super) struct Next {
     pub(super) log: u8,
     /// Whether only some of the blocks are asked for.
     pub(super) probe: bool,
+    /// Whether one block alone counts as found wherever it stands: for what has moved, and with longer sums.
+    pub(super) anywhere: bool,
 }
 
 impl Next {
     /// The blocks that are asked for.
     pub(super) fn blocks(self, layout: &Layout) -> Blocks {
         if self.probe {
-            return Blocks::of(&layout.unused.sample(PROBED, PROBE), 1 << self.log);
+            let sample = layout.unused.sample(PIECE, probed(layout.unused.bytes()));
+            return Blocks::of(&sample, 1 << self.log);
         }
         Blocks::of(&layout.unused, 1 << self.log)
     }
@@ -81,16 +90,17 @@ pub(super) fn first(old: u64) -> Next {
     let log = (wanted.log2().round() as u8).clamp(14, 16);
     // Of a short file there are some blocks, too.
     let some = old.max(1).ilog2().saturating_sub(3) as u8;
-    Next { log: log.min(some).max(9), probe: false }
+    Next { log: log.min(some).max(9), probe: false, anywhere: false }
 }
 
 /// Bits of the sums of so many blocks that are searched in so many bytes.
 ///
-/// Anywhere, two blocks in a row have to be found; one alone only at [`NEAR`] blocks around two places where it may be expected.
-pub(super) fn bits(searched: u64, blocks: u64, extra: u8) -> u32 {
+/// Where not one alone counts `anywhere`, two blocks in a row have to be found there, and one only at [`NEAR`] blocks around two places where it
+/// may be expected.
+pub(super) fn bits(searched: u64, blocks: u64, extra: u8, anywhere: bool) -> u32 {
     let bits_of = |pairs: u128| pairs.max(1).ilog2() + 1 + SPARE + u32::from(extra);
     let (searched, blocks) = (u128::from(searched), u128::from(blocks));
-    let alone = bits_of(searched * blocks.min(u128::from(4 * NEAR + 2)));
+    let alone = bits_of(searched * if anywhere { blocks } else { blocks.min(u128::from(4 * NEAR + 2)) });
     let two = bits_of(searched * blocks).div_ceil(2);
     alone.max(two).clamp(LEAST_BITS, MOST_BITS)
 }
@@ -110,13 +120,17 @@ impl Then {
     const MORE: u8 = 0xFF;
     const LITERALS: u8 = 0;
     const PROBE: u8 = 0x80;
+    const ANYWHERE: u8 = 0x40;
 
     /// Says it in a message.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         out.push(match self {
             Then::More => Then::MORE,
             Then::Literals => Then::LITERALS,
-            Then::Round(next) => next.log | if next.probe { Then::PROBE } else { 0 },
+            Then::Round(next) => {
+                let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+                next.log | flag(next.probe, Then::PROBE) | flag(next.anywhere, Then::ANYWHERE)
+            }
         });
     }
 
@@ -126,7 +140,11 @@ impl Then {
             Then::MORE => Ok(Then::More),
             Then::LITERALS => Ok(Then::Literals),
             next => {
-                let next = Next { log: next & !Then::PROBE, probe: next & Then::PROBE != 0 };
+                let next = Next {
+                    log: next & !(Then::PROBE | Then::ANYWHERE),
+                    probe: next & Then::PROBE != 0,
+                    anywhere: next & Then::ANYWHERE != 0,
+                };
                 let possible = (SHORTEST..=LONGEST).contains(&next.log);
                 possible.then_some(Then::Round(next)).ok_or(RefineError::Malformed("an impossible block length"))
             }

@@ -2,21 +2,20 @@
 //!
 //! Where edits lie at random, a block of an eighth of the length is free of them with the eighth root of the probability; what a round finds less than
 //! that says how much of the gaps is new, and not only edited. Where that leaves it open, and the sums cost enough to care, a
-//! **probe** asks for those of a sixteenth of what is unused, and what it saves is measured with the compressor. A file that was edited
+//! **probe** asks for those of a part of what is unused, and what it saves is measured with the compressor. A file that was edited
 //! so densely that the first blocks found nothing is found by probes, too, and one that was rewritten costs a few of them.
 //!
 //! Invariant: whatever the files, the rounds are few: a block length comes twice at most, then it is shorter.
 
 use super::layout::Layout;
-use super::rounds::{self, Next, PROBE, Round, SHORTEST};
+use super::rounds::{self, Next, Round, SHORTEST};
 
 /// How much shorter blocks become: the logarithm of 8.
 const STEP: u8 = 3;
-/// The share of gaps that may be found although nothing speaks for it, and how it sinks where nothing was.
-const HOPE: f64 = 0.02;
-const HOPE_SINKS: f64 = 0.25;
-/// A share that counts as nothing.
-const NOTHING: f64 = 0.01;
+/// The share of compressed literals that may be spent on a probe although nothing speaks for it.
+const HOPE: f64 = 0.003;
+/// Where a round found less than this share, blocks are not about where they are expected.
+const LOST: f64 = 0.1;
 /// Bytes of sums that are not worth a probe.
 const CHEAP: f64 = 4096.0;
 /// Gain by cost from which on no probe is needed, and up to which none is made.
@@ -56,12 +55,13 @@ pub(super) struct Outlook {
     live: f64,
     /// The share of that that the last round was expected to find; none before the first.
     expected: Option<f64>,
-    hope: f64,
+    /// Of the last probe: it asked for one in so many pieces.
+    probed: u64,
 }
 
 impl Outlook {
     pub(super) fn new() -> Outlook {
-        Outlook { live: 1.0, expected: None, hope: HOPE }
+        Outlook { live: 1.0, expected: None, probed: 1 }
     }
 
     /// The round after this one, if it is worth its cost.
@@ -69,35 +69,35 @@ impl Outlook {
         let (last, wait) = (known.last, known.wait as f64);
         let log = last.block.ilog2() as u8;
         if let Some(saved) = known.saved {
-            let next = Next { log, probe: false };
-            let gain = (saved.literals - COPY * saved.copies as f64) * (PROBE - 1) as f64;
+            let next = Next { log, probe: false, anywhere: last.anywhere };
+            let gain = (saved.literals - COPY * saved.copies as f64) * (self.probed - 1) as f64;
             if gain > cost(next, known) + wait {
                 return Some(next);
             }
         }
-        self.learn(last);
+        let found = (last.found as f64 / last.reach.max(1) as f64).min(0.999);
+        self.learn(found);
         let shorter = log.saturating_sub(STEP).max(SHORTEST);
-        let next = Next { log: shorter, probe: false };
+        let next = Next { log: shorter, probe: false, anywhere: found < LOST };
         let cost = cost(next, known);
         if shorter == log || cost <= MESSAGES {
             return None;
         }
         let likely = self.live * self.expected.unwrap_or(0.0);
         let reach = known.layout.gaps.bytes().min(known.layout.unused.bytes()) as f64;
-        let gain = |share: f64| reach * known.packed * share / (cost + wait);
+        let most = reach * known.packed;
+        let gain = likely * most / (cost + wait);
         let probe = cost >= CHEAP && wait <= cost / 4.0;
-        if gain(likely) > if probe { SURE } else { 1.0 } {
+        if gain > if probe { SURE } else { 1.0 } {
             return Some(next);
         }
-        (probe && gain(likely.max(self.hope)) > HOPELESS).then_some(Next { probe: true, ..next })
+        self.probed = rounds::probed(known.layout.unused.bytes());
+        let is_hoped_for = gain > HOPELESS || cost / self.probed as f64 <= HOPE * most;
+        (probe && is_hoped_for).then_some(Next { probe: true, ..next })
     }
 
-    /// Learns from what a round found.
-    fn learn(&mut self, last: Round) {
-        let found = (last.found as f64 / last.reach.max(1) as f64).min(0.999);
-        if found < NOTHING {
-            self.hope *= HOPE_SINKS;
-        }
+    /// Learns from the share that a round found.
+    fn learn(&mut self, found: f64) {
         // Before anything was found, all may be edited.
         let expected = self.expected.filter(|expected| *expected > 0.0);
         self.live = expected.map_or(1.0, |expected| {
@@ -115,7 +115,7 @@ fn cost(next: Next, known: Known<'_>) -> f64 {
     if blocks == 0 {
         return 0.0;
     }
-    let bits = rounds::bits(known.layout.gaps.bytes(), blocks, known.extra);
+    let bits = rounds::bits(known.layout.gaps.bytes(), blocks, known.extra, next.anywhere);
     blocks as f64 * f64::from(bits) / 8.0 + MESSAGES
 }
 
@@ -128,10 +128,19 @@ mod tests {
         let (mut outlook, mut left, mut block, mut probe) = (Outlook::new(), 64_u64 << 20, 64_u64 << 10, false);
         let mut rounds = Vec::new();
         for share in shares {
-            let asked = if probe { left / PROBE } else { left };
+            let asked = if probe { left / rounds::probed(left) } else { left };
             let found = (asked as f64 * share) as u64;
-            let last =
-                Round { block, blocks: asked / block, bits: 40, probe, searched: left, reach: asked, found, copies: 9 };
+            let last = Round {
+                block,
+                blocks: asked / block,
+                bits: 40,
+                probe,
+                anywhere: false,
+                searched: left,
+                reach: asked,
+                found,
+                copies: 9,
+            };
             left -= found;
             let layout = Layout::new(left, left);
             let saved = probe.then_some(Saved { literals: found as f64, copies: 9 });
@@ -153,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_is_new_is_asked_for_by_probes() {
-        assert_eq!(rounds(&[0.0, 0.0, 0.0, 0.0], 0), [(8192, true), (1024, true)]);
+        assert_eq!(rounds(&[0.0; 5], 0), [(8192, true), (1024, true), (128, true)]);
         assert_eq!(rounds(&[0.0, 0.5, 0.5], 0), [(8192, true), (8192, false), (1024, false)]);
         // Pages that were rewritten: short blocks find the rest of the others, and nothing of them.
         assert_eq!(rounds(&[0.85, 0.87, 0.5, 0.0, 0.0], 0), [(8192, false), (1024, false), (128, true)]);
