@@ -16,15 +16,15 @@
 //!
 //! [`Holder`] and [`Finder`] are these two ends without their wire: each [`give`](Finder::give)s messages until it has none, and
 //! [`take`](Finder::take)s those of the other, whole and in order. Ranges, block numbers and the bits of a sum are derived by both from what
-//! was said before ([`layout`], [`ranges`], [`rounds`]), so none of them travels.
+//! was said before (`layout`, `ranges`, `rounds`), so none of them travels.
 //!
 //! # How sure it is
 //!
-//! A sum has 32 bits of the weak one and some of the strong one, as many as a round needs ([`rounds::bits`]). Where one block alone counts as
-//! found, that is expected within [`rounds::NEAR`] blocks of there: so in g bytes that are searched, 10 · g pairs may look alike by
+//! A sum has 32 bits of the weak one and some of the strong one, as many as a round needs (`rounds::bits`). Where one block alone counts as
+//! found, that is expected within `rounds::NEAR` blocks of there: so in g bytes that are searched, 10 · g pairs may look alike by
 //! chance. Anywhere among m blocks, which are m · g pairs, two in a row have to be found; or one, in a round that
 //! says so and has bits for them. Of all kinds, and with another 12 bits
-//! ([`rounds::SPARE`]), a round goes wrong with a probability of 2⁻¹² at most each, and a transfer of four rounds with less than 1 in 500. It is
+//! (`rounds::SPARE`), a round goes wrong with a probability of 2⁻¹² at most each, and a transfer of four rounds with less than 1 in 500. It is
 //! noticed: the new file is what has the digest of the offer, or [`RefineError::Mismatch`]. The caller then starts anew with another salt and
 //! [`Settings::extra`] bits. The sums have a key of the salt, so that data cannot be made to look alike beforehand.
 //!

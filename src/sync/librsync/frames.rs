@@ -1,6 +1,6 @@
 //! Reads deltas in the form of librsync, as frames that say nothing of a digest.
 //!
-//! Invariant: a frame's literals are at most [`LITERALS`], however long a command says they are, and its copies are of the basis.
+//! Invariant: a frame's literals are at most `LITERALS`, however long a command says they are, and its copies are of the basis.
 
 use crate::sync::format::FormatError;
 use crate::sync::format::frame::{Digest, Frame, Op};
