@@ -10,12 +10,14 @@
 //! made, and where the next blocks are expected eight at most behind each that was there; memory is a few
 //! blocks and [`CHUNK`].
 
+mod judge;
 mod trust;
 
 use super::index::Index;
 use super::signature::Signature;
 use super::strong::{FULL, HEAD, MANY};
 use super::weak::Roller;
+use judge::Judged;
 use std::collections::HashMap;
 use trust::Trust;
 
@@ -37,16 +39,6 @@ pub trait Sink {
     fn copy(&mut self, block: u64, len: u64, sums: &[[u8; FULL]]);
     /// The next bytes are these.
     fn literal(&mut self, bytes: &[u8]);
-}
-
-/// What a position where the filter passes comes to.
-enum Judged {
-    /// This block, which has this strong sum.
-    Found(u64, [u8; FULL]),
-    /// None that has its weak sum.
-    Unlisted,
-    /// None, though there are some with its weak sum.
-    Failed,
 }
 
 /// What happened where the next block was expected.
@@ -358,55 +350,6 @@ impl<'s> Scan<'s> {
             }
             self.miss(sum, listed);
         }
-    }
-
-    /// What stands at `at`, where the weak sum is `weak`.
-    fn judge(&mut self, weak: u32) -> Judged {
-        let signature = self.signature;
-        // Of equal blocks the first is listed, so where none is, there is none.
-        if self.index.candidates(signature, weak).next().is_none() {
-            return Judged::Unlisted;
-        }
-        let (block, at) = (self.block as u64, self.position(self.at));
-        let wrong = self.wrong.get(&weak).copied().unwrap_or(0);
-        if wrong >= WRONG || !self.may_fail(at) {
-            return Judged::Failed;
-        }
-        let (strong, window) = (&signature.plan().strong, &self.buffer[self.at..self.at + self.block]);
-        if let Some(head) = strong.head(window)
-            && !self.index.candidates(signature, weak).any(|entry| signature.strong(entry).starts_with(&head))
-        {
-            self.failed += HEAD as u64;
-            return Judged::Failed;
-        }
-        // First what goes on with the last match, then what has not moved: of blocks that are alike, these make long copies.
-        let whole = signature.whole_blocks();
-        let numbered = |offset: u64| (offset.is_multiple_of(block) && offset / block < whole).then_some(offset / block);
-        let likely = [self.shift.and_then(|shift| numbered(shift.wrapping_add(at))), numbered(at)];
-        let likely = likely.into_iter().flatten().map(|block| (block, signature.entry(block)));
-        let likely = likely.filter(|(_, entry)| signature.weak(*entry) == weak);
-        let listed = self.index.candidates(signature, weak).map(|entry| (signature.first_block(entry), entry));
-        let sum = strong.of(window);
-        let equal: Vec<u64> =
-            likely.chain(listed).filter(|(_, entry)| signature.is(*entry, &sum)).map(|(block, _)| block).collect();
-        let window = &self.buffer[self.at..self.end];
-        let is_plausible = |block: &u64| {
-            let trust = self.trust.as_ref();
-            trust.is_none_or(|trust| trust.is_plausible(signature, *block, &sum, at, self.shift, window))
-        };
-        if let Some(block) = equal.iter().copied().find(is_plausible) {
-            return Judged::Found(block, sum);
-        }
-        self.failed += block * (1 + equal.len() as u64);
-        if equal.is_empty() {
-            self.wrong.insert(weak, wrong + 1);
-        }
-        Judged::Failed
-    }
-
-    /// Whether another strong sum may be taken in vain at this position.
-    fn may_fail(&self, position: u64) -> bool {
-        self.failed + self.block as u64 <= FREE.max(self.block as u64) + position / 2
     }
 
     /// Goes on behind a position where the filter was wrong, or a strong sum failed of what was `listed`.

@@ -68,7 +68,8 @@ fn a_flow_that_was_forgotten_on_the_way_is_replaced_by_another_one() {
     while sender.event("progress")["bytes_done"].as_u64() == Some(0) {}
     translator.cut.store(true, Ordering::SeqCst);
     let sent = sender.ended();
-    assert_eq!((sent.code(), receiver.ended().code()), (Some(0), Some(0)), "{sent:?}");
+    let received = receiver.ended();
+    assert_eq!((sent.code(), received.code()), (Some(0), Some(0)), "{sent:?} {received:?}");
     assert!(sent.out.contains("nothing heard for 1.0s; trying another connection as well"), "{sent:?}");
     assert_eq!(translator.flows.lock().unwrap().len(), 2, "one beside the first, and no more");
     assert!(std::fs::read(place.path("inbox/source")).unwrap() == noise(7, SIZE as usize));
