@@ -285,7 +285,8 @@ fn measure(flow: &mut Flow, now: Instant, seen: Seen) {
         return;
     }
     // Counted anew: the sender has come back on another connection.
-    let since = if seen.shards < flow.seen.shards { Seen::default() } else { flow.seen };
+    let is_less = seen.shards < flow.seen.shards || seen.bytes < flow.seen.bytes;
+    let since = if is_less { Seen::default() } else { flow.seen };
     let (bytes, shards) = (seen.bytes - since.bytes, seen.shards - since.shards);
     let sent = bytes as f64 * seen.sent.saturating_sub(since.sent) as f64 / shards.max(1) as f64;
     let keep = (-span.as_secs_f64() / SMOOTH.as_secs_f64()).exp();

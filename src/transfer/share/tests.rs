@@ -245,3 +245,26 @@ fn memory_is_promised_once() {
     }
     assert!(promised.iter().all(|(_, window)| *window == FIRST_WINDOW));
 }
+
+#[test]
+fn a_sender_that_comes_back_is_counted_anew() {
+    // On another connection more shards have come than on the first, and fewer bytes.
+    let start = origin();
+    let seen = |bytes, shards| Seen { bytes, shards, more: 0, sent: shards };
+    let mut flow = Flow {
+        class: Priority::Normal,
+        rtt: Duration::from_millis(10),
+        seen: Seen::default(),
+        measured: None,
+        rate: 0.0,
+        sent: 0.0,
+        promised: 0,
+        more: 0.0,
+        allowed: None,
+    };
+    measure(&mut flow, start, seen(0, 0));
+    for (seconds, seen) in [(1, seen(58_000, 10)), (2, seen(24_000, 20)), (3, seen(30_000, 5))] {
+        measure(&mut flow, start + Duration::from_secs(seconds), seen);
+        assert!(flow.rate >= 0.0 && flow.rate < 60_000.0 && flow.sent < 60_000.0, "{} {}", flow.rate, flow.sent);
+    }
+}
