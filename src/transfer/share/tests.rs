@@ -252,7 +252,7 @@ fn a_sender_that_comes_back_is_counted_anew() {
     let start = origin();
     let seen = |bytes, shards| Seen { bytes, shards, more: 0, sent: shards };
     let mut flow = Flow {
-        class: Priority::Normal,
+        class: Normal,
         rtt: Duration::from_millis(10),
         seen: Seen::default(),
         measured: None,
