@@ -1,7 +1,7 @@
 //! A file that takes its name when it is complete.
 //!
 //! Invariant: under the name stands what stood there before, or all of the new file; a run that is killed leaves nothing behind where the
-//! file system has files without names (Linux: `O_TMPFILE`), elsewhere a `.resilient-XXXXXX` beside it. What exists is replaced only by
+//! file system has files without names (Linux: `O_TMPFILE`), elsewhere a file beside it whose name begins with `.resilient-`. What exists is replaced only by
 //! [`Staged::replace`], and a link to a file stays one; a device or a pipe that exists is written to as it is.
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat};
