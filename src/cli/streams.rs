@@ -9,7 +9,7 @@ use super::policy;
 use crate::class::Class;
 use crate::fs::staged::Staged;
 use crate::location::Location;
-use crate::pipeline::files::{Input, Outlet, Output};
+use crate::pipeline::files::{Input, Outlet, Output, Source};
 use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -79,7 +79,8 @@ pub(super) fn read(place: &Place) -> Result<Reading, Failure> {
 impl Reading {
     /// The same as what the library reads.
     pub(super) fn input(self) -> Input {
-        Input { name: self.name, from: Box::new(self.file), len: self.len }
+        let source = Source::of(&self.file);
+        Input { name: self.name, from: Box::new(self.file), len: self.len, source }
     }
 
     /// Its length, if it can be read at any place.

@@ -9,8 +9,9 @@ use crate::event::{Event, Observer, Progress};
 use crate::fs::staged::Staged;
 use crate::network::seam::{self, Blocking};
 use crate::sync::format::FormatError;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -124,9 +125,47 @@ pub struct Input {
     pub from: Box<dyn Read + Send>,
     /// How many there are, if that is known.
     pub len: Option<u64>,
+    /// The file that they are of, if it is one, and how it was.
+    pub source: Option<Source>,
+}
+
+/// A file that is read, and how long and of what time it was before.
+pub struct Source {
+    file: File,
+    was: (u64, i64, i64),
+}
+
+impl Source {
+    /// The same file as this one, if it is a regular one: the times of devices and pipes tell nothing.
+    pub fn of(file: &File) -> Option<Source> {
+        let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+        Some(Source { file: file.try_clone().ok()?, was: Source::state(&metadata) })
+    }
+
+    fn state(metadata: &Metadata) -> (u64, i64, i64) {
+        (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+    }
+
+    fn has_changed(&self) -> bool {
+        self.file.metadata().map_or(true, |metadata| Source::state(&metadata) != self.was)
+    }
 }
 
 impl Input {
+    /// What the run comes to, now that all was read: if the file has changed meanwhile, the user is told, because what was read was never there
+    /// at one time.
+    pub(super) fn outcome(&self, observer: &dyn Observer) -> Class {
+        if !self.source.as_ref().is_some_and(Source::has_changed) {
+            return Class::Done;
+        }
+        let message = format!(
+            "{}: changed while it was read: what was made may fit neither what it was nor what it is",
+            self.name
+        );
+        observer.event(&Event::Warning { message });
+        Class::Vanished
+    }
+
     /// Fills `buffer` as far as there is something; with how many bytes.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, FileError> {
         let mut there = 0;
@@ -267,9 +306,7 @@ impl Watch {
         }
         Ok(())
     }
-}
 
-impl Watch {
     /// Says what the user should know.
     pub(super) fn warn(&self, message: &str) {
         self.observer.event(&Event::Warning { message: message.to_owned() });

@@ -47,10 +47,10 @@ pub async fn sig(options: SigOptions, observer: Arc<dyn Observer>, cancel: Cance
     let SigOptions { mut basis, mut signature, block, kept, form } = options;
     let (block, kept) = lengths(basis.len, block, kept, form);
     let told = Arc::clone(&observer);
-    let bytes = watched(basis.len, observer, cancel, move |mut watch| {
+    let (bytes, basis) = watched(basis.len, observer, cancel, move |mut watch| {
         let bytes = sign(&mut basis, &mut signature, (block, kept), form, &mut watch)?;
         signature.finish()?;
-        Ok(bytes)
+        Ok((bytes, basis))
     })
     .await?;
     let blocks = bytes.div_ceil(block as u64);
@@ -58,7 +58,7 @@ pub async fn sig(options: SigOptions, observer: Arc<dyn Observer>, cancel: Cance
     told.event(&Event::Note { message });
     let stats =
         vec![("bytes read", bytes), ("block length", block as u64), ("sum length", kept as u64), ("blocks", blocks)];
-    Ok(Summary { stats, ..Summary::NOTHING })
+    Ok(Summary { class: basis.outcome(&*told), stats, ..Summary::NOTHING })
 }
 
 /// Signs all of `basis`; of how many bytes it is.

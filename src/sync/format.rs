@@ -6,6 +6,7 @@
 
 pub mod delta;
 pub mod frame;
+mod packer;
 pub mod signature;
 
 use std::io::{self, Read};

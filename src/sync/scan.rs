@@ -7,9 +7,10 @@
 //!
 //! Invariants: what is told to the [`Sink`] is the target, in order and without gaps; a copy is told only after its strong sum matched; the
 //! strong sums that fail where the weak sum rolls are never of more than [`FREE`] bytes and half of the target so far, however the data was
-//! made, and where the next blocks are expected eight at most behind each that was there; memory is a few
+//! made, and where the next blocks are expected twice eight at most behind each that was there; memory is a few
 //! blocks and [`CHUNK`].
 
+mod ahead;
 mod judge;
 mod trust;
 
@@ -17,6 +18,7 @@ use super::index::Index;
 use super::signature::Signature;
 use super::strong::{FULL, HEAD, MANY};
 use super::weak::Roller;
+use ahead::Ahead;
 use judge::Judged;
 use std::collections::HashMap;
 use trust::Trust;
@@ -67,6 +69,8 @@ pub struct Scan<'s> {
     base: u64,
     /// The block that is expected at `at`.
     next: Option<u64>,
+    /// See its module.
+    ahead: Option<Ahead>,
     /// Position in the basis minus position in the target (wrapping), and end in the target, of the last match.
     shift: Option<u64>,
     matched_to: u64,
@@ -78,7 +82,9 @@ pub struct Scan<'s> {
     trust: Option<Trust>,
     failed: u64,
     wrong: HashMap<u32, u8>,
+    /// Strong sums of windows that were expected to be blocks, and of which block and position the first is.
     sums: Vec<[u8; FULL]>,
+    sums_of: (u64, u64),
 }
 
 impl<'s> Scan<'s> {
@@ -108,6 +114,7 @@ impl<'s> Scan<'s> {
             end: 0,
             base: 0,
             next: Some(0),
+            ahead: None,
             shift: None,
             matched_to: 0,
             sum: None,
@@ -117,6 +124,7 @@ impl<'s> Scan<'s> {
             failed: 0,
             wrong: HashMap::new(),
             sums: Vec::new(),
+            sums_of: (0, 0),
         }
     }
 
@@ -164,6 +172,7 @@ impl<'s> Scan<'s> {
         self.base += self.end as u64;
         (self.told, self.at, self.end) = (0, 0, 0);
         self.next = Some(next);
+        self.ahead = None;
         let block = self.block as u64;
         self.shift = Some((next * block).wrapping_sub(self.base));
         if let Some(trust) = &mut self.trust {
@@ -208,6 +217,7 @@ impl<'s> Scan<'s> {
         self.shift = Some((block * self.block as u64).wrapping_sub(self.position(start)));
         self.matched_to = self.position(self.at);
         self.next = Some(block + sums.len() as u64);
+        self.ahead = None;
         (self.sum, self.strip, self.pass) = (None, self.block, 0);
     }
 
@@ -222,27 +232,34 @@ impl<'s> Scan<'s> {
         if there == 0 && !last {
             return Followed::Unknown;
         }
-        let most = (SIDE_BY_SIDE / self.block).clamp(1, MANY);
-        let side_by_side = most.min(there).min(usize::try_from(whole - next).unwrap_or(usize::MAX));
-        let likely = self.likely(next, side_by_side);
-        let windows = &self.buffer[self.at..self.at + likely * self.block];
-        let mut sums = std::mem::take(&mut self.sums);
-        let signature = self.signature;
-        signature.plan().strong.of_each(windows, self.block, &mut sums);
+        let (from, all) = if let Some(from) = self.summed(next) {
+            (from, self.sums.len() - from)
+        } else {
+            let most = (SIDE_BY_SIDE / self.block).clamp(1, MANY);
+            let side_by_side = most.min(there).min(usize::try_from(whole - next).unwrap_or(usize::MAX));
+            let likely = self.likely(next, side_by_side);
+            let windows = &self.buffer[self.at..self.at + likely * self.block];
+            self.signature.plan().strong.of_each(windows, self.block, &mut self.sums);
+            self.sums_of = (next, self.position(self.at));
+            (0, side_by_side)
+        };
+        let sums = std::mem::take(&mut self.sums);
+        let (signature, windows) = (self.signature, self.buffer[self.at..self.end].chunks_exact(self.block));
         let is = |(block, (sum, window)): &(u64, (&[u8; FULL], &[u8]))| {
             let entry = signature.entry(*block);
             signature.is(entry, sum)
                 && (!signature.is_short() || signature.plan().weak.of(window) == signature.weak(entry))
         };
-        let equal = (next..).zip(sums.iter().zip(windows.chunks_exact(self.block))).take_while(is).count();
+        let equal = (next..).zip(sums[from..].iter().zip(windows)).take_while(is).count();
         if equal > 0 {
-            self.matched(self.at, equal * self.block, next, &sums[..equal], sink);
+            self.matched(self.at, equal * self.block, next, &sums[from..from + equal], sink);
         }
         self.sums = sums;
-        if equal > 0 && equal == side_by_side {
+        if equal > 0 && equal == all {
             return Followed::Found;
         }
         self.next = None;
+        self.look_ahead(next + equal as u64);
         Followed::Lost
     }
 
@@ -307,15 +324,23 @@ impl<'s> Scan<'s> {
     /// Rolls to the next match; whether there may be more to find in what is there.
     fn roll(&mut self, last: bool, sink: &mut impl Sink) -> bool {
         loop {
+            let near = self.near();
+            if self.at >= near {
+                self.jump();
+                return true;
+            }
             if self.strip == 0 && self.pass == 0 {
                 self.pass = (self.sparsity() - 1) * self.block;
                 self.strip = self.block;
             }
             if self.pass > 0 {
-                let step = self.pass.min(self.end - self.at);
+                let step = self.pass.min(self.end.min(near) - self.at);
                 self.at += step;
                 self.pass -= step;
                 self.sum = None;
+                if self.at == near {
+                    continue;
+                }
                 if self.pass > 0 {
                     return false;
                 }
@@ -323,7 +348,7 @@ impl<'s> Scan<'s> {
             let Some(free) = (self.end - self.at).checked_sub(self.block) else { return false };
             let window = &self.buffer[self.at..self.end];
             let mut sum = self.sum.unwrap_or_else(|| self.signature.plan().weak.of(&window[..self.block]));
-            let count = free.min(self.strip);
+            let count = free.min(self.strip).min(near - self.at);
             let found = self.roller.find(self.index.filter(), window, &mut sum, count);
             let step = found.unwrap_or(count);
             self.at += step;

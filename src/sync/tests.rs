@@ -228,6 +228,27 @@ fn what_was_inserted_or_moved_is_all_that_is_new() {
 }
 
 #[test]
+fn what_is_between_blocks_that_stayed_is_found_too() {
+    const BLOCK: usize = 1024;
+    let old = noise(1, 64 * BLOCK);
+    let (signature, _) = signature_of(&old, BLOCK, 8);
+    let block = |at: usize| &old[at * BLOCK..(at + 1) * BLOCK];
+    let mut new = old.clone();
+    // In the place of one block another one, and in that of three one that is nowhere near a block's length of the file.
+    new[10 * BLOCK..11 * BLOCK].copy_from_slice(block(40));
+    new[20 * BLOCK..23 * BLOCK].copy_from_slice(&[&noise(2, 500), block(50), &noise(3, 1548)].concat());
+    // Changes of one block each, so near that they are met by what was summed for the one before; and one of many blocks.
+    for at in [31, 33, 34, 36] {
+        new[at * BLOCK] ^= 1;
+    }
+    new[45 * BLOCK..60 * BLOCK].copy_from_slice(&noise(4, 15 * BLOCK));
+    let (count, failed) = count(&signature, &new);
+    let copies = [(0, 10), (40, 1), (11, 9), (50, 1), (23, 8), (32, 1), (35, 1), (37, 8), (60, 4)];
+    let copies: Vec<(u64, u64)> = copies.iter().map(|(at, len)| (at * BLOCK as u64, len * BLOCK as u64)).collect();
+    assert_eq!((count.copies, count.literal, failed), (copies, (2 + 4 + 15) * BLOCK as u64, 0));
+}
+
+#[test]
 fn what_was_passed_over_is_found_backwards() {
     let old = noise(1, 4 << 20);
     let (signature, _) = signature_of(&old, 1024, 8);

@@ -4,7 +4,7 @@
 
 use crate::process::{Place, noise};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Output, Stdio};
 
 /// An old file, and a new one with an insertion, a change and more at its end.
@@ -359,6 +359,26 @@ fn empty_files_are_files() {
             assert_eq!(made.status.code(), Some(0));
             assert_eq!(made.stdout, if to == "old" { old.clone() } else { Vec::new() }, "{format} {from} {to}");
         }
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_told_of() {
+    let place = Place::new();
+    place.write("old", noise(1, 8 << 20));
+    place.write("new", noise(2, 8 << 20));
+    silent(&place, "sig old sig");
+    // More than a pipe holds is written before all is read, so that the program waits in between.
+    for (words, file) in [("sig -b 1K --sum-size 32 old", "old"), ("delta sig new", "new")] {
+        let mut child = place.command(words).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut [0; 4]).unwrap();
+        std::fs::OpenOptions::new().append(true).open(place.path(file)).unwrap().write_all(b"more").unwrap();
+        let (made, said) = (std::io::copy(&mut out, &mut std::io::sink()), child.wait_with_output().unwrap());
+        let said = (said.status.code(), String::from_utf8(said.stderr).unwrap());
+        assert!(made.unwrap() > 100_000, "{words}");
+        assert_eq!(said.0, Some(24), "{words}: {}", said.1);
+        assert!(said.1.contains(&format!("{file}: changed while it was read")), "{}", said.1);
     }
 }
 

@@ -20,14 +20,13 @@
 //! Invariant: the same signature, target, version and level give the same bytes. A frame ends where enough has come together, and what is
 //! before its end can be made and checked without what is after it.
 
+use super::packer::Packer;
 use super::signature::Basis;
 use super::{CHECK, DELTA_MAGIC, VERSION, put, zigzag};
 use crate::chunk::compression::{Promise, promise};
 use crate::sync::scan::Sink;
 use crate::sync::strong::FULL;
 use std::io::{self, Write};
-use zstd::stream::raw::{Encoder, InBuffer, Operation as _, OutBuffer};
-use zstd::zstd_safe::CParameter;
 
 /// The level of Zstandard for literals, if nobody says another: half the time of level 3, and a tenth more bytes at most.
 pub const LEVEL: i32 = 1;
@@ -51,19 +50,14 @@ const RUN: usize = 256;
 const WORTH: usize = 64;
 /// Logarithm of the bytes that the compressor looks back.
 pub(super) const WINDOW_LOG: u32 = 23;
-/// Bytes of literals after which the stream begins anew: what goes round in the compressor's buffer costs it twice the time.
-const ANEW: usize = 1 << WINDOW_LOG;
 /// The level of Zstandard that operations are packed with.
 const OPS_LEVEL: i32 = 3;
 
 /// Writes a delta: takes what a target is made of. Whoever feeds it ends frames when they are [full](Self::is_full).
 pub struct DeltaWriter<W> {
     to: W,
-    encoder: Option<Encoder<'static>>,
-    /// Bytes that went into it since it began anew.
-    streamed: usize,
-    /// What it makes of a frame, and whether the last ones shrank: then the next one is not looked at before.
-    packed: Vec<u8>,
+    packer: Option<Packer>,
+    /// Whether the last literals shrank: then the next ones are not looked at before.
     shrank: bool,
     /// The checksum of the next frame, so far.
     check: blake3::Hasher,
@@ -110,16 +104,9 @@ impl<W: Write> DeltaWriter<W> {
         to.write_all(&head)?;
         let mut check = blake3::Hasher::new();
         check.update(&head);
-        let encoder = level.map(|level| {
-            let mut encoder = Encoder::new(level)?;
-            encoder.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
-            io::Result::Ok(encoder)
-        });
         Ok(DeltaWriter {
             to,
-            encoder: encoder.transpose()?,
-            streamed: 0,
-            packed: Vec::new(),
+            packer: level.map(Packer::new).transpose()?,
             shrank: false,
             check,
             operations: Vec::new(),
@@ -156,13 +143,13 @@ impl<W: Write> DeltaWriter<W> {
         let digest = &digest.as_bytes()[..if flags & LAST == 0 { SO_FAR } else { 32 }];
         let packed = (operations.len() >= WORTH).then(|| zstd::bulk::compress(&operations, OPS_LEVEL)).transpose()?;
         let packed = packed.filter(|packed| packed.len() < operations.len());
-        if self.streamed == 0 || self.streamed + self.literals.len() > ANEW {
-            self.streamed = 0;
-            flags |= LITERALS_ANEW;
-        }
-        let literals = self.pack()?;
-        if literals.is_none() {
-            flags &= !LITERALS_ANEW;
+        // They are packed unless they do not look as if they would shrink.
+        let packer = self.packer.as_mut().filter(|_| !self.literals.is_empty());
+        let packer = packer.filter(|_| self.shrank || promise(&self.literals) != Promise::Nothing);
+        let literals = packer.map(|packer| packer.pack(&self.literals)).transpose()?;
+        if let Some(packed) = &literals {
+            self.shrank = packed.bytes.len() < self.literals.len() - self.literals.len() / 16;
+            flags |= if packed.anew { LITERALS_ANEW } else { 0 };
         }
         let mut frame = vec![0];
         put(&mut frame, std::mem::take(&mut self.frame_bytes));
@@ -174,15 +161,15 @@ impl<W: Write> DeltaWriter<W> {
             }
         };
         length(packed.as_ref().map(Vec::len), operations.len(), OPS_PACKED);
-        length(literals, self.literals.len(), LITERALS_PACKED);
+        length(literals.as_ref().map(|packed| packed.bytes.len()), self.literals.len(), LITERALS_PACKED);
         frame[0] = flags;
         frame.extend(packed.as_ref().unwrap_or(&operations));
         self.to.write_all(&frame)?;
         let mut check = std::mem::take(&mut self.check);
         check.update(&frame);
-        if let Some(len) = literals {
-            self.to.write_all(&self.packed[..len])?;
-            check.update(&self.packed[..len]);
+        if let Some(packed) = literals {
+            self.to.write_all(packed.bytes)?;
+            check.update(packed.bytes);
         } else {
             self.to.write_all(&self.literals)?;
         }
@@ -191,33 +178,6 @@ impl<W: Write> DeltaWriter<W> {
         self.to.write_all(&check.finalize().as_bytes()[..CHECK])?;
         self.literals.clear();
         Ok(())
-    }
-
-    /// Packs the literals of this frame as the next of the Zstandard stream, unless they do not look as if they would shrink; into how many bytes.
-    fn pack(&mut self) -> io::Result<Option<usize>> {
-        let Some(encoder) = self.encoder.as_mut().filter(|_| !self.literals.is_empty()) else { return Ok(None) };
-        if !self.shrank && promise(&self.literals) == Promise::Nothing {
-            return Ok(None);
-        }
-        if self.streamed == 0 {
-            encoder.reinit()?;
-        }
-        self.streamed += self.literals.len();
-        let room = zstd::zstd_safe::compress_bound(self.literals.len()) + 64;
-        if self.packed.len() < room {
-            self.packed.resize(room, 0);
-        }
-        let mut input = InBuffer::around(&self.literals);
-        let mut output = OutBuffer::around(self.packed.as_mut_slice());
-        while input.pos() < input.src.len() {
-            encoder.run(&mut input, &mut output)?;
-        }
-        if encoder.flush(&mut output)? > 0 {
-            return Err(io::Error::other("the compressor needs more room than it said"));
-        }
-        let len = output.pos();
-        self.shrank = len < self.literals.len() - self.literals.len() / 16;
-        Ok(Some(len))
     }
 
     /// Ends the operation that might have grown.
