@@ -5,9 +5,8 @@ use super::exit::Failure;
 use super::run;
 use super::streams;
 use crate::pipeline::sig::{SigForm, SigOptions};
-use crate::sync::format::signature::KEPT;
 use crate::sync::librsync::Rolling;
-use crate::sync::{BLOCK_LENGTHS, FULL, SALT};
+use crate::sync::{BLOCK_LENGTHS, FULL, Plan, SALT};
 use crate::unit;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -104,11 +103,12 @@ impl Words {
             Format::Rdiff if self.rollsum == Some(Sum::Rollsum) => SigForm::Librsync(Rolling::Rollsum),
             Format::Rdiff => SigForm::Librsync(Rolling::RabinKarp),
         };
-        if self.format == Format::Resilient && self.sum_size.is_some_and(|size| !KEPT.contains(&size)) {
-            return Err(Failure::usage(format!("--sum-size: from {} to {} bytes", KEPT.start(), KEPT.end())));
-        }
         let (basis, signature) = (streams::place(self.typed.first())?, streams::place(self.typed.get(1))?);
         let basis = streams::read(&basis)?;
+        let least = Plan::kept_at_least(self.block_size.unwrap_or_else(|| Plan::lengths(basis.len).0));
+        if self.format == Format::Resilient && self.sum_size.is_some_and(|size| !(least..=FULL).contains(&size)) {
+            return Err(Failure::usage(format!("--sum-size: from {least} to {FULL} bytes for blocks of this length")));
+        }
         let signature = streams::write(&signature, self.force, &[&basis])?;
         let (block, kept) = (self.block_size, self.sum_size);
         let options = SigOptions { basis: basis.input(), signature, block, kept, form };

@@ -34,6 +34,7 @@ pub(super) fn place(word: Option<&OsString>) -> Result<Place, Failure> {
     match Location::parse(word) {
         Location::Stdio => Ok(Place::Stream(true)),
         Location::Local(path) => Ok(Place::File(path)),
+        Location::Refused { typed, hint } if typed.is_empty() => Err(Failure::usage("an empty name").hint(hint)),
         _ => Err(Failure::usage(format!("{}: not a file of this host", name(word))).hint(
             "start `resilient` over there and use pipes: ssh HOST resilient sig PATH | …; a file with a colon is ./a:b",
         )),
@@ -70,10 +71,17 @@ pub(super) fn read(place: &Place) -> Result<Reading, Failure> {
     if metadata.is_dir() {
         return Err(Failure::new(Class::Select, format!("{name}: is a directory")));
     }
-    // Of a file that stdin is, maybe not all is left.
-    let position = if metadata.is_file() { seek(&file, SeekFrom::Current(0)).ok() } else { None };
-    let len = position.map(|position| metadata.len().saturating_sub(position));
+    let is_long = metadata.is_file() || metadata.file_type().is_block_device();
+    let len = if is_long { left(&file) } else { None };
     Ok(Reading { name, file, len })
+}
+
+/// Bytes of a file or a device that are still to be read: where it is stdin, maybe not all.
+fn left(file: &File) -> Option<u64> {
+    let at = seek(file, SeekFrom::Current(0)).ok()?;
+    let end = seek(file, SeekFrom::End(0)).ok()?;
+    seek(file, SeekFrom::Start(at)).ok()?;
+    Some(end.saturating_sub(at))
 }
 
 impl Reading {

@@ -41,7 +41,7 @@ pub enum DeltaForm {
 pub async fn delta(options: DeltaOptions, observer: Arc<dyn Observer>, cancel: Cancel) -> Result<Summary, Error> {
     let DeltaOptions { signature: mut input, mut target, delta: mut output, form, level, packs } = options;
     let told = Arc::clone(&observer);
-    let (totals, blocks, target) = watched(target.len, observer, cancel, move |mut watch| {
+    let (totals, blocks) = watched(target.len, observer, cancel, move |mut watch| {
         let (signature, basis) = read_signature(&mut input)?;
         let form = form.unwrap_or(if basis.is_some() { DeltaForm::Own } else { DeltaForm::Librsync });
         let mut scan = Scan::new(&signature);
@@ -66,7 +66,8 @@ pub async fn delta(options: DeltaOptions, observer: Arc<dyn Observer>, cancel: C
         };
         to.into_inner().map_err(|error| written(error.into_error()))?;
         output.finish()?;
-        Ok((totals, signature.blocks(), target))
+        target.unchanged()?;
+        Ok((totals, signature.blocks()))
     })
     .await?;
     let Totals { copies, copied, literal, filled } = totals;
@@ -80,8 +81,7 @@ pub async fn delta(options: DeltaOptions, observer: Arc<dyn Observer>, cancel: C
         ("bytes literal", literal),
         ("bytes filled", filled),
     ];
-    let class = target.outcome(&*told);
-    Ok(Summary { class, bytes_literal: literal + filled, bytes_matched: copied, stats, ..Summary::NOTHING })
+    Ok(Summary { bytes_literal: literal + filled, bytes_matched: copied, stats, ..Summary::NOTHING })
 }
 
 /// Lets `target` go through `scan` to `sink`; `each` runs now and then.

@@ -66,6 +66,18 @@ pub enum FileError {
         /// The signature.
         name: String,
     },
+    /// A delta does not make what it says, and the basis is the right one.
+    #[error("{name}: it is damaged: what it makes is not what it was made of")]
+    Unlike {
+        /// The delta.
+        name: String,
+    },
+    /// Something changed while it was read. The result is there.
+    #[error("{name}: changed while it was read: what was made of it may fit neither what it was nor what it is")]
+    Changed {
+        /// What.
+        name: String,
+    },
     /// Compression was asked for where there is none.
     #[error("{name}: a signature of librsync, and deltas of librsync are not compressed")]
     NotPacked {
@@ -91,8 +103,11 @@ impl FileError {
         match self {
             FileError::Exists { .. } => Class::Select,
             FileError::Read { .. } | FileError::Write { .. } => Class::FileIo,
-            FileError::Format { error: FormatError::Version { .. }, .. } => Class::Unsupported,
-            FileError::Format { .. } => Class::Malformed,
+            FileError::Format { error: FormatError::Version { .. } | FormatError::LongBlocks(_), .. } => {
+                Class::Unsupported
+            }
+            FileError::Format { .. } | FileError::Unlike { .. } => Class::Malformed,
+            FileError::Changed { .. } => Class::Vanished,
             FileError::WrongBasis { .. } => Class::Integrity,
             FileError::NoBasis { .. } | FileError::NotPacked { .. } => Class::Usage,
             FileError::TooLong { .. } => Class::Refused,
@@ -104,9 +119,8 @@ impl FileError {
     pub fn hint(&self) -> Option<String> {
         match self {
             FileError::Exists { .. } => Some("--force overwrites it".into()),
-            FileError::WrongBasis { wanted: None, .. } => Some(
-                "if it is the file that was signed, sign it anew with --salt random: two of its blocks may look alike"
-                    .into(),
+            FileError::Unlike { .. } => Some(
+                "if it arrived whole, sign the basis anew with --salt random: two of its blocks may look alike".into(),
             ),
             FileError::TooLong { .. } => Some("--max-output SIZE allows more".into()),
             _ => None,
@@ -146,24 +160,19 @@ impl Source {
         (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
     }
 
-    fn has_changed(&self) -> bool {
-        self.file.metadata().map_or(true, |metadata| Source::state(&metadata) != self.was)
+    /// An error if it is not as it was: then what was read was never there at one time.
+    pub(super) fn unchanged(self, name: String) -> Result<(), FileError> {
+        match self.file.metadata() {
+            Ok(metadata) if Source::state(&metadata) == self.was => Ok(()),
+            _ => Err(FileError::Changed { name }),
+        }
     }
 }
 
 impl Input {
-    /// What the run comes to, now that all was read: if the file has changed meanwhile, the user is told, because what was read was never there
-    /// at one time.
-    pub(super) fn outcome(&self, observer: &dyn Observer) -> Class {
-        if !self.source.as_ref().is_some_and(Source::has_changed) {
-            return Class::Done;
-        }
-        let message = format!(
-            "{}: changed while it was read: what was made may fit neither what it was nor what it is",
-            self.name
-        );
-        observer.event(&Event::Warning { message });
-        Class::Vanished
+    /// To be asked when all was read: see [`Source::unchanged`].
+    pub(super) fn unchanged(self) -> Result<(), FileError> {
+        self.source.map_or(Ok(()), |source| source.unchanged(self.name))
     }
 
     /// Fills `buffer` as far as there is something; with how many bytes.

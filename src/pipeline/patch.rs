@@ -3,7 +3,7 @@
 //! Invariant: a basis of another length is refused before anything is written; a result that is not what the delta was made of gets no
 //! name and does not leave through a stream, unless it was asked to stream.
 
-use super::files::{FileError, Input, Output, Watch, watched};
+use super::files::{FileError, Input, Output, Source, Watch, watched};
 use super::{Cancel, Error, Summary};
 use crate::event::{Action, Event, EventPath, Observer};
 use crate::fs::staged::reserve;
@@ -110,9 +110,10 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
     {
         return Err(FileError::WrongBasis { name: basis_name, len: basis_len, wanted: Some(frames.basis().len) });
     }
-    let described = match &reader {
-        Reader::Own(frames) => Some(*frames.basis()),
-        Reader::Librsync(_) => None,
+    let (described, source) = match &reader {
+        Reader::Own(frames) => (Some(*frames.basis()), None),
+        // Nothing else would tell.
+        Reader::Librsync(_) => (None, Source::of(&basis)),
     };
     let mut literal = 0;
     let room = spool.as_ref().or(target.file()).and_then(|file| file.try_clone().ok());
@@ -143,9 +144,7 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
         Err(ApplyError::Target(error)) => return Err(target.error(error)),
         Err(ApplyError::Mismatch) => {
             return Err(match &reader {
-                Reader::Own(frames) if is_basis(frames.basis(), basis) => {
-                    input.malformed(FormatError::Malformed("what it makes is not what it was made of"))
-                }
+                Reader::Own(frames) if is_basis(frames.basis(), basis) => FileError::Unlike { name: input.name },
                 _ => FileError::WrongBasis { name: basis_name, len: basis_len, wanted: None },
             });
         }
@@ -165,6 +164,7 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
         };
     }
     target.finish()?;
+    source.map_or(Ok(()), |source| source.unchanged(basis_name))?;
     Ok((bytes, literal, false))
 }
 

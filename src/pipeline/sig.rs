@@ -5,7 +5,7 @@ use super::{Cancel, Error, Summary};
 use crate::event::{Event, Observer};
 use crate::sync::format::signature::SignatureWriter;
 use crate::sync::librsync::{self, Rolling};
-use crate::sync::{BLOCK_OF_STREAM, Plan, SALT};
+use crate::sync::{Plan, SALT};
 use crate::unit::Size;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
@@ -47,10 +47,11 @@ pub async fn sig(options: SigOptions, observer: Arc<dyn Observer>, cancel: Cance
     let SigOptions { mut basis, mut signature, block, kept, form } = options;
     let (block, kept) = lengths(basis.len, block, kept, form);
     let told = Arc::clone(&observer);
-    let (bytes, basis) = watched(basis.len, observer, cancel, move |mut watch| {
+    let bytes = watched(basis.len, observer, cancel, move |mut watch| {
         let bytes = sign(&mut basis, &mut signature, (block, kept), form, &mut watch)?;
         signature.finish()?;
-        Ok((bytes, basis))
+        basis.unchanged()?;
+        Ok(bytes)
     })
     .await?;
     let blocks = bytes.div_ceil(block as u64);
@@ -58,7 +59,7 @@ pub async fn sig(options: SigOptions, observer: Arc<dyn Observer>, cancel: Cance
     told.event(&Event::Note { message });
     let stats =
         vec![("bytes read", bytes), ("block length", block as u64), ("sum length", kept as u64), ("blocks", blocks)];
-    Ok(Summary { class: basis.outcome(&*told), stats, ..Summary::NOTHING })
+    Ok(Summary { stats, ..Summary::NOTHING })
 }
 
 /// Signs all of `basis`; of how many bytes it is.
@@ -105,13 +106,11 @@ fn sign(
 
 /// Bytes of a block and of a strong sum for a basis of so many bytes, as far as they are not said.
 fn lengths(bytes: Option<u64>, block: Option<usize>, kept: Option<usize>, form: SigForm) -> (usize, usize) {
-    let by_length = Plan::lengths(bytes);
-    let block = block.unwrap_or(by_length.0);
-    let fitting = match (form, bytes) {
+    let block = block.unwrap_or(Plan::lengths(bytes).0);
+    let fitting = match form {
         // Nothing checks a result of librsync's format: its sums have to be beyond doubt, and nobody salts them.
-        (SigForm::Librsync(_), _) => crate::sync::FULL,
-        (_, Some(bytes)) => Plan::kept_for(bytes, block),
-        (_, None) => by_length.1 + usize::from(block < BLOCK_OF_STREAM),
+        SigForm::Librsync(_) => crate::sync::FULL,
+        SigForm::Own(_) => Plan::kept_for(bytes, block),
     };
     (block, kept.unwrap_or(fitting))
 }

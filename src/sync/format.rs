@@ -43,6 +43,9 @@ pub enum FormatError {
         /// Its version.
         found: u8,
     },
+    /// Its blocks are longer than those that are read here.
+    #[error("a signature of blocks of {0} bytes; this program takes up to {most}", most = super::signature::BLOCK_LENGTHS.end())]
+    LongBlocks(u64),
     /// It ends too early.
     #[error("it is cut off")]
     Truncated,

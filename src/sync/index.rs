@@ -130,7 +130,7 @@ mod tests {
         // All in one chain of the table: what finds no place in reach is left out.
         let inverse = |odd: u32| (0..5).fold(odd, |x: u32, _| x.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(x))));
         let unmix = |mixed: u32| {
-            let x = mixed.wrapping_mul(inverse(0x9E37_79B1));
+            let x = mixed.wrapping_sub(mix(0)).wrapping_mul(inverse(0x9E37_79B1));
             x ^ (x >> 15) ^ (x >> 30)
         };
         let chained = signature((0..100_000).map(unmix));

@@ -2,8 +2,8 @@
 //!
 //! All integers are big endian. A signature is a magic number, the length of a block, the bytes of a strong sum, and then for each block
 //! its weak and its strong sum; a delta is a magic number and commands up to END. Neither says how long anything is or what it must come
-//! to: a delta used on the wrong basis makes a wrong file, and nobody can tell. Invariant: what librsync reads, is read here, and what is
-//! written here, librsync reads; MD4, which is broken, is read only.
+//! to: a delta used on the wrong basis makes a wrong file, and nobody can tell. Invariant: what librsync reads, is read here, but for
+//! blocks that are longer than ours may be; what is written here, librsync reads; MD4, which is broken, is read only.
 
 pub mod delta;
 pub mod frames;
@@ -117,9 +117,12 @@ pub fn read_signature(from: impl Read, hash: Hash, rolling: Rolling) -> Result<S
     };
     let (block, kept) = (number()?, number()?);
     let plan = plan(hash, rolling, block, kept);
-    // librsync takes blocks of any length; a thousand times the usual one is some other number.
-    if !(1..=*BLOCK_LENGTHS.end()).contains(&block) || !(1..=plan.strong.full()).contains(&kept) {
+    // librsync takes blocks of any length that its signed numbers can have.
+    if !(1..=i32::MAX as usize).contains(&block) || !(1..=plan.strong.full()).contains(&kept) {
         return Err(FormatError::Malformed("lengths that no signature has"));
+    }
+    if block > *BLOCK_LENGTHS.end() {
+        return Err(FormatError::LongBlocks(block as u64));
     }
     let mut signature = Signature::new(plan);
     let mut entry = vec![0; 4 + kept];

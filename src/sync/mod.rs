@@ -18,6 +18,6 @@ mod tests;
 mod weak;
 
 pub use scan::{Scan, Sink};
-pub use signature::{BLOCK_LENGTHS, BLOCK_OF_STREAM, Plan, SALT, Signature};
+pub use signature::{BLOCK_LENGTHS, Plan, SALT, Signature};
 pub use strong::{FULL, Strong};
 pub use weak::Weak;

@@ -11,6 +11,7 @@
 //! blocks and [`CHUNK`].
 
 mod ahead;
+mod follow;
 mod judge;
 mod trust;
 
@@ -19,6 +20,7 @@ use super::signature::Signature;
 use super::strong::{FULL, HEAD, MANY};
 use super::weak::Roller;
 use ahead::Ahead;
+use follow::Followed;
 use judge::Judged;
 use std::collections::HashMap;
 use trust::Trust;
@@ -29,8 +31,9 @@ const CHUNK: usize = 512 * 1024;
 const SIDE_BY_SIDE: usize = 1 << 20;
 /// Bytes of failed strong sums that are free, beyond half of the target so far.
 pub(super) const FREE: u64 = 1 << 20;
-/// A weak sum that was wrong so often is not looked at any more.
+/// A weak sum that was wrong so often is not looked at any more, and to stop at it counts as so many bytes that failed.
 const WRONG: u8 = 64;
+const STOP: u64 = 128;
 /// From so many bytes without a match on, one block's length of starts in every so many is rolled.
 const SPARSER: [(u64, usize); 3] = [(256 << 10, 8), (64 << 10, 4), (16 << 10, 2)];
 
@@ -41,16 +44,6 @@ pub trait Sink {
     fn copy(&mut self, block: u64, len: u64, sums: &[[u8; FULL]]);
     /// The next bytes are these.
     fn literal(&mut self, bytes: &[u8]);
-}
-
-/// What happened where the next block was expected.
-enum Followed {
-    /// It may be there, but more of the target is needed to tell.
-    Unknown,
-    /// It was there; look for the next one.
-    Found,
-    /// It is not, or there is none.
-    Lost,
 }
 
 /// The matcher of one target. Fill its [`space`](Self::space), say how much, and [`run`](Self::run) it.
@@ -82,6 +75,9 @@ pub struct Scan<'s> {
     trust: Option<Trust>,
     failed: u64,
     wrong: HashMap<u32, u8>,
+    /// Starts that were rolled or stopped at, and windows that were summed where they were expected.
+    #[cfg(test)]
+    work: (u64, u64),
     /// Strong sums of windows that were expected to be blocks, and of which block and position the first is.
     sums: Vec<[u8; FULL]>,
     sums_of: (u64, u64),
@@ -123,6 +119,8 @@ impl<'s> Scan<'s> {
             trust: None,
             failed: 0,
             wrong: HashMap::new(),
+            #[cfg(test)]
+            work: (0, 0),
             sums: Vec::new(),
             sums_of: (0, 0),
         }
@@ -193,6 +191,12 @@ impl<'s> Scan<'s> {
         self.failed
     }
 
+    /// Starts that were rolled or stopped at, and windows that were summed where they were expected.
+    #[cfg(test)]
+    pub(super) fn work(&self) -> (u64, u64) {
+        self.work
+    }
+
     /// Tells the bytes before `to` as they are.
     fn tell(&mut self, to: usize, sink: &mut impl Sink) {
         if to > self.told {
@@ -219,96 +223,6 @@ impl<'s> Scan<'s> {
         self.next = Some(block + sums.len() as u64);
         self.ahead = None;
         (self.sum, self.strip, self.pass) = (None, self.block, 0);
-    }
-
-    /// Tests what is expected at `at`.
-    fn follow(&mut self, last: bool, sink: &mut impl Sink) -> Followed {
-        let Some(next) = self.next else { return Followed::Lost };
-        let whole = self.signature.whole_blocks();
-        if next >= whole {
-            return self.follow_tail(next, last, sink);
-        }
-        let there = (self.end - self.at) / self.block;
-        if there == 0 && !last {
-            return Followed::Unknown;
-        }
-        let (from, all) = if let Some(from) = self.summed(next) {
-            (from, self.sums.len() - from)
-        } else {
-            let most = (SIDE_BY_SIDE / self.block).clamp(1, MANY);
-            let side_by_side = most.min(there).min(usize::try_from(whole - next).unwrap_or(usize::MAX));
-            let likely = self.likely(next, side_by_side);
-            let windows = &self.buffer[self.at..self.at + likely * self.block];
-            self.signature.plan().strong.of_each(windows, self.block, &mut self.sums);
-            self.sums_of = (next, self.position(self.at));
-            (0, side_by_side)
-        };
-        let sums = std::mem::take(&mut self.sums);
-        let (signature, windows) = (self.signature, self.buffer[self.at..self.end].chunks_exact(self.block));
-        let is = |(block, (sum, window)): &(u64, (&[u8; FULL], &[u8]))| {
-            let entry = signature.entry(*block);
-            signature.is(entry, sum)
-                && (!signature.is_short() || signature.plan().weak.of(window) == signature.weak(entry))
-        };
-        let equal = (next..).zip(sums[from..].iter().zip(windows)).take_while(is).count();
-        if equal > 0 {
-            self.matched(self.at, equal * self.block, next, &sums[from..from + equal], sink);
-        }
-        self.sums = sums;
-        if equal > 0 && equal == all {
-            return Followed::Found;
-        }
-        self.next = None;
-        self.look_ahead(next + equal as u64);
-        Followed::Lost
-    }
-
-    /// How many of the next `count` windows may be the blocks from `next` on, by a few weak sums: all if the last one may, else as many as
-    /// halving finds. What it misses is found by rolling.
-    fn likely(&self, next: u64, count: usize) -> usize {
-        let may = |at: usize| {
-            let start = self.at + at * self.block;
-            let weak = self.signature.plan().weak.of(&self.buffer[start..start + self.block]);
-            weak == self.signature.weak(self.signature.entry(next + at as u64))
-        };
-        let (mut good, mut bad) = (0, count + 1);
-        let mut at = count;
-        while good + 1 < bad {
-            if may(at - 1) {
-                good = at;
-            } else {
-                bad = at;
-            }
-            at = usize::midpoint(good, bad);
-        }
-        good
-    }
-
-    /// Tests for the short last block of the basis.
-    fn follow_tail(&mut self, block: u64, last: bool, sink: &mut impl Sink) -> Followed {
-        let tail = self.signature.tail().filter(|_| block < self.signature.blocks());
-        if let Some(tail) = tail {
-            if self.end - self.at < tail && !last {
-                return Followed::Unknown;
-            }
-            if self.end - self.at >= tail
-                && let Some(sum) = self.last_block(&self.buffer[self.at..self.at + tail])
-            {
-                self.matched(self.at, tail, block, &[sum], sink);
-            }
-        }
-        self.next = None;
-        Followed::Lost
-    }
-
-    /// The strong sum of `bytes`, if they are the last block of the basis.
-    fn last_block(&self, bytes: &[u8]) -> Option<[u8; FULL]> {
-        let plan = self.signature.plan();
-        let entry = self.signature.entries().checked_sub(1)?;
-        if plan.weak.of(bytes) != self.signature.weak(entry) {
-            return None;
-        }
-        Some(plan.strong.of(bytes)).filter(|sum| self.signature.is(entry, sum))
     }
 
     /// How many blocks' lengths of starts there are to one that is rolled.
@@ -351,6 +265,8 @@ impl<'s> Scan<'s> {
             let count = free.min(self.strip).min(near - self.at);
             let found = self.roller.find(self.index.filter(), window, &mut sum, count);
             let step = found.unwrap_or(count);
+            #[cfg(test)]
+            (self.work.0 += 1 + step as u64);
             self.at += step;
             self.strip -= step;
             self.sum = Some(sum);
@@ -395,8 +311,9 @@ impl<'s> Scan<'s> {
         let mut sums = vec![strong];
         if self.sparsity() > 1 {
             while first > 0 && start - self.told >= self.block {
-                let sum = self.signature.plan().strong.of(&self.buffer[start - self.block..start]);
-                if !self.signature.is(self.signature.entry(first - 1), &sum) {
+                let window = &self.buffer[start - self.block..start];
+                let sum = self.signature.plan().strong.of(window);
+                if !self.is_block(first - 1, window, &sum) {
                     break;
                 }
                 sums.push(sum);

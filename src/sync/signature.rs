@@ -11,9 +11,11 @@ use std::ops::RangeInclusive;
 /// Lengths of blocks that are accepted.
 pub const BLOCK_LENGTHS: RangeInclusive<usize> = 16..=4 << 20;
 /// The block length for a basis whose length is not known beforehand: right for about 256 MB.
-pub const BLOCK_OF_STREAM: usize = 4096;
+const BLOCK_OF_STREAM: usize = 4096;
 /// How long such a basis is counted to be where strong sums are cut.
 const BYTES_OF_STREAM: u64 = 1 << 33;
+/// Bytes of a whole block's strong sum without which the weak one has to speak for it as well.
+const LEAST_KEPT: usize = 4;
 /// Bytes of a salt.
 pub const SALT: usize = 16;
 
@@ -45,19 +47,23 @@ impl Plan {
     /// The power of two nearest to √n / 4 between 1 and 64 KiB, so that pages of databases and disk images stay whole; but no more
     /// than 2¹⁷ blocks, so that their filter stays in the cache.
     pub fn lengths(bytes: Option<u64>) -> (usize, usize) {
-        let Some(bytes) = bytes else {
-            return (BLOCK_OF_STREAM, strong::length(BYTES_OF_STREAM, BLOCK_OF_STREAM));
-        };
-        let wanted = (bytes as f64).sqrt() / 4.0;
-        let root = (wanted.max(1.0).log2().round() as u32).clamp(10, 16);
-        let least = bytes.div_ceil(1 << 17).next_power_of_two().trailing_zeros();
-        let block = 1_usize << root.max(least).min(22);
+        let block = bytes.map_or(BLOCK_OF_STREAM, |bytes| {
+            let wanted = (bytes as f64).sqrt() / 4.0;
+            let root = (wanted.max(1.0).log2().round() as u32).clamp(10, 16);
+            let least = bytes.div_ceil(1 << 17).next_power_of_two().trailing_zeros();
+            1 << root.max(least).min(22)
+        });
         (block, Plan::kept_for(bytes, block))
     }
 
     /// The bytes of strong sums for a basis of `bytes` in blocks of this length.
-    pub fn kept_for(bytes: u64, block: usize) -> usize {
-        strong::length(bytes, block)
+    pub fn kept_for(bytes: Option<u64>, block: usize) -> usize {
+        strong::length(bytes.unwrap_or(BYTES_OF_STREAM), block)
+    }
+
+    /// The bytes of strong sums that may be kept of blocks of this length: fewer do not tell blocks apart.
+    pub fn kept_at_least(block: usize) -> usize {
+        LEAST_KEPT + strong::of_head(block)
     }
 
     /// The sums of the blocks of `data`, in order; a last one may be short.
@@ -196,7 +202,7 @@ impl Signature {
 
     /// Whether the strong sums say too little without the weak ones.
     pub(super) fn is_short(&self) -> bool {
-        self.plan.kept < 4
+        self.plan.kept < Plan::kept_at_least(self.plan.block)
     }
 
     /// Each entry with its first block and how many blocks it stands for.

@@ -20,6 +20,11 @@ pub(super) const HEAD: usize = 1024;
 /// Bytes of a sum that are the head's.
 const HEAD_SUM: usize = 4;
 
+/// Bytes of the strong sum of a block of `block` bytes that are only of its [head](Strong::head).
+pub(super) const fn of_head(block: usize) -> usize {
+    if block > LONG { HEAD_SUM } else { 0 }
+}
+
 /// Which sums, with what they need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Strong {
@@ -87,8 +92,7 @@ impl Strong {
 pub(super) fn length(bytes: u64, block: usize) -> usize {
     let log = |count: u64| u64::BITS - count.max(1).leading_zeros();
     let bits = log(bytes) + log(bytes.div_ceil(block as u64)) + SPARE - 32;
-    let head = if block > LONG { HEAD_SUM } else { 0 };
-    (bits.div_ceil(8) as usize).clamp(LEAST, 16) + head
+    (bits.div_ceil(8) as usize).clamp(LEAST, 16) + of_head(block)
 }
 
 /// Bits beyond those that chance asks for.

@@ -43,7 +43,11 @@ fn feed<S: Sink>(
 }
 
 fn delta_file(signature: &Signature, basis: &Basis, target: &[u8], piece: usize) -> Vec<u8> {
-    let mut writer = DeltaWriter::new(Vec::new(), basis, Some(3)).unwrap();
+    delta_at(Some(3), signature, basis, target, piece)
+}
+
+fn delta_at(level: Option<i32>, signature: &Signature, basis: &Basis, target: &[u8], piece: usize) -> Vec<u8> {
+    let mut writer = DeltaWriter::new(Vec::new(), basis, level).unwrap();
     let mut scan = Scan::new(signature);
     feed(&mut scan, target, piece, &mut writer, |_, writer| {
         if writer.is_full() {
@@ -93,12 +97,26 @@ fn count(signature: &Signature, target: &[u8]) -> (Count, u64) {
     (count, failed)
 }
 
+/// How many starts were rolled and windows summed where they were expected.
+fn work(signature: &Signature, target: &[u8]) -> (u64, u64) {
+    let mut scan = Scan::new(signature);
+    feed(&mut scan, target, usize::MAX, &mut Count::default(), |_, _| {});
+    scan.work()
+}
+
 /// Bytes that nothing is alike in.
 pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     blake3::Hasher::new_keyed(&key).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// `bytes` with other ones at every place of `places`.
+pub(super) fn edited(bytes: &[u8], places: impl IntoIterator<Item = usize>) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    places.into_iter().for_each(|at| bytes[at] ^= 0xFF);
     bytes
 }
 
@@ -246,6 +264,77 @@ fn what_is_between_blocks_that_stayed_is_found_too() {
     let copies = [(0, 10), (40, 1), (11, 9), (50, 1), (23, 8), (32, 1), (35, 1), (37, 8), (60, 4)];
     let copies: Vec<(u64, u64)> = copies.iter().map(|(at, len)| (at * BLOCK as u64, len * BLOCK as u64)).collect();
     assert_eq!((count.copies, count.literal, failed), (copies, (2 + 4 + 15) * BLOCK as u64, 0));
+    // Of the small changes only what is within is rolled: a start for a block, a length of starts for two, and around the strange one.
+    let (rolled, _) = work(&signature, &new[..44 * BLOCK]);
+    assert!(rolled < 500 + 1548 + BLOCK as u64 + 20, "{rolled}");
+    // And what was summed is not summed again: one change in every five blocks.
+    let new = edited(&old, (0..12).map(|at| (5 * at + 3) * BLOCK));
+    let (_, summed) = work(&signature, &new);
+    assert!(summed <= 64, "{summed}");
+}
+
+#[test]
+fn short_sums_need_the_weak_ones_in_every_direction() {
+    const BLOCK: usize = 512;
+    let old = noise(1, 20 * BLOCK);
+    let plan = librsync::plan(librsync::Hash::Blake2, librsync::Rolling::RabinKarp, BLOCK, 1);
+    let signature = Signature::of(plan.clone(), &old);
+    // Far from a match, what is before one is looked at backwards: something with the same byte of a sum as the block there.
+    let wanted = plan.strong.of(&old[9 * BLOCK..10 * BLOCK])[0];
+    let alike =
+        (0..100_000).map(|seed| noise(100 + seed, BLOCK)).find(|window| plan.strong.of(window)[0] == wanted).unwrap();
+    let new = [noise(2, 20_000), alike, old[10 * BLOCK..].to_vec()].concat();
+    let mut writer = librsync::delta::DeltaWriter::new(Vec::new(), BLOCK).unwrap();
+    feed(&mut Scan::new(&signature), &new, usize::MAX, &mut writer, |_, _| {});
+    let (delta, totals) = writer.finish().unwrap();
+    let mut frames = librsync::frames::Frames::new(&delta[4..], old.len() as u64);
+    let mut apply = Apply::new(old.as_slice(), None, Vec::new(), u64::MAX);
+    while let Some(frame) = frames.next_frame().unwrap() {
+        apply.frame(&frame).unwrap();
+    }
+    assert!(apply.finish().unwrap().1 == new && totals.copied >= 10 * BLOCK as u64);
+}
+
+#[test]
+fn sums_of_long_blocks_speak_for_all_of_them() {
+    const BLOCK: usize = 128 << 10;
+    let old = noise(1, 4 * BLOCK);
+    // As short as a signature can say: nothing but the sum of the head.
+    let (signature, _) = signature_of(&old, BLOCK, 4);
+    let (count, _) = count(&signature, &edited(&old, [200_000]));
+    assert_eq!(count.literal, BLOCK as u64);
+    assert_eq!(Plan::kept_at_least(BLOCK), 8);
+    assert_eq!(Plan::kept_for(None, BLOCK), Plan::kept_for(Some(8 << 30), BLOCK));
+}
+
+#[test]
+fn blocks_of_one_byte_are_blocks() {
+    // The expected block is missed at the very end of what is read at once.
+    let signature = Signature::of(librsync::plan(librsync::Hash::Blake2, librsync::Rolling::RabinKarp, 1, 8), b"abc");
+    let mut scan = Scan::new(&signature);
+    let mut new = b"abc".repeat(scan.space().len() / 3 + 9);
+    for back in 1..8 {
+        new[scan.space().len() - back] = b'x';
+        let mut count = Count { block: 1, ..Count::default() };
+        feed(&mut Scan::new(&signature), &new, usize::MAX, &mut count, |_, _| {});
+        assert_eq!(count.literal, back as u64);
+    }
+    scan.filled(0);
+}
+
+#[test]
+fn literals_that_fill_many_frames_come_back() {
+    // What packs, what does not, and what packs again, at levels that pack frames alone and that go on through several.
+    let text = |from: u32, len: u32| (from..from + len).flat_map(|at| (at / 7).to_le_bytes()).collect::<Vec<u8>>();
+    let new =
+        [text(0, 1 << 20), noise(1, 2 << 20), text(1 << 20, 2_300_000), noise(2, 1 << 20), text(0, 1 << 18)].concat();
+    let old = noise(3, 10_000);
+    let (signature, basis) = signature_of(&old, 1024, 8);
+    for level in [None, Some(-1), Some(1), Some(2), Some(3), Some(6)] {
+        let delta = delta_at(level, &signature, &basis, &new, usize::MAX);
+        assert!(patched(&old, &delta) == new, "{level:?}");
+        assert_eq!(delta.len() < new.len() / 2, level.is_some(), "{level:?}: {}", delta.len());
+    }
 }
 
 #[test]
@@ -289,6 +378,13 @@ fn strong_sums_that_fail_stay_within_the_budget() {
             assert_eq!(count.literal + count.copies.iter().map(|copy| copy.1).sum::<u64>(), new.len() as u64);
         }
     }
+    // Where every position has a weak sum that was wrong too often, to stop there is in vain as well.
+    let tm: Vec<u8> = (0..1024).map(|at: usize| 64 + 2 * (at.count_ones() % 2) as u8).collect();
+    let known = noise(3, 1024);
+    let signature = Signature::of(Plan::salted(&KNOWN_SALT, 1024, 8), &[known.clone(), tm].concat());
+    let new = [vec![65; 15 << 10], known].concat().repeat(256);
+    let (rolled, _) = work(&signature, &new);
+    assert!(rolled < new.len() as u64 / 10, "{rolled}");
     // They do fail there: the polynomial finds every window of 256 the same.
     let old = alike(256, 1, 4 << 20);
     assert!(count(&Signature::of(Plan::salted(&KNOWN_SALT, 4096, 8), &old), &alike(256, 2, 8 << 20)).1 > 200_000);

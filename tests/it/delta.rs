@@ -250,6 +250,10 @@ fn what_is_damaged_is_12_and_makes_nothing() {
     raw[literal] ^= 1;
     place.write("broken", &raw);
     refused(&place, "patch old broken made", 12, "broken: it is damaged");
+    refused(&place, "patch old broken made", 12, "if it arrived whole, sign the basis anew with --salt random");
+    // A signature of librsync's can have longer blocks than ours.
+    place.write("broken", [0x7273_0147_u32, 8 << 20, 32].map(u32::to_be_bytes).concat());
+    refused(&place, "delta broken new made", 4, "broken: a signature of blocks of 8388608 bytes");
     assert!(raw.len() > 3_000 && new.len() > 3_000);
 }
 
@@ -275,6 +279,7 @@ fn words_that_cannot_be_followed_are_refused_before_anything_is_read() {
         ("sig -b 8 old", 1, "a block has from 16 bytes to 4M"),
         ("sig -S 40 old", 1, "1 to 32"),
         ("sig -S 2 old", 1, "from 4 to 32 bytes"),
+        ("sig -b 128K -S 7 old", 1, "from 8 to 32 bytes"),
         ("sig --salt red old", 1, "32 hexadecimal digits"),
         ("sig -R rollsum old", 1, "--rollsum goes with --format rdiff"),
         ("sig --format rdiff --salt random old", 1, "signatures of rdiff have none"),
@@ -293,6 +298,9 @@ fn words_that_cannot_be_followed_are_refused_before_anything_is_read() {
         assert!(output.stdout.is_empty() || words.ends_with("--json"), "{words}");
     }
     assert_eq!(names(&place), before);
+    let empty = place.command("sig").arg("").output().unwrap();
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(String::from_utf8(empty.stderr).unwrap().contains("an empty name"));
 }
 
 #[test]
@@ -380,6 +388,29 @@ fn a_file_that_changes_while_it_is_read_is_told_of() {
         assert_eq!(said.0, Some(24), "{words}: {}", said.1);
         assert!(said.1.contains(&format!("{file}: changed while it was read")), "{}", said.1);
     }
+}
+
+#[test]
+fn a_basis_that_changes_below_a_delta_without_digest_is_told_of() {
+    let place = Place::new();
+    place.write("old", noise(1, 100_000));
+    let mut child = place.command("patch --stream old").stdin(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    // One literal of librsync's, of which all comes out but the end.
+    let literal = noise(2, 4 << 20);
+    let feeder = std::thread::spawn(move || {
+        stdin.write_all(&[&[0x72, 0x73, 0x02, 0x36, 0x43], &(4_u32 << 20).to_be_bytes()[..]].concat()).unwrap();
+        stdin.write_all(&literal).unwrap();
+        stdin
+    });
+    out.read_exact(&mut [0; 4]).unwrap();
+    std::fs::OpenOptions::new().append(true).open(place.path("old")).unwrap().write_all(b"more").unwrap();
+    let rest = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()).unwrap());
+    feeder.join().unwrap().write_all(&[0]).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(rest.join().unwrap() + 4, 4 << 20);
+    assert!(ended.status.code() == Some(24) && said.contains("old: changed while it was read"), "{said}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::layout::{Copy, Layout};
 use super::ranges::Blocks;
 use super::{Finder, Holder, Outcome, RefineError, Round, Settings, found, rounds, sums};
 use crate::sync::signature::SALT;
-use crate::sync::tests::{alike, noise, pair};
+use crate::sync::tests::{alike, edited, noise, pair};
 use proptest::prelude::*;
 
 const KNOWN_SALT: [u8; SALT] = [5; SALT];
@@ -65,13 +65,6 @@ fn done(old: &[u8], new: &[u8]) -> Done {
     let done = run(old, new, Settings::new(KNOWN_SALT), |_, _| {}).unwrap();
     assert!(done.new == new || done.outcome == Outcome::Same && old == new);
     done
-}
-
-/// `bytes` with other ones at every place of `places`.
-fn edited(bytes: &[u8], places: impl IntoIterator<Item = usize>) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    places.into_iter().for_each(|at| bytes[at] ^= 0xFF);
-    bytes
 }
 
 proptest! {

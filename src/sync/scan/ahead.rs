@@ -25,6 +25,13 @@ impl Scan<'_> {
         if self.trust.is_some() || self.position(self.at) != self.matched_to {
             return;
         }
+        let Some(first) = self.buffer[self.at..self.end].get(..self.block) else { return };
+        let sum = self.signature.plan().weak.of(first);
+        self.sum = Some(sum);
+        if self.index.filter().passes(sum) {
+            // Something that has moved, most likely: rolling finds it at once.
+            return;
+        }
         let (signature, whole) = (self.signature, self.signature.whole_blocks());
         let windows = self.buffer[self.at..self.end].chunks_exact(self.block).zip(next..whole);
         let known = self.summed(next).map_or(&[][..], |from| &self.sums[from..]);
@@ -34,7 +41,7 @@ impl Scan<'_> {
             let entry = signature.entry(*block);
             known.map_or_else(
                 || signature.weak(entry) == signature.plan().weak.of(window),
-                |known| signature.is(entry, known),
+                |known| self.is_block(*block, window, known),
             )
         });
         self.ahead = found.map(|((_, block), _)| {
@@ -52,7 +59,7 @@ impl Scan<'_> {
 
     /// Where the last start is behind us that may hold a whole block before what is ahead.
     pub(super) fn near(&self) -> usize {
-        self.ahead.map_or(usize::MAX, |ahead| self.place(ahead) - self.block + 1)
+        self.ahead.map_or(usize::MAX, |ahead| self.place(ahead) + 1 - self.block)
     }
 
     /// Goes to what is ahead, and expects it there.

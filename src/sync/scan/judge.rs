@@ -3,7 +3,7 @@
 //! Invariant: a block is found by its strong sum alone; sums that fail count to the budget of the scan, and a weak sum that was wrong too often is
 //! not looked at again.
 
-use super::{FREE, FULL, HEAD, Scan, WRONG};
+use super::{FREE, FULL, HEAD, STOP, Scan, WRONG};
 
 /// What a position where the filter passes comes to.
 pub(super) enum Judged {
@@ -24,8 +24,13 @@ impl Scan<'_> {
             return Judged::Unlisted;
         }
         let (block, at) = (self.block as u64, self.position(self.at));
+        if !self.may_fail(at) {
+            return Judged::Failed;
+        }
         let wrong = self.wrong.get(&weak).copied().unwrap_or(0);
-        if wrong >= WRONG || !self.may_fail(at) {
+        if wrong >= WRONG {
+            // To stop here was in vain, too, and costs as much as to sum so many bytes.
+            self.failed += STOP;
             return Judged::Failed;
         }
         let (strong, window) = (&signature.plan().strong, &self.buffer[self.at..self.at + self.block]);

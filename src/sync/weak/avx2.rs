@@ -4,7 +4,7 @@
 //! unsafe is the call of code for a processor that was asked for first, and nothing else: what is called is checked Rust.
 #![allow(unsafe_code, reason = "calls of functions for a processor that was asked for")]
 
-use super::filter::{Filter, MULTIPLIER, SHIFT};
+use super::filter::{ADDEND, Filter, MULTIPLIER, SHIFT};
 use super::poly::{self, AT_ONCE, Roller};
 use std::arch::x86_64::{
     __m256i, _mm_cvtsi32_si128, _mm_cvtsi128_si32, _mm_set_epi64x, _mm256_add_epi32, _mm256_and_si256,
@@ -46,14 +46,15 @@ fn find_wide(roller: &Roller, filter: &Filter, data: &[u8], sum: &mut u32, count
     let (coming, _) = data[len..len + count].as_chunks::<AT_ONCE>();
     let words = filter.words();
     let shift = _mm_cvtsi32_si128(filter.shift() as i32);
-    let (multiplier, one, low) = (splat(MULTIPLIER), splat(1), splat(31));
+    let (multiplier, addend, one, low) = (splat(MULTIPLIER), splat(ADDEND), splat(1), splat(31));
     let mut h = splat(sum.wrapping_sub(constant));
     for (at, (old, new)) in leaving.iter().zip(coming).enumerate() {
         let change = _mm256_sub_epi32(widen(*new), _mm256_mullo_epi32(widen(*old), out));
         let sums = prefix(_mm256_mullo_epi32(change, down));
         // The sum of a position is without what the position itself changes.
         let here = _mm256_add_epi32(_mm256_mullo_epi32(_mm256_add_epi32(h, before(sums)), up), constant_wide);
-        let mixed = _mm256_mullo_epi32(_mm256_xor_si256(here, _mm256_srli_epi32::<{ SHIFT as i32 }>(here)), multiplier);
+        let spread = _mm256_xor_si256(here, _mm256_srli_epi32::<{ SHIFT as i32 }>(here));
+        let mixed = _mm256_add_epi32(_mm256_mullo_epi32(spread, multiplier), addend);
         let first = _mm256_sllv_epi32(one, _mm256_and_si256(mixed, low));
         let second = _mm256_sllv_epi32(one, _mm256_and_si256(_mm256_srli_epi32::<5>(mixed), low));
         let third = _mm256_sllv_epi32(one, _mm256_and_si256(_mm256_srli_epi32::<10>(mixed), low));
