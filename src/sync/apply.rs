@@ -4,14 +4,14 @@
 //! was written is the target up to there, as the digest of the delta says. Reading the basis and keeping what is written from others until the end
 //! are the caller's.
 
+mod piece;
+
 use super::format::frame::{Frame, Op};
 use super::format::{FormatError, signature};
 use super::signature::Plan;
-use super::strong::{FULL, MANY};
+use super::strong::FULL;
+use piece::Piece;
 use std::io::{self, Write};
-
-/// Bytes that are read, hashed and written at once.
-const PIECE: usize = 1 << 20;
 
 /// Why a target could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -58,28 +58,15 @@ pub struct Apply<'b, B: ?Sized, W> {
     /// How blocks are summed, if there is a digest.
     plan: Option<Plan>,
     digest: blake3::Hasher,
-    sums: Vec<[u8; FULL]>,
-    piece: Vec<u8>,
-    /// Bytes of `piece` that are there.
-    there: usize,
+    piece: Piece,
 }
 
 impl<'b, B: Basis + ?Sized, W: Write> Apply<'b, B, W> {
     /// To make no more than `most` bytes of `basis`, which is described like this if the delta says how.
     pub fn new(basis: &'b B, described: Option<&signature::Basis>, to: W, most: u64) -> Self {
         let plan = described.map(|basis| Plan::salted(&basis.salt, basis.block, FULL));
-        let piece = plan.as_ref().map_or(PIECE, |plan| PIECE.max(plan.block));
-        Apply {
-            basis,
-            to,
-            most,
-            written: 0,
-            plan,
-            digest: blake3::Hasher::new(),
-            sums: Vec::new(),
-            piece: vec![0; piece],
-            there: 0,
-        }
+        let piece = Piece::new(plan.as_ref().map_or(1, |plan| plan.block));
+        Apply { basis, to, most, written: 0, plan, digest: blake3::Hasher::new(), piece }
     }
 
     /// Bytes written so far.
@@ -116,7 +103,7 @@ impl<'b, B: Basis + ?Sized, W: Write> Apply<'b, B, W> {
                 if len >= self.piece.len() {
                     // It is in memory already.
                     self.flush()?;
-                    return self.write(bytes);
+                    return self.to.write_all(bytes).map_err(ApplyError::Target);
                 }
                 while !bytes.is_empty() {
                     let space = self.space(bytes.len() as u64, 1)?;
@@ -132,7 +119,9 @@ impl<'b, B: Basis + ?Sized, W: Write> Apply<'b, B, W> {
                     let space = self.space(len, unit)?;
                     let read = space.len();
                     basis.read_exact_at(space, offset).map_err(ApplyError::Basis)?;
-                    self.sum(read);
+                    if self.plan.is_some() {
+                        self.piece.copied(read, unit);
+                    }
                     offset += read as u64;
                     len -= read as u64;
                 }
@@ -148,39 +137,23 @@ impl<'b, B: Basis + ?Sized, W: Write> Apply<'b, B, W> {
         Ok(())
     }
 
-    /// Takes the sums of the last `len` bytes of the piece, which are blocks of the basis, into the digest.
-    fn sum(&mut self, len: usize) {
-        let Some(plan) = &self.plan else { return };
-        let blocks = &self.piece[self.there - len..self.there];
-        let (whole, tail) = blocks.split_at(len - len % plan.block);
-        for group in whole.chunks(plan.block * MANY) {
-            plan.strong.of_each(group, plan.block, &mut self.sums);
-            self.digest.update(self.sums.as_flattened());
-        }
-        if !tail.is_empty() {
-            self.digest.update(&plan.strong.of(tail));
-        }
-    }
-
-    /// Where the next bytes go, at most `wanted`, and a multiple of `unit` if they are fewer; they count as there.
+    /// Where the next bytes go, as [`Piece::space`] says.
     fn space(&mut self, wanted: u64, unit: usize) -> Result<&mut [u8], ApplyError> {
-        let fits = |free: usize| wanted.min((free - free % unit) as u64) as usize;
-        if fits(self.piece.len() - self.there) == 0 {
+        if self.piece.is_full(wanted, unit) {
             self.flush()?;
         }
-        let from = self.there;
-        self.there += fits(self.piece.len() - from);
-        Ok(&mut self.piece[from..self.there])
+        Ok(self.piece.space(wanted, unit))
     }
 
+    /// Sums and writes what is there.
     fn flush(&mut self) -> Result<(), ApplyError> {
-        let (piece, there) = (std::mem::take(&mut self.piece), std::mem::take(&mut self.there));
-        let written = self.write(&piece[..there]);
-        self.piece = piece;
-        written
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ApplyError> {
-        self.to.write_all(bytes).map_err(ApplyError::Target)
+        if let Some(plan) = &self.plan {
+            self.piece.sum(plan, &mut self.digest);
+        }
+        for run in self.piece.runs() {
+            self.to.write_all(run).map_err(ApplyError::Target)?;
+        }
+        self.piece.clear();
+        Ok(())
     }
 }

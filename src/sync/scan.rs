@@ -1,13 +1,13 @@
 //! Finds blocks of a basis in a target that streams by: the matcher.
 //!
 //! Where a block was found, the next ones are expected behind it, and are tested by their strong sums without rolling anything: several side
-//! by side, so that what has not changed passes at the speed of the hash. Elsewhere the weak sum rolls, the filter of the [`Index`] stops it, and
-//! a strong sum decides. Far from any match only one block's length of starts in every few is rolled, and what that passed over is found
+//! by side, so that what has not changed passes at the speed of the hash. Where some have changed in place, what is behind them is looked for
+//! first (`ahead`). Elsewhere the weak sum rolls, the filter of the [`Index`] stops it, and a strong sum decides. Far from any match only one block's length of starts in every few is rolled, and what that passed over is found
 //! backwards from the next match (`docs/delta.md` has the figures).
 //!
 //! Invariants: what is told to the [`Sink`] is the target, in order and without gaps; a copy is told only after its strong sum matched; the
 //! strong sums that fail where the weak sum rolls are never of more than [`FREE`] bytes and half of the target so far, however the data was
-//! made, and where the next blocks are expected twice eight at most behind each that was there; memory is a few
+//! made, and where the next blocks are expected sixteen at most (of long blocks; of short ones thirty-two) behind each that was there; memory is a few
 //! blocks and [`CHUNK`].
 
 mod ahead;
@@ -17,7 +17,7 @@ mod trust;
 
 use super::index::Index;
 use super::signature::Signature;
-use super::strong::{FULL, HEAD, MANY};
+use super::strong::{FULL, HEAD, in_a_row};
 use super::weak::Roller;
 use ahead::Ahead;
 use follow::Followed;

@@ -70,8 +70,8 @@ impl Plan {
     pub fn sums(&self, data: &[u8], mut each: impl FnMut(u32, &[u8; FULL])) {
         let mut sums = Vec::with_capacity(strong::MANY);
         let whole = data.len() - data.len() % self.block;
-        for group in data[..whole].chunks(self.block * strong::MANY) {
-            self.strong.of_each(group, self.block, &mut sums);
+        for group in data[..whole].chunks(self.block * strong::in_a_row(self.block)) {
+            self.strong.of_each(group.chunks_exact(self.block), &mut sums);
             for (block, sum) in group.chunks_exact(self.block).zip(&sums) {
                 each(self.weak.of(block), sum);
             }

@@ -11,8 +11,14 @@ use blake2::digest::consts::U32;
 
 /// Bytes of a strong sum before it is cut.
 pub const FULL: usize = 32;
-/// Windows that are summed side by side at most. The widest form of BLAKE3 takes sixteen, which is no faster.
-pub(super) const MANY: usize = 8;
+/// Windows that are summed side by side at most.
+pub(super) const MANY: usize = 16;
+
+/// How many windows of `len` bytes that lie one behind the other are best summed side by side. A set of the first-level cache has eight lines for
+/// addresses that differ by multiples of 4096: of more windows, each would throw out what the others need.
+pub(super) const fn in_a_row(len: usize) -> usize {
+    if len <= 2048 { MANY } else { MANY / 2 }
+}
 
 /// Blocks that are longer than this have a [head](Strong::head) in their sums, of so many bytes.
 const LONG: usize = 64 * 1024;
@@ -73,13 +79,16 @@ impl Strong {
         blake3::keyed_hash(key, start).as_bytes().first_chunk().copied()
     }
 
-    /// The sums of the blocks of `len` bytes that `data` is made of, at most [`MANY`], put into `sums`.
-    pub(super) fn of_each(&self, data: &[u8], len: usize, sums: &mut Vec<[u8; FULL]>) {
+    /// The sums of blocks of one length, at most [`MANY`], put into `sums`.
+    pub(super) fn of_each<'d>(&self, blocks: impl ExactSizeIterator<Item = &'d [u8]>, sums: &mut Vec<[u8; FULL]>) {
         sums.clear();
-        debug_assert!(data.len().is_multiple_of(len) && data.len() / len <= MANY);
+        let mut all = [&[][..]; MANY];
+        let count = blocks.len();
+        all.iter_mut().zip(blocks).for_each(|(place, block)| *place = block);
+        let all = &all[..count];
         match self {
-            Strong::Blake3(key) if data.len() > len && many::fits(len) => many::keyed(key, data, len, sums),
-            _ => sums.extend(data.chunks_exact(len).map(|block| self.of(block))),
+            Strong::Blake3(key) if count > 1 && many::fits(all[0].len()) => many::keyed(key, all, sums),
+            _ => sums.extend(all.iter().map(|block| self.of(block))),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: a block is told only after its strong sum matched, and its weak one too where the strong one is short; a window is summed once,
 //! also where some blocks before it have changed.
 
-use super::{FULL, MANY, SIDE_BY_SIDE, Scan, Sink};
+use super::{FULL, SIDE_BY_SIDE, Scan, Sink, in_a_row};
 
 /// What happened where the next block was expected.
 pub(super) enum Followed {
@@ -30,11 +30,11 @@ impl Scan<'_> {
         let (from, all) = if let Some(from) = self.summed(next) {
             (from, self.sums.len() - from)
         } else {
-            let most = (SIDE_BY_SIDE / self.block).clamp(1, MANY);
+            let most = (SIDE_BY_SIDE / self.block).clamp(1, in_a_row(self.block));
             let side_by_side = most.min(there).min(usize::try_from(whole - next).unwrap_or(usize::MAX));
             let likely = self.likely(next, side_by_side);
             let windows = &self.buffer[self.at..self.at + likely * self.block];
-            self.signature.plan().strong.of_each(windows, self.block, &mut self.sums);
+            self.signature.plan().strong.of_each(windows.chunks_exact(self.block), &mut self.sums);
             self.sums_of = (next, self.position(self.at));
             #[cfg(test)]
             (self.work.1 += likely as u64);
