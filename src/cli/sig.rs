@@ -103,12 +103,18 @@ impl Words {
             Format::Rdiff if self.rollsum == Some(Sum::Rollsum) => SigForm::Librsync(Rolling::Rollsum),
             Format::Rdiff => SigForm::Librsync(Rolling::RabinKarp),
         };
+        let sum_size = |block| {
+            let least = Plan::kept_at_least(block);
+            let fits = self.format == Format::Rdiff || self.sum_size.is_none_or(|size| (least..=FULL).contains(&size));
+            let refusal =
+                || Failure::usage(format!("--sum-size: from {least} to {FULL} bytes for blocks of this length"));
+            if fits { Ok(()) } else { Err(refusal()) }
+        };
+        // What no basis could make right, before one is opened.
+        sum_size(self.block_size.unwrap_or(0))?;
         let (basis, signature) = (streams::place(self.typed.first())?, streams::place(self.typed.get(1))?);
         let basis = streams::read(&basis)?;
-        let least = Plan::kept_at_least(self.block_size.unwrap_or_else(|| Plan::lengths(basis.len).0));
-        if self.format == Format::Resilient && self.sum_size.is_some_and(|size| !(least..=FULL).contains(&size)) {
-            return Err(Failure::usage(format!("--sum-size: from {least} to {FULL} bytes for blocks of this length")));
-        }
+        sum_size(self.block_size.unwrap_or_else(|| Plan::lengths(basis.len).0))?;
         let signature = streams::write(&signature, self.force, &[&basis])?;
         let (block, kept) = (self.block_size, self.sum_size);
         let options = SigOptions { basis: basis.input(), signature, block, kept, form };

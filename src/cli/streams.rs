@@ -71,17 +71,24 @@ pub(super) fn read(place: &Place) -> Result<Reading, Failure> {
     if metadata.is_dir() {
         return Err(Failure::new(Class::Select, format!("{name}: is a directory")));
     }
-    let is_long = metadata.is_file() || metadata.file_type().is_block_device();
-    let len = if is_long { left(&file) } else { None };
+    // Of a file that stdin is, maybe not all is left.
+    let position = || seek(&file, SeekFrom::Current(0)).ok();
+    let len = if metadata.is_file() {
+        position().map(|position| metadata.len().saturating_sub(position))
+    } else if metadata.file_type().is_block_device() {
+        length_of_device(&file).map_err(|error| failed(Class::FileIo, &error.into()))?
+    } else {
+        None
+    };
     Ok(Reading { name, file, len })
 }
 
-/// Bytes of a file or a device that are still to be read: where it is stdin, maybe not all.
-fn left(file: &File) -> Option<u64> {
-    let at = seek(file, SeekFrom::Current(0)).ok()?;
-    let end = seek(file, SeekFrom::End(0)).ok()?;
-    seek(file, SeekFrom::Start(at)).ok()?;
-    Some(end.saturating_sub(at))
+/// Bytes of a device that are still to be read, if that can be told.
+fn length_of_device(device: &File) -> rustix::io::Result<Option<u64>> {
+    let at = seek(device, SeekFrom::Current(0))?;
+    let Ok(end) = seek(device, SeekFrom::End(0)) else { return Ok(None) };
+    seek(device, SeekFrom::Start(at))?;
+    Ok(Some(end.saturating_sub(at)))
 }
 
 impl Reading {

@@ -65,8 +65,8 @@ pub async fn delta(options: DeltaOptions, observer: Arc<dyn Observer>, cancel: C
             }
         };
         to.into_inner().map_err(|error| written(error.into_error()))?;
-        output.finish()?;
         target.unchanged()?;
+        output.finish()?;
         Ok((totals, signature.blocks()))
     })
     .await?;

@@ -72,8 +72,8 @@ pub enum FileError {
         /// The delta.
         name: String,
     },
-    /// Something changed while it was read. The result is there.
-    #[error("{name}: changed while it was read: what was made of it may fit neither what it was nor what it is")]
+    /// Something changed while it was read, so that what comes of it would fit neither what it was nor what it is.
+    #[error("{name}: changed while it was read")]
     Changed {
         /// What.
         name: String,
@@ -122,6 +122,7 @@ impl FileError {
             FileError::Unlike { .. } => Some(
                 "if it arrived whole, sign the basis anew with --salt random: two of its blocks may look alike".into(),
             ),
+            FileError::Changed { .. } => Some("try again, or read a copy or a snapshot that stays as it is".into()),
             FileError::TooLong { .. } => Some("--max-output SIZE allows more".into()),
             _ => None,
         }

@@ -152,6 +152,7 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
             return Err(FileError::TooLong { name: input.name, cause: error.to_string() });
         }
     };
+    source.map_or(Ok(()), |source| source.unchanged(basis_name))?;
     if let Some(mut spool) = spool {
         let moved = spool.seek(SeekFrom::Start(0)).and_then(|_| io::copy(&mut spool, target.writer()));
         moved.map_err(|error| target.error(error))?;
@@ -164,7 +165,6 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
         };
     }
     target.finish()?;
-    source.map_or(Ok(()), |source| source.unchanged(basis_name))?;
     Ok((bytes, literal, false))
 }
 

@@ -49,8 +49,8 @@ pub async fn sig(options: SigOptions, observer: Arc<dyn Observer>, cancel: Cance
     let told = Arc::clone(&observer);
     let bytes = watched(basis.len, observer, cancel, move |mut watch| {
         let bytes = sign(&mut basis, &mut signature, (block, kept), form, &mut watch)?;
-        signature.finish()?;
         basis.unchanged()?;
+        signature.finish()?;
         Ok(bytes)
     })
     .await?;

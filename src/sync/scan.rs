@@ -6,7 +6,7 @@
 //! backwards from the next match (`docs/delta.md` has the figures).
 //!
 //! Invariants: what is told to the [`Sink`] is the target, in order and without gaps; a copy is told only after its strong sum matched; the
-//! strong sums that fail where the weak sum rolls are never of more than [`FREE`] bytes and half of the target so far, however the data was
+//! strong sums that fail where the weak sum rolls are of no more than about [`FREE`] bytes, or a block, and half of the target so far, however the data was
 //! made, and where the next blocks are expected sixteen at most (of long blocks; of short ones thirty-two) behind each that was there; memory is a few
 //! blocks and [`CHUNK`].
 

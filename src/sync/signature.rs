@@ -14,8 +14,9 @@ pub const BLOCK_LENGTHS: RangeInclusive<usize> = 16..=4 << 20;
 const BLOCK_OF_STREAM: usize = 4096;
 /// How long such a basis is counted to be where strong sums are cut.
 const BYTES_OF_STREAM: u64 = 1 << 33;
-/// Bytes of a whole block's strong sum without which the weak one has to speak for it as well.
+/// Bytes of a strong sum that are kept at least, and without which the weak one has to speak for a block as well.
 const LEAST_KEPT: usize = 4;
+const ENOUGH: usize = 6;
 /// Bytes of a salt.
 pub const SALT: usize = 16;
 
@@ -202,7 +203,7 @@ impl Signature {
 
     /// Whether the strong sums say too little without the weak ones.
     pub(super) fn is_short(&self) -> bool {
-        self.plan.kept < Plan::kept_at_least(self.plan.block)
+        self.plan.kept < ENOUGH + strong::of_head(self.plan.block)
     }
 
     /// Each entry with its first block and how many blocks it stands for.

@@ -96,8 +96,9 @@ impl Strong {
 /// How many bytes of a strong sum make a false match improbable in a file of `bytes` in blocks of `block` bytes: behind the 32 bits of the weak sum
 /// log₂(windows · blocks) bits for all pairs that may meet by chance, and [`SPARE`] more.
 ///
-/// So a file of random data comes out wrong with a probability of 2⁻⁴⁰ (and that is noticed, by its digest). Where the salt is not known
-/// beforehand, bytes made on purpose do no better.
+/// So a file of random data comes out wrong with a probability of 2⁻⁴⁰ (and that is noticed, by its digest); where blocks are expected and the
+/// strong sum alone decides, with 2⁻⁴⁸ at most for each that has changed. Where the salt is not known beforehand, bytes made on purpose do
+/// no better.
 pub(super) fn length(bytes: u64, block: usize) -> usize {
     let log = |count: u64| u64::BITS - count.max(1).leading_zeros();
     let bits = log(bytes) + log(bytes.div_ceil(block as u64)) + SPARE - 32;

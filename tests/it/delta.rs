@@ -390,27 +390,42 @@ fn a_file_that_changes_while_it_is_read_is_told_of() {
     }
 }
 
-#[test]
-fn a_basis_that_changes_below_a_delta_without_digest_is_told_of() {
-    let place = Place::new();
-    place.write("old", noise(1, 100_000));
-    let mut child = place.command("patch --stream old").stdin(Stdio::piped()).spawn().unwrap();
-    let (mut stdin, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    // One literal of librsync's, of which all comes out but the end.
-    let literal = noise(2, 4 << 20);
-    let feeder = std::thread::spawn(move || {
-        stdin.write_all(&[&[0x72, 0x73, 0x02, 0x36, 0x43], &(4_u32 << 20).to_be_bytes()[..]].concat()).unwrap();
-        stdin.write_all(&literal).unwrap();
-        stdin
-    });
-    out.read_exact(&mut [0; 4]).unwrap();
-    std::fs::OpenOptions::new().append(true).open(place.path("old")).unwrap().write_all(b"more").unwrap();
-    let rest = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()).unwrap());
-    feeder.join().unwrap().write_all(&[0]).unwrap();
+/// Starts `words` and gives it `input`; when more than a pipe holds of that was taken, `file` is written to, with the same length.
+fn changed_meanwhile(place: &Place, words: &str, input: &[u8], file: &str) -> (Option<i32>, String) {
+    let mut file = std::fs::OpenOptions::new().write(true).open(place.path(file)).unwrap();
+    // However coarse the clock of the file system is.
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_hours(1)).unwrap();
+    let mut child = place.command(words).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let (first, rest) = input.split_at(200_000);
+    stdin.write_all(first).unwrap();
+    file.write_all(b"!").unwrap();
+    drop(file);
+    stdin.write_all(rest).unwrap();
+    drop(stdin);
     let ended = child.wait_with_output().unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(rest.join().unwrap() + 4, 4 << 20);
-    assert!(ended.status.code() == Some(24) && said.contains("old: changed while it was read"), "{said}");
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+#[test]
+fn nothing_gets_a_name_that_was_made_of_a_file_that_changed() {
+    let place = Place::new();
+    place.write("old", noise(1, 8 << 20));
+    place.write("new", noise(2, 8 << 20));
+    silent(&place, "sig -b 1K --sum-size 32 old sig");
+    place.write("made", "good");
+    let signature = std::fs::read(place.path("sig")).unwrap();
+    let before = names(&place);
+    let (code, said) = changed_meanwhile(&place, "delta -f - new made", &signature, "new");
+    assert!(code == Some(24) && said.contains("new: changed while it was read"), "{code:?} {said}");
+    // A delta of librsync: nothing in it would tell.
+    let literal = [&[0x72, 0x73, 0x02, 0x36, 0x43, 0, 0x10, 0, 0], noise(3, 1 << 20).as_slice(), &[0][..]].concat();
+    for words in ["patch -f old - made", "patch old -"] {
+        let (code, said) = changed_meanwhile(&place, words, &literal, "old");
+        assert!(code == Some(24) && said.contains("old: changed while it was read"), "{words}: {code:?} {said}");
+    }
+    assert_eq!(std::fs::read(place.path("made")).unwrap(), b"good");
+    assert_eq!(names(&place), before);
 }
 
 #[test]

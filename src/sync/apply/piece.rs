@@ -1,8 +1,8 @@
 //! What is made of a target before it is written: a piece of it, in memory.
 //!
 //! Invariants: its bytes are given away in order, as two runs; what is copied of a basis is summed in its order, once. The piece has two halves,
-//! whose addresses differ by half a page beyond whole pages, so that blocks of both can be summed side by side without being in each
-//! other's way in the first-level cache ([`in_a_row`]).
+//! whose addresses differ by half a page beyond whole pages, so that blocks of both, where they begin at the same place of a page, can be summed
+//! side by side without being in each other's way in the first-level cache ([`in_a_row`]).
 
 use crate::sync::signature::Plan;
 use crate::sync::strong::{FULL, MANY, in_a_row};
@@ -114,40 +114,40 @@ mod tests {
 
     #[test]
     fn bytes_and_sums_are_in_their_order() {
-        const BLOCK: usize = 4096;
-        let basis: Vec<u8> = (0..75 * BLOCK + 100).map(|at| (at * at / 253) as u8).collect();
-        let plan = Plan::salted(&[7; SALT], BLOCK, FULL);
-        let mut piece = Piece::new(BLOCK);
-        let (mut target, mut wanted) = (Vec::new(), blake3::Hasher::new());
-        // Literals of odd lengths between copies, the last of which ends with a short block.
-        for (literal, blocks) in [(1, 40), (4095, 70), (9, 30), (0, 300)] {
-            let mut left = literal;
-            while left > 0 {
-                let space = piece.space(left as u64, 1);
-                space.fill(literal as u8);
-                left -= space.len();
+        for block in [16, 1000, 4096, HALF + 5] {
+            // The last block is short, and stands within the target too.
+            let basis: Vec<u8> = (0..(HALF / 3).max(block) + block / 2).map(|at| (at * at / 253) as u8).collect();
+            let plan = Plan::salted(&[7; SALT], block, FULL);
+            let mut piece = Piece::new(block);
+            let (mut target, mut wanted) = (Vec::new(), blake3::Hasher::new());
+            for literal in [0, 4095, 1, 9, 100, 3, 70_000, 2] {
+                let mut left = literal;
+                while left > 0 && !piece.is_full(left as u64, 1) {
+                    let space = piece.space(left as u64, 1);
+                    space.fill(literal as u8);
+                    left -= space.len();
+                }
+                target.extend(std::iter::repeat_n(literal as u8, literal - left));
+                let mut at = 0;
+                while at < basis.len() && !piece.is_full((basis.len() - at) as u64, block) {
+                    let space = piece.space((basis.len() - at) as u64, block);
+                    let len = space.len();
+                    space.copy_from_slice(&basis[at..at + len]);
+                    piece.copied(len, block);
+                    at += len;
+                }
+                target.extend(&basis[..at]);
+                plan.sums(&basis[..at], |_, sum| {
+                    wanted.update(sum);
+                });
             }
-            target.extend(std::iter::repeat_n(literal as u8, literal));
-            let from = &basis[..(blocks * BLOCK).min(basis.len())];
-            let mut at = 0;
-            while at < from.len() && !piece.is_full((from.len() - at) as u64, BLOCK) {
-                let space = piece.space((from.len() - at) as u64, BLOCK);
-                let len = space.len();
-                space.copy_from_slice(&from[at..at + len]);
-                piece.copied(len, BLOCK);
-                at += len;
-            }
-            target.extend(&from[..at]);
-            plan.sums(&from[..at], |_, sum| {
-                wanted.update(sum);
-            });
+            let mut digest = blake3::Hasher::new();
+            piece.sum(&plan, &mut digest);
+            assert!(piece.runs().concat() == target, "{block}");
+            assert_eq!(digest.finalize(), wanted.finalize(), "{block}");
+            assert!(piece.there[1] > 0 && piece.blocks.iter().any(|(_, len)| *len < block), "{block}");
+            piece.clear();
+            assert!(piece.runs().concat().is_empty());
         }
-        let mut digest = blake3::Hasher::new();
-        piece.sum(&plan, &mut digest);
-        assert_eq!(piece.runs().concat(), target);
-        assert!(piece.there[1] > HALF / 4 && piece.blocks.iter().any(|(_, len)| *len == 100));
-        assert_eq!(digest.finalize(), wanted.finalize());
-        piece.clear();
-        assert!(piece.runs().concat().is_empty());
     }
 }

@@ -5,7 +5,7 @@
 //! cache up to 2¹⁷ blocks, which is why block sizes grow with the file.
 
 /// Spreads a weak sum over all bits: the lower ones of a polynomial depend on the lower ones of the data alone. That of zeros is zero, and they
-/// are frequent: they get three different bits of a word, like everything else.
+/// are frequent: they get three different bits of a word, as most sums do.
 #[inline(always)]
 pub(in super::super) fn mix(sum: u32) -> u32 {
     (sum ^ (sum >> SHIFT)).wrapping_mul(MULTIPLIER).wrapping_add(ADDEND)
