@@ -37,7 +37,8 @@ const DELTA: [&str; 6] = [
 
 /// With literals that pack.
 fn long() -> Vec<u8> {
-    let (old, text) = (old(), (0..30).map(|line| format!("line {line} of the text\n")).collect::<String>());
+    let (old, text) =
+        (old(), (0..30).map(|line| format!("line {line} of the text\n")).collect::<Vec<String>>().concat());
     [&old[..16], text.as_bytes(), &old[16..32], &text.as_bytes()[..100], &old[32..48]].concat()
 }
 
