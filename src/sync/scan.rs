@@ -2,13 +2,14 @@
 //!
 //! Where a block was found, the next ones are expected behind it, and are tested by their strong sums without rolling anything: several side
 //! by side, so that what has not changed passes at the speed of the hash. Where some have changed in place, what is behind them is looked for
-//! first (`ahead`). Elsewhere the weak sum rolls, the filter of the [`Index`] stops it, and a strong sum decides. Far from any match only one block's length of starts in every few is rolled, and what that passed over is found
-//! backwards from the next match (`docs/delta.md` has the figures).
+//! first (`ahead`). Elsewhere the weak sum rolls, the filter of the [`Index`] stops it, and a strong sum decides. Far from any match only one
+//! block's length of starts in every few is rolled, and what that passed over is found backwards from the next match (`docs/delta.md` has
+//! the figures).
 //!
 //! Invariants: what is told to the [`Sink`] is the target, in order and without gaps; a copy is told only after its strong sum matched; the
-//! strong sums that fail where the weak sum rolls are of no more than about [`FREE`] bytes, or a block, and half of the target so far, however the data was
-//! made, and where the next blocks are expected sixteen at most (of long blocks; of short ones thirty-two) behind each that was there; memory is a few
-//! blocks and [`CHUNK`].
+//! strong sums that fail where the weak sum rolls are of no more than about [`FREE`] bytes, or a block, and half of the target so far,
+//! however the data was made, and where the next blocks are expected sixteen at most (of long blocks; of short ones thirty-two) behind
+//! each that was there; memory is a few blocks and [`CHUNK`].
 
 mod ahead;
 mod follow;
