@@ -89,6 +89,7 @@ impl Words {
             basis_name: basis.name.clone(),
             basis: basis.file,
             basis_len,
+            source: basis.source,
             delta: delta.input(),
             target,
             spool,

@@ -103,12 +103,11 @@ impl Words {
             Format::Rdiff if self.rollsum == Some(Sum::Rollsum) => SigForm::Librsync(Rolling::Rollsum),
             Format::Rdiff => SigForm::Librsync(Rolling::RabinKarp),
         };
-        let sum_size = |block| {
-            let least = Plan::kept_at_least(block);
-            let fits = self.format == Format::Rdiff || self.sum_size.is_none_or(|size| (least..=FULL).contains(&size));
-            let refusal =
-                || Failure::usage(format!("--sum-size: from {least} to {FULL} bytes for blocks of this length"));
-            if fits { Ok(()) } else { Err(refusal()) }
+        let sum_size = |block| match (self.format, self.sum_size, Plan::kept_at_least(block)) {
+            (Format::Resilient, Some(size), least) if !(least..=FULL).contains(&size) => {
+                Err(Failure::usage(format!("--sum-size: from {least} to {FULL} bytes for blocks of this length")))
+            }
+            _ => Ok(()),
         };
         // What no basis could make right, before one is opened.
         sum_size(self.block_size.unwrap_or(0))?;

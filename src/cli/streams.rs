@@ -12,7 +12,7 @@ use crate::location::Location;
 use crate::pipeline::files::{Input, Outlet, Output, Source};
 use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -52,6 +52,7 @@ pub(super) struct Reading {
     pub(super) name: String,
     pub(super) file: File,
     pub(super) len: Option<u64>,
+    pub(super) source: Option<Source>,
 }
 
 /// Opens what is read.
@@ -71,31 +72,31 @@ pub(super) fn read(place: &Place) -> Result<Reading, Failure> {
     if metadata.is_dir() {
         return Err(Failure::new(Class::Select, format!("{name}: is a directory")));
     }
-    // Of a file that stdin is, maybe not all is left.
-    let position = || seek(&file, SeekFrom::Current(0)).ok();
-    let len = if metadata.is_file() {
-        position().map(|position| metadata.len().saturating_sub(position))
-    } else if metadata.file_type().is_block_device() {
-        length_of_device(&file).map_err(|error| failed(Class::FileIo, &error.into()))?
-    } else {
-        None
-    };
-    Ok(Reading { name, file, len })
+    let len = left(&file, &metadata).map_err(|error| failed(Class::FileIo, &error.into()))?;
+    let source = Source::of(&file, &metadata).map_err(|error| failed(Class::FileIo, &error))?;
+    Ok(Reading { name, file, len, source })
 }
 
-/// Bytes of a device that are still to be read, if that can be told.
-fn length_of_device(device: &File) -> rustix::io::Result<Option<u64>> {
-    let at = seek(device, SeekFrom::Current(0))?;
-    let Ok(end) = seek(device, SeekFrom::End(0)) else { return Ok(None) };
-    seek(device, SeekFrom::Start(at))?;
+/// Bytes that are still to be read of a file or a block device, which has an end: where it is stdin, maybe not all.
+fn left(file: &File, metadata: &Metadata) -> rustix::io::Result<Option<u64>> {
+    let is_device = metadata.file_type().is_block_device();
+    if !metadata.is_file() && !is_device {
+        return Ok(None);
+    }
+    let at = seek(file, SeekFrom::Current(0))?;
+    let mut end = metadata.len();
+    if is_device {
+        // A device says its length in no other way. Only there: whoever shares a file with us would be moved for a moment.
+        end = seek(file, SeekFrom::End(0))?;
+        seek(file, SeekFrom::Start(at))?;
+    }
     Ok(Some(end.saturating_sub(at)))
 }
 
 impl Reading {
     /// The same as what the library reads.
     pub(super) fn input(self) -> Input {
-        let source = Source::of(&self.file);
-        Input { name: self.name, from: Box::new(self.file), len: self.len, source }
+        Input { name: self.name, from: Box::new(self.file), len: self.len, source: self.source }
     }
 
     /// Its length, if it can be read at any place.
@@ -105,7 +106,7 @@ impl Reading {
     }
 
     fn is(&self, path: &std::path::Path) -> bool {
-        let same = |there: std::fs::Metadata, this: std::fs::Metadata| {
+        let same = |there: Metadata, this: Metadata| {
             let is_device = there.file_type().is_block_device() && this.file_type().is_block_device();
             let is_one = (there.dev(), there.ino()) == (this.dev(), this.ino());
             there.is_file() && is_one || is_device && there.rdev() == this.rdev()

@@ -152,9 +152,11 @@ pub struct Source {
 
 impl Source {
     /// The same file as this one, if it is a regular one: the times of devices and pipes tell nothing.
-    pub fn of(file: &File) -> Option<Source> {
-        let metadata = file.metadata().ok().filter(Metadata::is_file)?;
-        Some(Source { file: file.try_clone().ok()?, was: Source::state(&metadata) })
+    pub fn of(file: &File, metadata: &Metadata) -> io::Result<Option<Source>> {
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Source { file: file.try_clone()?, was: Source::state(metadata) }))
     }
 
     fn state(metadata: &Metadata) -> (u64, i64, i64) {
@@ -165,7 +167,8 @@ impl Source {
     pub(super) fn unchanged(self, name: String) -> Result<(), FileError> {
         match self.file.metadata() {
             Ok(metadata) if Source::state(&metadata) == self.was => Ok(()),
-            _ => Err(FileError::Changed { name }),
+            Ok(_) => Err(FileError::Changed { name }),
+            Err(error) => Err(FileError::Read { name, error }),
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct PatchOptions {
     pub basis: File,
     /// Its length.
     pub basis_len: u64,
+    /// The same file, and how it was.
+    pub source: Option<Source>,
     /// The delta.
     pub delta: Input,
     /// Where the result goes.
@@ -80,6 +82,7 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
         basis_name,
         basis,
         basis_len,
+        source,
         delta: mut input,
         mut target,
         mut spool,
@@ -113,7 +116,7 @@ fn run(options: PatchOptions, mut watch: Watch) -> Result<(u64, u64, bool), File
     let (described, source) = match &reader {
         Reader::Own(frames) => (Some(*frames.basis()), None),
         // Nothing else would tell.
-        Reader::Librsync(_) => (None, Source::of(&basis)),
+        Reader::Librsync(_) => (None, source),
     };
     let mut literal = 0;
     let room = spool.as_ref().or(target.file()).and_then(|file| file.try_clone().ok());

@@ -14,8 +14,9 @@ pub const BLOCK_LENGTHS: RangeInclusive<usize> = 16..=4 << 20;
 const BLOCK_OF_STREAM: usize = 4096;
 /// How long such a basis is counted to be where strong sums are cut.
 const BYTES_OF_STREAM: u64 = 1 << 33;
-/// Bytes of a strong sum that are kept at least, and without which the weak one has to speak for a block as well.
+/// Bytes of a strong sum that are kept at least.
 const LEAST_KEPT: usize = 4;
+/// Fewer bytes of it than these are not believed without the weak one.
 const ENOUGH: usize = 6;
 /// Bytes of a salt.
 pub const SALT: usize = 16;
